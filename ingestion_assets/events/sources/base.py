@@ -1,0 +1,57 @@
+"""What every event source is, as the rest of the platform sees it.
+
+A source fetches pages and parses one record at a time; it stores nothing, counts nothing and knows no Dagster.
+Its client decides about retries, pacing, size limits and addresses (`resources/http.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar, Protocol
+
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from ingestion_assets.events.model import FetchWindow, Page
+from resources.http import OutboundClient, OutboundPolicy
+
+
+class SourceSettings(BaseSettings):
+    """Settings of one source, read from environment variables that begin with the source's name in capitals.
+
+    An empty variable counts as unset, so that `TICKETMASTER_API_KEY=` in a file switches the source off.
+    """
+
+    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True)
+
+    def missing(self) -> list[str]:
+        """The environment variables without which this source cannot run. Empty: the source is enabled."""
+        return []
+
+
+class Source(Protocol):
+    """One event source. Built from its settings; `fetch` may be called many times and keeps no state in between."""
+
+    name: ClassVar[str]
+    """Key of the source everywhere: asset key, ledger, tables, pool."""
+    title: ClassVar[str]
+    """Name for people."""
+    homepage: ClassVar[str]
+    """Documentation of the service."""
+    volatile_paths: ClassVar[tuple[str, ...]]
+    """Dotted paths of the payload that change without the event changing (view counts, request ids). `*` stands for
+    every element of a list. They are left out of the content hash."""
+    record_version: ClassVar[int]
+    """Raised when the parser reads the same payload differently, so that stored records are parsed anew."""
+
+    @property
+    def policy(self) -> OutboundPolicy:
+        """How politely to call the service: pace, daily budget, deadlines, size limits."""
+        ...
+
+    def fetch(self, window: FetchWindow, client: OutboundClient) -> Iterator[Page]:
+        """Pages of the events that start inside `window`.
+
+        A fault in one record becomes a `RejectedRecord` in its page; the neighbours are kept. A fault that ends the
+        fetch is raised as `TransientError` or `PermanentError` (see `resources/errors.py`).
+        """
+        ...
