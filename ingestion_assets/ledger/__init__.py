@@ -1,0 +1,1 @@
+"""State machines over the ledger tables: who does what, how far it is, and who may still write."""
