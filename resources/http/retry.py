@@ -1,0 +1,101 @@
+"""When to repeat a call, and how long to wait before.
+
+Belongs here: reading of Retry-After, and the retry loop (tenacity) around one attempt. What an answer means is decided
+in `client.py`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from random import uniform
+from typing import TypeVar
+
+import tenacity
+from tenacity.wait import wait_base
+
+from resources.errors import TransientError
+from resources.http.errors import OutboundFailure
+from resources.http.reply import Headers
+
+T = TypeVar("T")
+
+BACKOFF_BASE = 0.5
+"""Seconds; the wait before retry n is drawn evenly from 0 to `BACKOFF_BASE`·2ⁿ⁻¹ ("full jitter")."""
+BACKOFF_CAP = 30.0
+# Spreads the clients that were all told the same second.
+_SPREAD = 0.25
+
+
+def named_wait(headers: Headers, *, now: float) -> float | None:
+    """Seconds that Retry-After asks for (RFC 9110 §10.2.3), or None. `now` is the wall clock as a Unix time.
+
+    A date is measured against the answer's own Date where there is one, so a wrong clock on either side cancels out.
+    """
+    value = headers.get("retry-after", "").strip()
+    if re.fullmatch(r"\d{1,12}(\.\d+)?", value):
+        return float(value)
+    until = _unix_time(value)
+    if until is None:
+        return None
+    server_now = _unix_time(headers.get("date", ""))
+    return max(0.0, until - (now if server_now is None else server_now))
+
+
+def _unix_time(text: str) -> float | None:
+    if not text:
+        return None
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+class _NamedWaitOrJitter(wait_base):
+    """The wait the service named, a little more to spread the crowd; else full jitter."""
+
+    def __init__(self) -> None:
+        self._jitter = tenacity.wait_random_exponential(multiplier=BACKOFF_BASE, max=BACKOFF_CAP)
+
+    def __call__(self, retry_state: tenacity.RetryCallState) -> float:
+        named = _named(retry_state)
+        return self._jitter(retry_state) if named is None else named + uniform(0, _SPREAD)  # noqa: S311
+
+
+def _named(state: tenacity.RetryCallState) -> float | None:
+    error = state.outcome.exception() if state.outcome else None
+    return error.retry_after if isinstance(error, TransientError) else None
+
+
+def _repeatable(error: BaseException) -> bool:
+    return isinstance(error, TransientError) and not isinstance(error, OutboundFailure)
+
+
+def call_with_retries(
+    attempt: Callable[[], T], *, attempts: int, time_left: Callable[[], float], sleep: Callable[[float], None]
+) -> T | TransientError:
+    """The result of `attempt`, or its last TransientError once attempts are used up or the next wait does not fit.
+
+    A wait that the service named is never shortened. Other errors, OutboundFailure among them, are raised at once.
+    """
+
+    def out_of_time(state: tenacity.RetryCallState) -> bool:
+        return state.upcoming_sleep >= time_left()
+
+    def last_error(state: tenacity.RetryCallState) -> TransientError:
+        error = state.outcome.exception() if state.outcome else None
+        if not isinstance(error, TransientError):
+            raise TypeError("the retry loop ended without an error")
+        return error
+
+    retrying = tenacity.Retrying(
+        stop=tenacity.stop_any(tenacity.stop_after_attempt(attempts), out_of_time),
+        wait=_NamedWaitOrJitter(),
+        retry=tenacity.retry_if_exception(_repeatable),
+        sleep=sleep,
+        retry_error_callback=last_error,
+    )
+    return retrying(attempt)

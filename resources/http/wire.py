@@ -1,0 +1,264 @@
+"""One request and its answer on the wire, without retries.
+
+Belongs here: httpx and httpcore. Imported when a client is built, so that modules which only name `OutboundClient`
+stay cheap to import. The pool of httpcore is used directly: `httpx.Client` would add cookies, INFO lines with whole
+URLs and its own reading of redirects, none of which is wanted.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+import httpcore
+import httpx
+
+from resources.errors import PermanentError, TransientError
+from resources.http.body import read_body
+from resources.http.errors import AddressRefusedError, BodyRefusedError
+from resources.http.guard import Deadline, GuardedBackend, Resolver, current_deadline, system_resolver
+from resources.http.policy import OutboundPolicy
+from resources.http.reply import Headers
+from resources.redaction import SECRET_HEADERS, redact, redact_url, register_secret
+
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+# An error's body is read for its message only.
+_ERROR_BODY = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A request ready to be sent. `shown` is its URL, redacted."""
+
+    method: str
+    url: httpx.URL
+    headers: Mapping[str, str]
+    content: bytes
+    shown: str
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port."""
+        return f"{self.url.scheme}://{self.url.netloc.decode('ascii')}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What came back: inflated body, wire size, and where a redirect leads."""
+
+    status: int
+    headers: Headers
+    body: bytes
+    wire_bytes: int
+
+
+def prepare(
+    method: str,
+    url: str,
+    *,
+    policy: OutboundPolicy,
+    params: Mapping[str, Any] | None,
+    headers: Mapping[str, str] | None,
+    json: Any = None,
+    form: Mapping[str, Any] | None = None,
+) -> Prepared:
+    """Build a request; parameters that are None are left out. PermanentError when it cannot be one."""
+    _register(policy, params, form, headers)
+    shown = redact_url(url, policy.secret_params)
+    try:
+        target = httpx.URL(url)
+        kept = {name: value for name, value in (params or {}).items() if value is not None}
+        if kept:
+            target = target.copy_merge_params(kept)
+        fields = {"Accept": "*/*", "User-Agent": policy.user_agent, **(headers or {})}
+        fields = {name: value for name, value in fields.items() if name.lower() != "accept-encoding"}
+        fields["Accept-Encoding"] = "gzip"
+        request = httpx.Request(method, target, headers=fields, json=json, data=form)
+        content = request.read()
+        sent = {name: value for name, value in request.headers.items() if name != "host"}
+    except (httpx.InvalidURL, ValueError, TypeError) as error:
+        # UnicodeError is a ValueError; its text would show the header's value.
+        reason = "text that is not ASCII" if isinstance(error, UnicodeError) else redact(str(error))
+    else:
+        return checked(Prepared(method=method, url=target, headers=sent, content=content, shown=""), policy=policy)
+    raise PermanentError(f"{method} {shown} is not a request that can be sent: {reason}")
+
+
+def checked(request: Prepared, *, policy: OutboundPolicy) -> Prepared:
+    """The request with its URL judged as far as a URL alone can be, and `shown` filled in."""
+    shown = redact_url(str(request.url), policy.secret_params)
+    if request.url.scheme not in {"http", "https"}:
+        raise AddressRefusedError(f"{shown} is refused: only http and https are called")
+    if request.url.userinfo:
+        raise AddressRefusedError(f"{shown} is refused: a URL must not carry a user name or password; use a header")
+    if not request.url.host:
+        raise AddressRefusedError(f"{shown!r} is refused: it names no host")
+    return replace(request, shown=shown)
+
+
+def redirected(request: Prepared, answer: Answer, *, policy: OutboundPolicy) -> Prepared:
+    """The request a redirect asks for: never with secrets or a body for another origin than the first was meant for."""
+    location = answer.headers["location"]
+    try:
+        target = request.url.join(location)
+    except (httpx.InvalidURL, ValueError):
+        target = None
+    if target is None:
+        raise PermanentError(f"{request.shown} redirects to something that is not a URL")
+    method, content, headers = request.method, request.content, dict(request.headers)
+    if answer.status == 303 or (answer.status in {301, 302} and method == "POST"):
+        method, content = "GET", b""
+        headers = {k: v for k, v in headers.items() if k.lower() not in {"content-type", "content-length"}}
+    following = Prepared(method=method, url=target, headers=headers, content=content, shown="")
+    if following.origin != request.origin:
+        if content:
+            raise AddressRefusedError(f"{request.shown} redirects a body to another host, which is refused")
+        kept = {k: v for k, v in headers.items() if k.lower() not in SECRET_HEADERS and "key" not in k.lower()}
+        following = replace(following, headers=kept)
+    return checked(following, policy=policy)
+
+
+def _register(
+    policy: OutboundPolicy,
+    params: Mapping[str, Any] | None,
+    form: Mapping[str, Any] | None,
+    headers: Mapping[str, str] | None,
+) -> None:
+    """Remember the secrets of this call, so that an answer or error which repeats them is masked too."""
+    for fields in (params, form):
+        for name, value in (fields or {}).items():
+            if isinstance(value, str) and (name.lower() in policy.secret_params or _is_secret_param(name)):
+                register_secret(value)
+    for name, value in (headers or {}).items():
+        if name.lower() in SECRET_HEADERS:
+            register_secret(value.partition(" ")[2] if name.lower() == "authorization" and " " in value else value)
+
+
+def _is_secret_param(name: str) -> bool:
+    from resources.redaction import SECRET_PARAMS
+
+    return name.lower() in SECRET_PARAMS
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    # Loading the certificates takes tens of milliseconds: once a process. Proxy and TLS variables are not read.
+    return httpx.create_ssl_context(trust_env=False)
+
+
+class Wire:
+    """A pool of kept-alive HTTP/1.1 connections to checked addresses. Shared by threads."""
+
+    def __init__(
+        self,
+        policy: OutboundPolicy,
+        *,
+        allow_private: bool,
+        resolve: Resolver | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._policy = policy
+        self._pool = httpcore.ConnectionPool(
+            ssl_context=tls or _tls(),
+            max_connections=20,
+            max_keepalive_connections=10,
+            # Shorter than common server idle limits, so that a kept connection is seldom found closed.
+            keepalive_expiry=4.0,
+            http1=True,
+            http2=False,
+            retries=0,
+            network_backend=GuardedBackend(allow_private=allow_private, resolve=resolve or system_resolver),
+        )
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._pool.close()
+
+    def exchange(self, request: Prepared, deadline: Deadline) -> Answer:
+        """Send and read to the end. TransientError: a repeat may work. PermanentError: it will not."""
+        token = current_deadline.set(deadline)
+        try:
+            return self._exchange(request, deadline)
+        except httpcore.LocalProtocolError as error:
+            failure: Exception = PermanentError(f"{request.method} {request.shown} cannot be sent: {_said(error)}")
+        except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError, OSError) as error:
+            failure = self._transport_failure(request, error)
+        except (BodyRefusedError, TransientError) as error:
+            error.args = (f"{request.method} {request.shown}: {error}",)
+            failure = error
+        finally:
+            current_deadline.reset(token)
+        # Raised outside the handlers: the library's exceptions hold the whole URL and must not become its context.
+        raise failure
+
+    def _transport_failure(self, request: Prepared, error: BaseException) -> Exception:
+        subject = f"{request.method} {request.shown}"
+        if isinstance(_root(error), ssl.SSLCertVerificationError):
+            return PermanentError(f"{subject}: the server's certificate is not valid: {_said(error)}")
+        return TransientError(f"{subject}: {type(error).__name__}: {_said(error)}")
+
+    def _exchange(self, request: Prepared, deadline: Deadline) -> Answer:
+        policy = self._policy
+        url = request.url
+        core = httpcore.Request(
+            request.method.encode(),
+            httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
+            headers=[(b"Host", url.netloc), *((k.encode(), v.encode()) for k, v in request.headers.items())],
+            content=request.content,
+            extensions={
+                "timeout": {
+                    "connect": policy.connect_timeout,
+                    "read": policy.read_timeout,
+                    "write": policy.read_timeout,
+                    "pool": max(deadline.left(), 0.001),
+                }
+            },
+        )
+        response = self._pool.handle_request(core)
+        wire = 0
+
+        def counted() -> Any:
+            nonlocal wire
+            for chunk in response.iter_stream():
+                wire += len(chunk)
+                yield chunk
+
+        try:
+            headers = Headers(
+                (name.decode("ascii", "replace"), value.decode("latin-1"))
+                for name, value in response.headers
+                if name.lower() != b"set-cookie"
+            )
+            body = self._body(response.status, headers, counted())
+        finally:
+            response.close()
+        return Answer(status=response.status, headers=headers, body=body, wire_bytes=wire)
+
+    def _body(self, status: int, headers: Headers, chunks: Any) -> bytes:
+        ok = 200 <= status < 300
+        try:
+            return read_body(
+                chunks,
+                encoding=headers.get("content-encoding", ""),
+                length=headers.get("content-length"),
+                max_wire=self._policy.max_wire_bytes if ok else _ERROR_BODY,
+                max_body=self._policy.max_body_bytes if ok else _ERROR_BODY,
+            )
+        except BodyRefusedError:
+            if ok:
+                raise
+            # The status says what to do; a body nobody can read must not hide it.
+            return b""
+
+
+def _said(error: BaseException) -> str:
+    return redact(str(error)) or type(error).__name__
+
+
+def _root(error: BaseException) -> BaseException:
+    while (cause := error.__cause__ or error.__context__) is not None:
+        error = cause
+    return error

@@ -1,0 +1,133 @@
+"""Secrets kept out of logs, messages, exceptions and `repr`.
+
+Belongs here: what counts as a secret in a URL, a header or a line of text, and how it is masked. Anything that shows
+text made from the outside world (URLs above all) passes it through `redact` or `redact_url` first.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+from urllib.parse import quote, quote_plus, urlsplit
+
+MASK = "***"
+
+SECRET_PARAMS = frozenset(
+    {
+        "apikey", "api_key", "api-key", "key", "token", "access_token", "refresh_token", "id_token", "auth_token",
+        "client_secret", "secret", "password", "passwd", "pwd", "signature", "sig", "assertion", "jwt", "credential",
+        "x-amz-signature", "x-amz-credential", "x-amz-security-token", "x-goog-signature",
+    }
+)  # fmt: skip
+"""Names of query and form parameters whose values are never shown, in lower case."""
+
+SECRET_HEADERS = frozenset(
+    {
+        "authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key", "api-key", "apikey", "x-auth-token",
+        "x-access-token", "x-goog-api-key", "ocp-apim-subscription-key",
+    }
+)  # fmt: skip
+"""Names of headers whose values are never shown and never follow a redirect to another origin, in lower case."""
+
+# Anything shorter is as likely a word as a secret, and masking it everywhere would make messages unreadable.
+_SHORTEST_KNOWN_SECRET = 6
+# Refreshed access tokens are registered too; the oldest are forgotten, so a long-lived process does not grow.
+_MOST_KNOWN_SECRETS = 512
+
+
+class _KnownSecrets:
+    """Secret values seen or declared in this process, and one pattern that finds any of them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._values: dict[str, None] = {}
+        self._pattern: re.Pattern[str] | None = None
+
+    def add(self, value: str) -> None:
+        value = value.strip()
+        if len(value) < _SHORTEST_KNOWN_SECRET or value in self._values:
+            return
+        with self._lock:
+            for form in (value, quote(value, safe=""), quote_plus(value)):
+                self._values[form] = None
+            while len(self._values) > _MOST_KNOWN_SECRETS:
+                del self._values[next(iter(self._values))]
+            # Longest first, so that a secret which contains another is masked whole.
+            self._pattern = re.compile("|".join(re.escape(v) for v in sorted(self._values, key=len, reverse=True)))
+
+    def scrub(self, text: str) -> str:
+        return self._pattern.sub(MASK, text) if self._pattern else text
+
+
+_known = _KnownSecrets()
+
+_NAMES = "|".join(re.escape(name) for name in sorted(SECRET_PARAMS, key=len, reverse=True))
+_PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"(?i)([a-z][a-z0-9+.-]*://)[^/\s?#@'\"]*@"), rf"\1{MASK}@"),
+    (re.compile(rf"(?i)\b((?:{_NAMES})=)[^&\s'\"<>#;,)\]}}]+"), rf"\1{MASK}"),
+    (re.compile(rf"(?i)([\"'](?:{_NAMES}|authorization)[\"']\s*[:,]\s*b?[\"'])[^\"']*"), rf"\1{MASK}"),
+    (re.compile(r"(?i)\b(authorization\s*[:=]\s*)(?:[a-z]+\s+)?[^\s'\",;]+"), rf"\1{MASK}"),
+    (re.compile(r"(?i)\b(bearer|basic)\s+[a-z0-9._~+/=-]{6,}"), rf"\1 {MASK}"),
+    # Google's private calendar address carries its secret in the path.
+    (re.compile(r"(?i)/private-[0-9a-z]{6,}"), f"/private-{MASK}"),
+)
+
+
+def register_secret(value: str) -> None:
+    """Mask `value` from now on wherever `redact` sees it, also percent-encoded. Values under 6 characters are ignored."""
+    _known.add(value)
+
+
+def redact(text: str) -> str:
+    """`text` without registered secrets, `name=value` pairs of secret parameters, credentials in URLs and tokens."""
+    text = _known.scrub(text)
+    for pattern, replacement in _PATTERNS:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+def redact_url(url: str, secret_params: frozenset[str] = frozenset()) -> str:
+    """`url` fit to be shown: user information, values of secret parameters and the fragment are masked or gone.
+
+    `secret_params` are further names, in lower case, besides `SECRET_PARAMS`.
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return redact(url)
+    host = parts.netloc.rpartition("@")
+    netloc = f"{MASK}@{host[2]}" if host[1] else parts.netloc
+    pairs = []
+    for pair in parts.query.split("&") if parts.query else ():
+        name, sign, value = pair.partition("=")
+        secret = name.lower() in SECRET_PARAMS or name.lower() in secret_params
+        pairs.append(f"{name}={MASK}" if secret and sign and value else pair)
+    return redact(parts._replace(netloc=netloc, query="&".join(pairs), fragment="").geturl())
+
+
+class RedactingFilter(logging.Filter):
+    """Passes every record, its message and traceback text redacted. Put it on a handler to cover all its loggers."""
+
+    _plain = logging.Formatter()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Redact in place; always true."""
+        record.msg, record.args = redact(record.getMessage()), None
+        if record.exc_info:
+            # A formatter appends exc_text as it stands, and would build it anew from exc_info with the secrets in it.
+            record.exc_text = self._plain.formatException(record.exc_info)
+            record.exc_info = None
+        if record.exc_text:
+            record.exc_text = redact(record.exc_text)
+        return True
+
+
+def quiet_http_loggers() -> None:
+    """Keep httpx and httpcore from logging whole URLs and headers: level WARNING, and a filter if somebody lowers it."""
+    for name in ("httpx", "httpcore"):
+        logger = logging.getLogger(name)
+        if logger.level < logging.WARNING:
+            logger.setLevel(logging.WARNING)
+        if not any(isinstance(each, RedactingFilter) for each in logger.filters):
+            logger.addFilter(RedactingFilter())
