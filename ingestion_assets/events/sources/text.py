@@ -109,8 +109,8 @@ def clean_text(value: object, *, limit: int | None = None, lines: bool = False) 
 
     Numbers become text; containers, booleans, NaN and the spellings of a missing value (`nan`, `Undefined`, `null`)
     become None. Normalised to NFC; controls, NUL, lone surrogates and bidirectional overrides removed; every run of
-    white space folded into one space. With `lines` the line breaks stay, at most one empty line in a row. A text longer than `limit`
-    characters is cut and ends in "…".
+    white space folded into one space. With `lines` the line breaks stay, at most one empty line in a row. A text longer
+    than `limit` characters is cut and ends in "…".
     """
     if isinstance(value, str):
         text = value
