@@ -20,7 +20,9 @@ _TAIL = "\x80-\xbf" + "".join(bytes([code]).decode("cp1252", "ignore") for code 
 # space is three valid bytes of some other script as well, and it is what French looks like.
 _MOJIBAKE = re.compile(f"[ÂÃ][{_TAIL}]|Å[\x92\x93\xb8’“]|â[\x80€][{_TAIL}]|â[\x82‚]¬|â[\x84„]¢")
 _SUSPECT = re.compile("[ÂÃÅâ]")
-_TO_BYTE = {ord(bytes([code]).decode("cp1252", "ignore") or chr(code)): code for code in range(0x80, 0x100)}
+_TO_BYTE = {code: code for code in range(0x80, 0x100)} | {
+    ord(character): code for code in range(0x80, 0xA0) if (character := bytes([code]).decode("cp1252", "ignore"))
+}
 
 
 def repair_mojibake(text: str) -> str:

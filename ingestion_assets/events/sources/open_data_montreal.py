@@ -102,29 +102,27 @@ class OpenDataMontrealSource:
 
     def _from_api(self, window: FetchWindow, client: OutboundClient, tally: _Tally) -> Iterator[Page]:
         resource = self.settings.resource_id
-        try:
-            first = self._search(client, resource, 0)
-        except _NotThereError:
+        first = self._first(client, resource)
+        if first is None:
             found = self._resolve(client)
-            try:
-                first = self._search(client, found.datastore, 0) if found.datastore else None
-            except _NotThereError:
-                first = None
+            first = self._first(client, found.datastore) if found.datastore else None
             if first is None:
-                url = (
-                    found.csv_url
-                    or f"{self._base}/dataset/{self.settings.dataset}/resource/{resource}/download/evenements.csv"
-                )
-                warning = FetchWarning(
-                    "csv_fallback", "the datastore API does not have the table; its CSV file was read"
-                )
+                path = f"dataset/{self.settings.dataset}/resource/{resource}/download/evenements.csv"
+                warning = FetchWarning("csv_fallback", "the datastore API has no such table; the CSV file was read")
                 yield Page(records=(), warnings=(warning,))
-                yield from self._from_csv(url, window, client, tally)
+                yield from self._from_csv(found.csv_url or f"{self._base}/{path}", window, client, tally)
                 return
             resource = found.datastore or resource
             detail = f"the resource id {self.settings.resource_id} is gone; {resource} was found under the data set"
             yield Page(records=(), warnings=(FetchWarning("resource_moved", detail),))
         yield from self._pages(client, resource, first, window, tally)
+
+    def _first(self, client: OutboundClient, resource: str) -> _Rows | None:
+        """The first page, or None when there is no such table."""
+        try:
+            return self._search(client, resource, 0)
+        except _NotThereError:
+            return None
 
     def _pages(
         self, client: OutboundClient, resource: str, page: _Rows, window: FetchWindow, tally: _Tally
@@ -298,11 +296,13 @@ def _refuse_html(reply: Reply) -> None:
 
 def _refuse(reply: Reply) -> None:
     """CKAN's own words for an error, which say more than the status."""
+    from resources.http import BodyError
+
     if reply.status not in (400, 403, 404, 409):
         return
     try:
         body = reply.json()
-    except ValueError:
+    except BodyError:
         return
     if isinstance(body, str) and "not known" in body:  # "Bad request - Action name not known: datastore_search"
         raise _NotThereError(f"the service has no such action: {body[:100]}")
