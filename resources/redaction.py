@@ -24,8 +24,8 @@ SECRET_PARAMS = frozenset(
 
 SECRET_HEADERS = frozenset(
     {
-        "authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key", "api-key", "apikey", "x-auth-token",
-        "x-access-token", "x-goog-api-key", "ocp-apim-subscription-key",
+        "authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key", "api-key", "apikey",
+        "x-auth-token", "x-access-token", "x-goog-api-key", "ocp-apim-subscription-key",
     }
 )  # fmt: skip
 """Names of headers whose values are never shown and never follow a redirect to another origin, in lower case."""
@@ -64,7 +64,7 @@ _known = _KnownSecrets()
 
 _NAMES = "|".join(re.escape(name) for name in sorted(SECRET_PARAMS, key=len, reverse=True))
 _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"(?i)([a-z][a-z0-9+.-]*://)[^/\s?#@'\"]*@"), rf"\1{MASK}@"),
+    (re.compile(r"(?i)([a-z][a-z0-9+.-]{1,15}://)[^/\s?#@'\"]*@"), rf"\1{MASK}@"),
     (re.compile(rf"(?i)\b((?:{_NAMES})=)[^&\s'\"<>#;,)\]}}]+"), rf"\1{MASK}"),
     (re.compile(rf"(?i)([\"'](?:{_NAMES}|authorization)[\"']\s*[:,]\s*b?[\"'])[^\"']*"), rf"\1{MASK}"),
     (re.compile(r"(?i)\b(authorization\s*[:=]\s*)(?:[a-z]+\s+)?[^\s'\",;]+"), rf"\1{MASK}"),
@@ -75,7 +75,7 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
 
 
 def register_secret(value: str) -> None:
-    """Mask `value` from now on wherever `redact` sees it, also percent-encoded. Values under 6 characters are ignored."""
+    """Mask `value` from now on wherever `redact` sees it, also percent-encoded. Under 6 characters it is ignored."""
     _known.add(value)
 
 
@@ -124,7 +124,7 @@ class RedactingFilter(logging.Filter):
 
 
 def quiet_http_loggers() -> None:
-    """Keep httpx and httpcore from logging whole URLs and headers: level WARNING, and a filter if somebody lowers it."""
+    """Keep httpx and httpcore from logging URLs and headers: level WARNING, and a filter if somebody lowers it."""
     for name in ("httpx", "httpcore"):
         logger = logging.getLogger(name)
         if logger.level < logging.WARNING:

@@ -14,6 +14,7 @@ from resources.http.errors import (
     BodyRefusedError,
     BudgetSpent,
     HttpStatusError,
+    NestingError,
     OutboundFailure,
 )
 from resources.http.pacing import MemoryBudget, MemoryPacer, Pacer, RequestBudget
@@ -33,6 +34,7 @@ __all__ = [
     "MemoryBudget",
     "MemoryCache",
     "MemoryPacer",
+    "NestingError",
     "OutboundClient",
     "OutboundFailure",
     "OutboundPolicy",

@@ -16,6 +16,8 @@ _PIECE = 256 * 1024
 # zlib reaches 1,032:1 on zeros; JSON, ICS and HTML reach 5 to 60:1. Small bodies may be as regular as they like.
 _RATIO_LIMIT = 200
 _RATIO_FREE_BYTES = 8 * 1024 * 1024
+# Each member costs a copy of what follows it; a body of empty members would cost its square.
+_MEMBER_LIMIT = 4096
 
 
 def read_body(chunks: Iterable[bytes], *, encoding: str, length: str | None, max_wire: int, max_body: int) -> bytes:
@@ -57,6 +59,7 @@ class Inflater:
         self._parts: list[bytes] = []
         self._wire = 0
         self._size = 0
+        self._members = 0
         self._between_members = True
         self._head = b""
 
@@ -76,30 +79,25 @@ class Inflater:
         raise TransientError(f"the gzip data of the answer are damaged: {reason}")
 
     def _inflate(self, data: bytes) -> None:
-        while data:
+        held_back = False  # output can be left when the input is used up
+        while data or held_back:
             if self._between_members:
                 data = data.lstrip(b"\0")  # padding after a member
                 if not data:
                     return
                 self._between_members = False
+                self._members += 1
+                if self._members > _MEMBER_LIMIT:
+                    raise BodyRefusedError(f"the answer is gzip in more than {_MEMBER_LIMIT} pieces")
             piece = self._member.decompress(data, _PIECE)
             self._keep(piece)
             if self._member.eof:
                 data = self._member.unused_data
                 self._member = zlib.decompressobj(wbits=31)
-                self._between_members = True
+                self._between_members, held_back = True, False
             else:
                 data = self._member.unconsumed_tail
-                # Input may be used up while output is still held back by max_length.
-                if not data and len(piece) == _PIECE:
-                    self._drain()
-
-    def _drain(self) -> None:
-        while not self._member.eof:
-            piece = self._member.decompress(b"", _PIECE)
-            if not piece:
-                return
-            self._keep(piece)
+                held_back = len(piece) == _PIECE
 
     def _keep(self, piece: bytes) -> None:
         self._size += len(piece)

@@ -11,8 +11,8 @@ import ssl
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from types import TracebackType
@@ -22,10 +22,10 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from resources.errors import PermanentError, TransientError
 from resources.http.cache import MAX_CACHED_BODY, CachedReply, ValidatorCache
-from resources.http.errors import BodyError, BudgetSpent, HttpStatusError, OutboundFailure
+from resources.http.errors import BodyError, BudgetSpent, HttpStatusError, NestingError, OutboundFailure
 from resources.http.pacing import MemoryBudget, MemoryPacer, Pacer, RequestBudget
 from resources.http.policy import OutboundPolicy
-from resources.http.reply import Headers, Reply
+from resources.http.reply import Reply
 from resources.redaction import quiet_http_loggers, redact
 
 if TYPE_CHECKING:
@@ -174,10 +174,11 @@ class OutboundClient:
 
         `params` join those in the URL; None values are left out. `conditional` sends the cached validators and turns a
         304 into the cached body. `inspect` sees every final answer before its status is judged and may raise
-        TransientError (the client waits at least `retry_after` and repeats) or PermanentError. `expect_json` treats
-        HTML and broken JSON as a fault worth repeating.
+        TransientError (the client waits at least `retry_after` and repeats), or PermanentError or OutboundFailure
+        (passed on at once). `expect_json` treats HTML and broken JSON as a fault worth repeating.
         """
-        return self._call("GET", url, params, headers, None, None, conditional, inspect, expect_json)
+        call = self._begin(conditional=conditional, inspect=inspect, expect_json=expect_json)
+        return self._finish(self._prepare("GET", url, params=params, headers=headers), call)
 
     def post(
         self,
@@ -191,27 +192,23 @@ class OutboundClient:
         expect_json: bool = False,
     ) -> Reply:
         """The answer to a POST of `json` or `form`; otherwise as `get`. Repeated like a GET, so only for reading."""
-        return self._call("POST", url, params, headers, json, form, False, inspect, expect_json)  # noqa: FBT003
+        call = self._begin(conditional=False, inspect=inspect, expect_json=expect_json)
+        return self._finish(self._prepare("POST", url, params=params, headers=headers, json=json, form=form), call)
 
-    def _call(  # noqa: PLR0917 - private, the two callers are above
-        self,
-        method: str,
-        url: str,
-        params: Mapping[str, Any] | None,
-        headers: Mapping[str, str] | None,
-        json: Any,
-        form: Mapping[str, Any] | None,
-        conditional: bool,
-        inspect: Callable[[Reply], None] | None,
-        expect_json: bool,
-    ) -> Reply:
+    def _begin(self, *, conditional: bool, inspect: Callable[[Reply], None] | None, expect_json: bool) -> _Call:
         from resources.http.guard import Deadline
-        from resources.http.retry import call_with_retries
-        from resources.http.wire import prepare
 
         deadline = Deadline(self.policy.total_timeout, self._clock)
-        call = _Call(conditional=conditional, inspect=inspect, expect_json=expect_json, deadline=deadline)
-        request = prepare(method, url, policy=self.policy, params=params, headers=headers, json=json, form=form)
+        return _Call(conditional=conditional, inspect=inspect, expect_json=expect_json, deadline=deadline)
+
+    def _prepare(self, method: str, url: str, **parts: Any) -> Prepared:
+        from resources.http.wire import prepare
+
+        return prepare(method, url, policy=self.policy, **parts)
+
+    def _finish(self, request: Prepared, call: _Call) -> Reply:
+        from resources.http.retry import call_with_retries
+
         tries = 0
 
         def attempt() -> Reply:
@@ -220,7 +217,9 @@ class OutboundClient:
             self.stats.add(retries=int(tries > 1))
             return self._attempt(request, call)
 
-        outcome = call_with_retries(attempt, attempts=self.policy.attempts, time_left=deadline.left, sleep=self._wait)
+        outcome = call_with_retries(
+            attempt, attempts=self.policy.attempts, time_left=call.deadline.left, sleep=self._wait
+        )
         if isinstance(outcome, Reply):
             return outcome
         reason = f"given up after {tries} of {self.policy.attempts} attempts"
@@ -267,16 +266,18 @@ class OutboundClient:
         )
         if spent is not None:
             raise BudgetSpent(
-                f"{request.shown}: not sent, the request budget of {self.policy.name!r} is spent for {spent:.0f} s more",
+                f"{request.shown}: not sent, the request budget of {self.policy.name!r} is spent for {spent:.0f} s",
                 retry_after=spent,
             )
         self.stats.add(requests=1)
         try:
-            answer = self._wire.exchange(_with_validators(request, cached), deadline)
+            answer = self._wire.exchange(
+                _with_validators(request, cached), deadline, count=lambda size: self.stats.add(wire_bytes=size)
+            )
         except TransientError:
             self.stats.add(transport_errors=1)
             raise
-        self.stats.add(status=answer.status, wire_bytes=answer.wire_bytes, body_bytes=len(answer.body))
+        self.stats.add(status=answer.status, body_bytes=len(answer.body))
         return answer
 
     def _pace_key(self, request: Prepared) -> str:
@@ -333,6 +334,8 @@ class OutboundClient:
                 return TransientError(f"{subject} answered with a page instead of JSON{_excerpt(reply)}")
             try:
                 reply.json()
+            except NestingError as error:
+                return error
             except BodyError as error:
                 return TransientError(str(error))
         return None
@@ -356,8 +359,6 @@ class OutboundClient:
 def _with_validators(request: Prepared, cached: CachedReply | None) -> Prepared:
     if cached is None:
         return request
-    from dataclasses import replace
-
     headers = dict(request.headers)
     if cached.etag:
         headers["If-None-Match"] = cached.etag
@@ -367,5 +368,5 @@ def _with_validators(request: Prepared, cached: CachedReply | None) -> Prepared:
 
 
 def _excerpt(reply: Reply) -> str:
-    text = " ".join(reply.body[:600].decode("utf-8", "replace").split())
+    text = " ".join(reply.body[:4096].decode("utf-8", "replace").split())
     return f": {redact(text)[:200]}" if text else ""

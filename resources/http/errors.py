@@ -8,6 +8,7 @@ PermanentError                     (resources.errors)
 ├── AddressRefusedError            the address guard said no
 ├── BodyRefusedError               too large, a compression bomb, or an encoding nobody asked for
 └── BodyError                      complete, but not what it should be (not JSON)
+    └── NestingError               JSON too deep to be honest; a repeat would not help
 """
 
 from __future__ import annotations
@@ -54,3 +55,7 @@ class BodyRefusedError(PermanentError):
 
 class BodyError(PermanentError):
     """The body is complete but cannot be read as what it should be."""
+
+
+class NestingError(BodyError):
+    """The JSON is nested deeper than any parser here follows (about 1,000 levels)."""

@@ -217,7 +217,10 @@ class GuardedBackend(httpcore.NetworkBackend):
         return answer
 
     def connect_unix_socket(
-        self, path: str, timeout: float | None = None, socket_options: Iterable[Any] | None = None
+        self,
+        path: str,  # noqa: ARG002 - the signature is httpcore's
+        timeout: float | None = None,  # noqa: ARG002
+        socket_options: Iterable[Any] | None = None,  # noqa: ARG002
     ) -> httpcore.NetworkStream:
         """Never: no URL should reach a local socket."""
         raise AddressRefusedError("local sockets are not called")

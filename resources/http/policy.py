@@ -21,12 +21,13 @@ class OutboundPolicy:
     requests_per_day: int | None = None
     """Budgets in any 60 minutes and any 24 hours; each request on the wire counts, retries and redirects too."""
     connect_timeout: float = 10
-    """Name resolution, TCP and TLS together, for one attempt."""
+    """Name resolution and TCP together, then TLS the same again."""
     read_timeout: float = 30
     """Longest silence between two pieces of an answer."""
     total_timeout: float = 300
     """One call with all its retries, redirects and waits."""
-    attempts: int = 5
+    attempts: int = 8
+    """Tries of one call. Seven waits drawn from 0.5, 1, 2 … 30 s take half a minute on average."""
     max_wire_bytes: int = 32 * MIB
     """Largest body as it comes over the wire, before inflation."""
     max_body_bytes: int = 128 * MIB

@@ -13,13 +13,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from resources.http.errors import BodyError
+from resources.http.errors import BodyError, NestingError
 
 REPLACEMENT = "\ufffd"
 _SURROGATE = re.compile("[\ud800-\udfff]")
 # Python calls these text encodings too, but no server means them, and some cost more than linear time.
 _NOT_CHARSETS = frozenset(
-    {"idna", "punycode", "unicode_escape", "raw_unicode_escape", "utf-7", "undefined", "mbcs", "oem"}
+    {"idna", "punycode", "unicode-escape", "raw-unicode-escape", "utf-7", "undefined", "mbcs", "oem"}
 )
 
 
@@ -88,7 +88,7 @@ def _known_charset(name: str | None) -> str | None:
         info = codecs.lookup(name.strip().strip("\"'"))
     except (LookupError, ValueError):
         return None
-    if info.name in _NOT_CHARSETS or not getattr(info, "_is_text_encoding", False):
+    if info.name.replace("_", "-") in _NOT_CHARSETS or not getattr(info, "_is_text_encoding", False):
         return None
     return "cp1252" if info.name in {"iso8859-1", "ascii"} else info.name
 
@@ -162,24 +162,25 @@ class Reply:
         except orjson.JSONDecodeError as error:
             reason = str(error)
         value, repaired, fault = _parse_tolerantly(decode_text(body, self.charset))
-        if fault:
-            raise BodyError(f"{self.url} did not answer with JSON ({len(self.body)} bytes): {reason}")
+        if fault is not None:
+            raise fault(f"{self.url} did not answer with JSON ({len(self.body)} bytes): {reason}")
         self.repaired = repaired
         return value
 
 
-def _parse_tolerantly(decoded: DecodedText) -> tuple[Any, int, bool]:
-    """(value, repairs, failed). Returns the failure instead of raising, so no exception is chained to the caller's."""
+def _parse_tolerantly(decoded: DecodedText) -> tuple[Any, int, type[BodyError] | None]:
+    """(value, repairs, fault). The fault is returned, so that no exception which holds the body becomes a context."""
     repairs = decoded.repaired
 
     def number(text: str) -> float | int | None:
         nonlocal repairs
-        # int() refuses more than 4,300 digits; nothing in an event needs more than a float holds.
-        value = float(text) if len(text) > 40 or not text.lstrip("-").isdigit() else int(text)
-        if not math.isfinite(value):
-            repairs += 1
-            return None
-        return value
+        # As orjson: whole numbers of up to 64 bits, all others as floats. (int() refuses more than 4,300 digits.)
+        if len(text) <= 20 and text.lstrip("-").isdigit() and -(2**63) <= int(text) < 2**64:
+            return int(text)
+        if math.isfinite(value := float(text)):
+            return value
+        repairs += 1
+        return None
 
     def constant(_: str) -> None:
         nonlocal repairs
@@ -190,9 +191,11 @@ def _parse_tolerantly(decoded: DecodedText) -> tuple[Any, int, bool]:
         if _SURROGATE.search(decoded.text) or "\\ud" in decoded.text.lower():
             value, replaced = _without_surrogates(value)
             repairs += replaced
-    except (ValueError, RecursionError):
-        return None, 0, True
-    return value, repairs, False
+    except ValueError:
+        return None, 0, BodyError
+    except RecursionError:
+        return None, 0, NestingError
+    return value, repairs, None
 
 
 def _without_surrogates(value: Any) -> tuple[Any, int]:

@@ -14,6 +14,7 @@ from random import uniform
 from typing import TypeVar
 
 import tenacity
+from tenacity.stop import stop_base
 from tenacity.wait import wait_base
 
 from resources.errors import TransientError
@@ -65,6 +66,16 @@ class _NamedWaitOrJitter(wait_base):
         return self._jitter(retry_state) if named is None else named + uniform(0, _SPREAD)  # noqa: S311
 
 
+class _OutOfTime(stop_base):
+    """The next wait would not end before the deadline. A wait is never shortened to fit."""
+
+    def __init__(self, time_left: Callable[[], float]) -> None:
+        self._time_left = time_left
+
+    def __call__(self, retry_state: tenacity.RetryCallState) -> bool:
+        return retry_state.upcoming_sleep >= self._time_left()
+
+
 def _named(state: tenacity.RetryCallState) -> float | None:
     error = state.outcome.exception() if state.outcome else None
     return error.retry_after if isinstance(error, TransientError) else None
@@ -82,9 +93,6 @@ def call_with_retries(
     A wait that the service named is never shortened. Other errors, OutboundFailure among them, are raised at once.
     """
 
-    def out_of_time(state: tenacity.RetryCallState) -> bool:
-        return state.upcoming_sleep >= time_left()
-
     def last_error(state: tenacity.RetryCallState) -> TransientError:
         error = state.outcome.exception() if state.outcome else None
         if not isinstance(error, TransientError):
@@ -92,7 +100,7 @@ def call_with_retries(
         return error
 
     retrying = tenacity.Retrying(
-        stop=tenacity.stop_any(tenacity.stop_after_attempt(attempts), out_of_time),
+        stop=tenacity.stop_after_attempt(attempts) | _OutOfTime(time_left),
         wait=_NamedWaitOrJitter(),
         retry=tenacity.retry_if_exception(_repeatable),
         sleep=sleep,

@@ -8,7 +8,7 @@ URLs and its own reading of redirects, none of which is wanted.
 from __future__ import annotations
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
@@ -22,7 +22,7 @@ from resources.http.errors import AddressRefusedError, BodyRefusedError
 from resources.http.guard import Deadline, GuardedBackend, Resolver, current_deadline, system_resolver
 from resources.http.policy import OutboundPolicy
 from resources.http.reply import Headers
-from resources.redaction import SECRET_HEADERS, redact, redact_url, register_secret
+from resources.redaction import SECRET_HEADERS, SECRET_PARAMS, redact, redact_url, register_secret
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 # An error's body is read for its message only.
@@ -47,12 +47,11 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What came back: inflated body, wire size, and where a redirect leads."""
+    """What came back, its body inflated."""
 
     status: int
     headers: Headers
     body: bytes
-    wire_bytes: int
 
 
 def prepare(
@@ -113,12 +112,17 @@ def redirected(request: Prepared, answer: Answer, *, policy: OutboundPolicy) -> 
         method, content = "GET", b""
         headers = {k: v for k, v in headers.items() if k.lower() not in {"content-type", "content-length"}}
     following = Prepared(method=method, url=target, headers=headers, content=content, shown="")
-    if following.origin != request.origin:
+    if following.origin != request.origin and not _only_upgraded(request.url, target):
         if content:
             raise AddressRefusedError(f"{request.shown} redirects a body to another host, which is refused")
         kept = {k: v for k, v in headers.items() if k.lower() not in SECRET_HEADERS and "key" not in k.lower()}
         following = replace(following, headers=kept)
     return checked(following, policy=policy)
+
+
+def _only_upgraded(old: httpx.URL, new: httpx.URL) -> bool:
+    """The same host on its default ports, from http to https: nothing that may see less than before."""
+    return (old.scheme, new.scheme, old.port, new.port) == ("http", "https", None, None) and old.host == new.host
 
 
 def _register(
@@ -130,17 +134,11 @@ def _register(
     """Remember the secrets of this call, so that an answer or error which repeats them is masked too."""
     for fields in (params, form):
         for name, value in (fields or {}).items():
-            if isinstance(value, str) and (name.lower() in policy.secret_params or _is_secret_param(name)):
+            if isinstance(value, str) and name.lower() in (policy.secret_params | SECRET_PARAMS):
                 register_secret(value)
     for name, value in (headers or {}).items():
         if name.lower() in SECRET_HEADERS:
             register_secret(value.partition(" ")[2] if name.lower() == "authorization" and " " in value else value)
-
-
-def _is_secret_param(name: str) -> bool:
-    from resources.redaction import SECRET_PARAMS
-
-    return name.lower() in SECRET_PARAMS
 
 
 @cache
@@ -177,11 +175,14 @@ class Wire:
         """Close all connections."""
         self._pool.close()
 
-    def exchange(self, request: Prepared, deadline: Deadline) -> Answer:
-        """Send and read to the end. TransientError: a repeat may work. PermanentError: it will not."""
+    def exchange(self, request: Prepared, deadline: Deadline, *, count: Callable[[int], None]) -> Answer:
+        """Send and read to the end. TransientError: a repeat may work. PermanentError: it will not.
+
+        `count` is told the body bytes of each piece off the wire, also when the exchange fails.
+        """
         token = current_deadline.set(deadline)
         try:
-            return self._exchange(request, deadline)
+            return self._exchange(request, deadline, count)
         except httpcore.LocalProtocolError as error:
             failure: Exception = PermanentError(f"{request.method} {request.shown} cannot be sent: {_said(error)}")
         except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError, OSError) as error:
@@ -200,7 +201,7 @@ class Wire:
             return PermanentError(f"{subject}: the server's certificate is not valid: {_said(error)}")
         return TransientError(f"{subject}: {type(error).__name__}: {_said(error)}")
 
-    def _exchange(self, request: Prepared, deadline: Deadline) -> Answer:
+    def _exchange(self, request: Prepared, deadline: Deadline, count: Callable[[int], None]) -> Answer:
         policy = self._policy
         url = request.url
         core = httpcore.Request(
@@ -218,26 +219,24 @@ class Wire:
             },
         )
         response = self._pool.handle_request(core)
-        wire = 0
 
-        def counted() -> Any:
-            nonlocal wire
+        def counted() -> Iterator[bytes]:
             for chunk in response.iter_stream():
-                wire += len(chunk)
+                count(len(chunk))
                 yield chunk
 
         try:
             headers = Headers(
-                (name.decode("ascii", "replace"), value.decode("latin-1"))
+                (name.decode("ascii", "replace"), _text(value))
                 for name, value in response.headers
                 if name.lower() != b"set-cookie"
             )
             body = self._body(response.status, headers, counted())
         finally:
             response.close()
-        return Answer(status=response.status, headers=headers, body=body, wire_bytes=wire)
+        return Answer(status=response.status, headers=headers, body=body)
 
-    def _body(self, status: int, headers: Headers, chunks: Any) -> bytes:
+    def _body(self, status: int, headers: Headers, chunks: Iterable[bytes]) -> bytes:
         ok = 200 <= status < 300
         try:
             return read_body(
@@ -252,6 +251,13 @@ class Wire:
                 raise
             # The status says what to do; a body nobody can read must not hide it.
             return b""
+
+
+def _text(value: bytes) -> str:
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
 
 
 def _said(error: BaseException) -> str:
