@@ -29,6 +29,8 @@ from resources.http.reply import Reply
 from resources.redaction import quiet_http_loggers, redact
 
 if TYPE_CHECKING:
+    from httpcore import NetworkBackend
+
     from resources.http.guard import Deadline, Resolver
     from resources.http.wire import Answer, Prepared
 
@@ -121,13 +123,14 @@ class OutboundClient:
         wall_clock: Callable[[], float] = time.time,
         pacer: Pacer | None = None,
         resolve: Resolver | None = None,
+        sockets: NetworkBackend | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         """Build a client for `policy`.
 
         `allow_private=None` reads INGESTION_ALLOW_PRIVATE_ADDRESSES. Pacer and budget default to those that all
-        clients of the process share; with a `clock` of one's own, to fresh ones. `resolve` and `tls` replace the
-        system's resolver and certificates.
+        clients of the process share; with a `clock` of one's own, to fresh ones (give `clock` and `sleep` together).
+        `resolve`, `sockets` and `tls` replace the system's resolver, connections and trusted certificates.
         """
         from resources.http.wire import Wire
 
@@ -143,7 +146,7 @@ class OutboundClient:
         self._budget: RequestBudget = budget or (MemoryBudget(clock) if own_clock else _process_budget)
         if allow_private is None:
             allow_private = OutboundSettings().allow_private_addresses
-        self._wire = Wire(policy, allow_private=allow_private, resolve=resolve, tls=tls)
+        self._wire = Wire(policy, allow_private=allow_private, resolve=resolve, sockets=sockets, tls=tls)
 
     def __repr__(self) -> str:
         return f"OutboundClient({self.policy.name!r}, requests={self.stats.requests})"

@@ -169,10 +169,13 @@ class DeadlineStream(httpcore.NetworkStream):
 class GuardedBackend(httpcore.NetworkBackend):
     """Connects only to addresses that `refusal` lets through."""
 
-    def __init__(self, *, allow_private: bool, resolve: Resolver = system_resolver) -> None:
+    def __init__(
+        self, *, allow_private: bool, resolve: Resolver | None = None, sockets: httpcore.NetworkBackend | None = None
+    ) -> None:
+        """`resolve` and `sockets` replace the operating system's; `sockets` is only ever given checked addresses."""
         self._allow_private = allow_private
-        self._resolve = resolve
-        self._tcp = httpcore.SyncBackend()
+        self._resolve = resolve or system_resolver
+        self._tcp = sockets or httpcore.SyncBackend()
 
     def connect_tcp(
         self,

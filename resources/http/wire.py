@@ -19,7 +19,7 @@ import httpx
 from resources.errors import PermanentError, TransientError
 from resources.http.body import read_body
 from resources.http.errors import AddressRefusedError, BodyRefusedError
-from resources.http.guard import Deadline, GuardedBackend, Resolver, current_deadline, system_resolver
+from resources.http.guard import Deadline, GuardedBackend, Resolver, current_deadline
 from resources.http.policy import OutboundPolicy
 from resources.http.reply import Headers
 from resources.redaction import SECRET_HEADERS, SECRET_PARAMS, redact, redact_url, register_secret
@@ -156,6 +156,7 @@ class Wire:
         *,
         allow_private: bool,
         resolve: Resolver | None = None,
+        sockets: httpcore.NetworkBackend | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self._policy = policy
@@ -168,7 +169,7 @@ class Wire:
             http1=True,
             http2=False,
             retries=0,
-            network_backend=GuardedBackend(allow_private=allow_private, resolve=resolve or system_resolver),
+            network_backend=GuardedBackend(allow_private=allow_private, resolve=resolve, sockets=sockets),
         )
 
     def close(self) -> None:
