@@ -1,0 +1,175 @@
+"""Everything that can go wrong between a prompt and an answer, decided once, where it is first seen.
+
+    LlmError
+    ├── LlmRateLimited        transient   paced out: a provider's limit by the minute; wait, it is nobody's fault
+    ├── LlmQuotaExceeded      transient   a day's quota, a bill or a budget is used up; defer until `not_before`
+    ├── LlmUnavailable        transient   timeouts, resets, 5xx, or the breaker is open
+    ├── LlmDeadline           transient   the task's time was over before an answer came
+    ├── LlmInvalidResponse    transient   empty, malformed, truncated or outside the schema; ask again, differently
+    ├── LlmRefused            permanent   the model or a filter declines this text
+    ├── LlmInvalidRequest     permanent   400, 404, 422: the call itself is wrong
+    └── LlmAuthenticationError permanent  401, 403, or no key at all
+
+Every message is a sentence for the person who can do something about it, and names the variable to set. No message
+holds a key, a prompt or a provider's raw body.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+
+from resources.errors import PermanentError, TransientError
+from resources.llm.protocol import Usage
+
+
+class ErrorCode(StrEnum):
+    """Stable names, for columns, dashboards and API problem types."""
+
+    RATE_LIMITED = "rate_limited"
+    QUOTA_EXCEEDED = "quota_exceeded"
+    UNAVAILABLE = "unavailable"
+    DEADLINE = "deadline"
+    INVALID_RESPONSE = "invalid_response"
+    REFUSED = "refused"
+    INVALID_REQUEST = "invalid_request"
+    AUTHENTICATION = "authentication"
+
+
+class QuotaScope(StrEnum):
+    """Whose limit it is, and so when it can be over."""
+
+    PROVIDER_MINUTE = "provider_minute"
+    PROVIDER_DAY = "provider_day"
+    PROVIDER_BILLING = "provider_billing"
+    """`insufficient_quota`: waiting does not help, paying does."""
+    USER_BUDGET = "user_budget"
+
+
+class Flaw(StrEnum):
+    """What was wrong with an answer."""
+
+    EMPTY = "empty"
+    MALFORMED = "malformed"
+    TRUNCATED = "truncated"
+    """Cut off at `max_output_tokens`: ask for less, or allow more."""
+    OUTSIDE_SCHEMA = "outside_schema"
+
+
+class LlmError(Exception):
+    """Base of the tree. `provider` is the name used in LLM_PROVIDERS; `usage` is what was spent in vain."""
+
+    code: ErrorCode
+
+    provider: str
+    model: str
+    usage: Usage
+    warnings: tuple[str, ...]
+
+    def _facts(self, provider: str, model: str) -> None:
+        self.provider = provider
+        self.model = model
+        self.usage = Usage()
+        self.warnings = ()
+
+
+class _TransientLlmError(LlmError, TransientError):
+    def __init__(self, message: str, *, provider: str, model: str = "", retry_after: float | None = None) -> None:
+        TransientError.__init__(self, message, retry_after=retry_after)
+        self._facts(provider, model)
+
+
+class _PermanentLlmError(LlmError, PermanentError):
+    def __init__(self, message: str, *, provider: str, model: str = "") -> None:
+        PermanentError.__init__(self, message)
+        self._facts(provider, model)
+
+
+class LlmRateLimited(_TransientLlmError):
+    """429 for a limit by the minute, or for sending too fast. Obey `retry_after`; it does not count as an attempt."""
+
+    code = ErrorCode.RATE_LIMITED
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        provider: str,
+        model: str = "",
+        retry_after: float | None = None,
+        ramping: bool = False,
+        dimension: str | None = None,
+        limit_per_minute: float | None = None,
+    ) -> None:
+        super().__init__(message, provider=provider, model=model, retry_after=retry_after)
+        self.ramping = ramping
+        """The provider names no limit that was passed, only that the pace is too high (`slow_down`)."""
+        self.dimension = dimension
+        """`requests` or `tokens`, where the provider says which."""
+        self.limit_per_minute = limit_per_minute
+        """The limit itself, where the refusal names it (Gemini's `quotaValue`)."""
+
+
+class LlmQuotaExceeded(_TransientLlmError):
+    """Nothing will be answered before `not_before`. Rows stay pending; another provider may take over."""
+
+    code = ErrorCode.QUOTA_EXCEEDED
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        provider: str,
+        scope: QuotaScope,
+        not_before: datetime,
+        model: str = "",
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message, provider=provider, model=model, retry_after=retry_after)
+        self.scope = scope
+        self.not_before = not_before
+        """Aware. When it makes sense to try again."""
+
+
+class LlmUnavailable(_TransientLlmError):
+    """The provider cannot be reached or answers with 5xx; raised after the attempts are used up."""
+
+    code = ErrorCode.UNAVAILABLE
+
+
+class LlmDeadline(_TransientLlmError):
+    """The task's total time (LLM_DEADLINE_SECONDS) is over, or what is left is less than the next wait."""
+
+    code = ErrorCode.DEADLINE
+
+
+class LlmInvalidResponse(_TransientLlmError):
+    """An answer came and cannot be used. `flaw` says what to change when asking again."""
+
+    code = ErrorCode.INVALID_RESPONSE
+
+    def __init__(self, message: str, *, provider: str, flaw: Flaw, model: str = "") -> None:
+        super().__init__(message, provider=provider, model=model)
+        self.flaw = flaw
+
+
+class LlmRefused(_PermanentLlmError):
+    """The model declined, or a safety filter blocked the prompt or the answer."""
+
+    code = ErrorCode.REFUSED
+
+
+class LlmInvalidRequest(_PermanentLlmError):
+    """The provider understood and says no: unknown model, unsupported schema, prompt too long."""
+
+    code = ErrorCode.INVALID_REQUEST
+
+
+class LlmAuthenticationError(_PermanentLlmError):
+    """The key is missing, wrong, or not allowed to use the model. Never retried, by anyone."""
+
+    code = ErrorCode.AUTHENTICATION
+
+
+TAKE_OVER = (LlmQuotaExceeded, LlmRateLimited, LlmUnavailable, LlmDeadline, LlmAuthenticationError)
+"""What the next provider may answer instead. The others are about the request, and would meet it again."""
