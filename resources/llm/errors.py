@@ -1,14 +1,14 @@
 """Everything that can go wrong between a prompt and an answer, decided once, where it is first seen.
 
     LlmError
-    ├── LlmRateLimited        transient   paced out: a provider's limit by the minute; wait, it is nobody's fault
-    ├── LlmQuotaExceeded      transient   a day's quota, a bill or a budget is used up; defer until `not_before`
-    ├── LlmUnavailable        transient   timeouts, resets, 5xx, or the breaker is open
-    ├── LlmDeadline           transient   the task's time was over before an answer came
-    ├── LlmInvalidResponse    transient   empty, malformed, truncated or outside the schema; ask again, differently
-    ├── LlmRefused            permanent   the model or a filter declines this text
-    ├── LlmInvalidRequest     permanent   400, 404, 422: the call itself is wrong
-    └── LlmAuthenticationError permanent  401, 403, or no key at all
+    ├── LlmRateLimitError       transient  paced out: a provider's limit by the minute; wait, it is nobody's fault
+    ├── LlmQuotaError           transient  a day's quota, a bill or a budget is used up; defer until `not_before`
+    ├── LlmUnavailableError     transient  timeouts, resets, 5xx, or the breaker is open
+    ├── LlmDeadlineError        transient  the task's time was over before an answer came
+    ├── LlmResponseError        transient  empty, malformed, truncated or outside the schema; ask again, differently
+    ├── LlmRefusalError         permanent  the model or a filter declines this text
+    ├── LlmRequestError         permanent  400, 404, 422: the call itself is wrong
+    └── LlmAuthenticationError  permanent  401, 403, or no key at all
 
 Every message is a sentence for the person who can do something about it, and names the variable to set. No message
 holds a key, a prompt or a provider's raw body.
@@ -85,7 +85,7 @@ class _PermanentLlmError(LlmError, PermanentError):
         self._facts(provider, model)
 
 
-class LlmRateLimited(_TransientLlmError):
+class LlmRateLimitError(_TransientLlmError):
     """429 for a limit by the minute, or for sending too fast. Obey `retry_after`; it does not count as an attempt."""
 
     code = ErrorCode.RATE_LIMITED
@@ -110,7 +110,7 @@ class LlmRateLimited(_TransientLlmError):
         """The limit itself, where the refusal names it (Gemini's `quotaValue`)."""
 
 
-class LlmQuotaExceeded(_TransientLlmError):
+class LlmQuotaError(_TransientLlmError):
     """Nothing will be answered before `not_before`. Rows stay pending; another provider may take over."""
 
     code = ErrorCode.QUOTA_EXCEEDED
@@ -131,19 +131,19 @@ class LlmQuotaExceeded(_TransientLlmError):
         """Aware. When it makes sense to try again."""
 
 
-class LlmUnavailable(_TransientLlmError):
+class LlmUnavailableError(_TransientLlmError):
     """The provider cannot be reached or answers with 5xx; raised after the attempts are used up."""
 
     code = ErrorCode.UNAVAILABLE
 
 
-class LlmDeadline(_TransientLlmError):
+class LlmDeadlineError(_TransientLlmError):
     """The task's total time (LLM_DEADLINE_SECONDS) is over, or what is left is less than the next wait."""
 
     code = ErrorCode.DEADLINE
 
 
-class LlmInvalidResponse(_TransientLlmError):
+class LlmResponseError(_TransientLlmError):
     """An answer came and cannot be used. `flaw` says what to change when asking again."""
 
     code = ErrorCode.INVALID_RESPONSE
@@ -153,13 +153,13 @@ class LlmInvalidResponse(_TransientLlmError):
         self.flaw = flaw
 
 
-class LlmRefused(_PermanentLlmError):
+class LlmRefusalError(_PermanentLlmError):
     """The model declined, or a safety filter blocked the prompt or the answer."""
 
     code = ErrorCode.REFUSED
 
 
-class LlmInvalidRequest(_PermanentLlmError):
+class LlmRequestError(_PermanentLlmError):
     """The provider understood and says no: unknown model, unsupported schema, prompt too long."""
 
     code = ErrorCode.INVALID_REQUEST
@@ -171,5 +171,5 @@ class LlmAuthenticationError(_PermanentLlmError):
     code = ErrorCode.AUTHENTICATION
 
 
-TAKE_OVER = (LlmQuotaExceeded, LlmRateLimited, LlmUnavailable, LlmDeadline, LlmAuthenticationError)
+TAKE_OVER = (LlmQuotaError, LlmRateLimitError, LlmUnavailableError, LlmDeadlineError, LlmAuthenticationError)
 """What the next provider may answer instead. The others are about the request, and would meet it again."""

@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from resources.llm.errors import (
     TAKE_OVER,
     LlmAuthenticationError,
-    LlmDeadline,
+    LlmDeadlineError,
     LlmError,
-    LlmQuotaExceeded,
-    LlmRateLimited,
-    LlmUnavailable,
+    LlmQuotaError,
+    LlmRateLimitError,
+    LlmUnavailableError,
 )
 from resources.llm.protocol import Closing, Completion, CompletionRequest, Deadline, LlmClient, T, Usage
 
@@ -24,12 +24,12 @@ _log = logging.getLogger(__name__)
 
 # When nobody could answer, the error that says most about when somebody can. A quota defers the row; a wrong key
 # beside it is in the warnings and in the log, and would otherwise make the deferral look like a failure.
-_MOST_TELLING = (LlmQuotaExceeded, LlmRateLimited, LlmDeadline, LlmUnavailable, LlmAuthenticationError)
+_MOST_TELLING = (LlmQuotaError, LlmRateLimitError, LlmDeadlineError, LlmUnavailableError, LlmAuthenticationError)
 
 
 def warning_of(error: LlmError) -> str:
     """The stable code that a result carries when `error` made the next provider take over."""
-    kind = "quota-exceeded" if isinstance(error, LlmQuotaExceeded | LlmRateLimited) else error.code.replace("_", "-")
+    kind = "quota-exceeded" if isinstance(error, LlmQuotaError | LlmRateLimitError) else error.code.replace("_", "-")
     return f"{error.provider}-{kind}"
 
 

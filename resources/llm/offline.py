@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 
-from resources.llm.errors import LlmInvalidRequest
+from resources.llm.errors import LlmRequestError
 from resources.llm.protocol import Closing, Completion, CompletionRequest, Deadline, T
 
 
@@ -21,9 +21,9 @@ class OfflineProvider(Closing):
         self.model = model
 
     async def complete(self, request: CompletionRequest[T], *, deadline: Deadline) -> Completion[T]:  # noqa: ARG002
-        """The request's own answer. Raises `LlmInvalidRequest` when it carries none."""
+        """The request's own answer. Raises `LlmRequestError` when it carries none."""
         if request.offline is None:
-            raise LlmInvalidRequest(
+            raise LlmRequestError(
                 f"{request.purpose} has no offline answer: set OPENAI_API_KEY or GEMINI_API_KEY",
                 provider=self.name,
                 model=self.model,

@@ -28,14 +28,14 @@ from resources.llm.errors import (
     ErrorCode,
     Flaw,
     LlmAuthenticationError,
-    LlmDeadline,
+    LlmDeadlineError,
     LlmError,
-    LlmInvalidRequest,
-    LlmInvalidResponse,
-    LlmQuotaExceeded,
-    LlmRateLimited,
-    LlmRefused,
-    LlmUnavailable,
+    LlmQuotaError,
+    LlmRateLimitError,
+    LlmRefusalError,
+    LlmRequestError,
+    LlmResponseError,
+    LlmUnavailableError,
 )
 from resources.llm.protocol import Completion, CompletionRequest, Deadline, LlmClient
 
@@ -161,7 +161,7 @@ class _Task:
             await self._defer(question, self._stop)
             return []
         if self._deadline.remaining <= 0:
-            self._stop = LlmDeadline("the time for this task was over (LLM_DEADLINE_SECONDS)", provider="")
+            self._stop = LlmDeadlineError("the time for this task was over (LLM_DEADLINE_SECONDS)", provider="")
             await self._defer(question, self._stop)
             return []
         request = tag_request(question.items, user_id=self._user_id, room=question.room)
@@ -210,22 +210,22 @@ class _Task:
 
     async def _failed(self, question: _Question, error: LlmError) -> list[_Question]:
         match error:
-            case LlmQuotaExceeded() | LlmRateLimited() | LlmDeadline():
+            case LlmQuotaError() | LlmRateLimitError() | LlmDeadlineError():
                 # Whatever follows would meet the same wall; nothing more is sent.
                 self._stop = self._stop or error
             case LlmAuthenticationError():
                 self._stop = self.outcome.fatal = error
-            case LlmInvalidRequest() if not self._answered:
+            case LlmRequestError() if not self._answered:
                 # Before any answer it is the call that is wrong (model, schema), not an event.
                 self._stop = self.outcome.fatal = error
-            case LlmUnavailable():
+            case LlmUnavailableError():
                 return await self._outage(question, error)
-            case LlmInvalidResponse() | LlmRefused() | LlmInvalidRequest():
+            case LlmResponseError() | LlmRefusalError() | LlmRequestError():
                 return await self._unusable(question, error)
         await self._defer(question, error)
         return []
 
-    async def _outage(self, question: _Question, error: LlmUnavailable) -> list[_Question]:
+    async def _outage(self, question: _Question, error: LlmUnavailableError) -> list[_Question]:
         pause = max(OUTAGE_PAUSE, error.retry_after or 0.0)
         if question.outages >= OUTAGES or pause >= self._deadline.remaining:
             await self._defer(question, error)
@@ -234,14 +234,14 @@ class _Task:
         return [_Question(items=question.items, asked=question.asked, outages=question.outages + 1, room=question.room)]
 
     async def _unusable(self, question: _Question, error: LlmError) -> list[_Question]:
-        truncated = isinstance(error, LlmInvalidResponse) and error.flaw is Flaw.TRUNCATED
-        same_again = isinstance(error, LlmInvalidResponse) and not truncated and question.asked == 0
+        truncated = isinstance(error, LlmResponseError) and error.flaw is Flaw.TRUNCATED
+        same_again = isinstance(error, LlmResponseError) and not truncated and question.asked == 0
         if len(question.items) > 1 and not same_again:
             # One text of ten can spoil an answer: halves find it, and the others get theirs.
             middle = len(question.items) // 2
             self.outcome.reasked += len(question.items)
             return [_Question(items=question.items[:middle]), _Question(items=question.items[middle:])]
-        if question.asked >= REASKS or isinstance(error, LlmInvalidRequest):
+        if question.asked >= REASKS or isinstance(error, LlmRequestError):
             await self._fail(question.items, error.code, str(error))
             return []
         self.outcome.reasked += len(question.items)
@@ -305,12 +305,12 @@ def _deferral(error: LlmError) -> tuple[str, datetime]:
     """Under which code a row waits, and until when."""
     now = datetime.now(UTC)
     match error:
-        case LlmQuotaExceeded():
+        case LlmQuotaError():
             return ErrorCode.QUOTA_EXCEEDED, error.not_before
-        case LlmRateLimited():
+        case LlmRateLimitError():
             # A limit by the minute that outlasted the task: for the row it is a quota like another.
             return ErrorCode.QUOTA_EXCEEDED, now + timedelta(seconds=error.retry_after or 60.0)
-        case LlmUnavailable():
+        case LlmUnavailableError():
             return ErrorCode.UNAVAILABLE, now + timedelta(seconds=error.retry_after or 60.0)
         case _:
             return error.code, now
