@@ -7,6 +7,7 @@ URLs and its own reading of redirects, none of which is wanted.
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -27,6 +28,7 @@ from resources.redaction import SECRET_HEADERS, SECRET_PARAMS, redact, redact_ur
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 # An error's body is read for its message only.
 _ERROR_BODY = 1024 * 1024
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,253}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,8 +95,10 @@ def checked(request: Prepared, *, policy: OutboundPolicy) -> Prepared:
         raise AddressRefusedError(f"{shown} is refused: only http and https are called")
     if request.url.userinfo:
         raise AddressRefusedError(f"{shown} is refused: a URL must not carry a user name or password; use a header")
-    if not request.url.host:
-        raise AddressRefusedError(f"{shown!r} is refused: it names no host")
+    # The resolver is not asked to make sense of what is neither a name nor an address; it wraps ports around.
+    host, port = request.url.raw_host.decode("ascii"), request.url.port
+    if not (_NAME.fullmatch(host) or ":" in host) or not (port is None or 0 < port < 65536):
+        raise AddressRefusedError(f"{shown!r} is refused: it names no host that could exist")
     return replace(request, shown=shown)
 
 

@@ -23,7 +23,7 @@ class Exchange(BaseHTTPRequestHandler):
     server: RawServer
     content: bytes = b""
 
-    def log_message(self, format: str, *args: Any) -> None:
+    def log_message(self, *args: Any) -> None:
         pass
 
     def send(self, status: int = 200, body: bytes = b"", **headers: str) -> None:
@@ -55,7 +55,7 @@ class Exchange(BaseHTTPRequestHandler):
         except OSError:
             self.close_connection = True  # the client went away, which is what several tests want it to do
 
-    do_GET = do_POST = _answer
+    do_GET = do_POST = _answer  # noqa: N815 - the base class looks for these names
 
 
 @dataclass(frozen=True)

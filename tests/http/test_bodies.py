@@ -141,7 +141,10 @@ def test_a_body_of_countless_empty_members_is_refused() -> None:
 
 
 def test_an_announced_size_over_the_limit_is_refused_before_reading(server: RawServer, build: Build) -> None:
-    server.routes["/"] = lambda it: (it.raw(b"HTTP/1.1 200 OK\r\nContent-Length: 5000000\r\n\r\n"), it.server.leave.wait(20))
+    server.routes["/"] = lambda it: (
+        it.raw(b"HTTP/1.1 200 OK\r\nContent-Length: 5000000\r\n\r\n"),
+        it.server.leave.wait(20),
+    )
     with pytest.raises(BodyRefusedError, match="5000000 bytes long"):
         build(max_wire_bytes=1_000_000).get(server.url("/"))
 
@@ -192,7 +195,10 @@ def test_the_total_time_ends_an_answer_that_drips(server: RawServer, route: Rout
     server.routes["/"] = route
     policy = OutboundPolicy(name="drip", read_timeout=30, total_timeout=0.5)
     started = time.monotonic()
-    with OutboundClient(policy, allow_private=True) as client, pytest.raises(OutboundFailure, match="total time|ReadTimeout"):
+    with (
+        OutboundClient(policy, allow_private=True) as client,
+        pytest.raises(OutboundFailure, match=r"total time|ReadTimeout"),
+    ):
         client.get(server.url("/"))
     assert time.monotonic() - started < 10
     assert len(server.seen) == 1

@@ -130,7 +130,9 @@ def test_no_retry_comes_before_the_time_the_server_named(server: RawServer, buil
         )
         named = random.choice([str(wait), format_datetime(skewed + timedelta(seconds=wait), usegmt=True)])
         refusal = status(
-            random.choice([429, 503]), Retry_After=named, Date=format_datetime(skewed.replace(microsecond=0), usegmt=True)
+            random.choice([429, 503]),
+            Retry_After=named,
+            Date=format_datetime(skewed.replace(microsecond=0), usegmt=True),
         )
         server.routes["/"] = [refusal, good]
         server.seen.clear()
