@@ -49,15 +49,23 @@ class _KnownSecrets:
         if len(value) < _SHORTEST_KNOWN_SECRET or value in self._values:
             return
         with self._lock:
-            for form in (value, quote(value, safe=""), quote_plus(value)):
+            # As written, in a query, and as Python shows bytes or text that is not ASCII.
+            for form in (value, quote(value, safe=""), quote(value), quote_plus(value), ascii(value)[1:-1]):
                 self._values[form] = None
             while len(self._values) > _MOST_KNOWN_SECRETS:
                 del self._values[next(iter(self._values))]
-            # Longest first, so that a secret which contains another is masked whole.
-            self._pattern = re.compile("|".join(re.escape(v) for v in sorted(self._values, key=len, reverse=True)))
+            self._pattern = None
 
     def scrub(self, text: str) -> str:
-        return self._pattern.sub(MASK, text) if self._pattern else text
+        if not self._values:
+            return text
+        with self._lock:
+            if self._pattern is None:
+                # Longest first, so that a secret which contains another is masked whole.
+                forms = sorted(self._values, key=len, reverse=True)
+                self._pattern = re.compile("|".join(re.escape(form) for form in forms))
+            pattern = self._pattern
+        return pattern.sub(MASK, text)
 
 
 _known = _KnownSecrets()

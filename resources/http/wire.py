@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
+from urllib.parse import parse_qsl
 
 import httpcore
 import httpx
@@ -67,7 +68,7 @@ def prepare(
     form: Mapping[str, Any] | None = None,
 ) -> Prepared:
     """Build a request; parameters that are None are left out. PermanentError when it cannot be one."""
-    _register(policy, params, form, headers)
+    _register(policy, url, params, form, headers)
     shown = redact_url(url, policy.secret_params)
     try:
         target = httpx.URL(url)
@@ -81,8 +82,8 @@ def prepare(
         content = request.read()
         sent = {name: value for name, value in request.headers.items() if name != "host"}
     except (httpx.InvalidURL, ValueError, TypeError) as error:
-        # UnicodeError is a ValueError; its text would show the header's value.
-        reason = "text that is not ASCII" if isinstance(error, UnicodeError) else redact(str(error))
+        # UnicodeError is a ValueError; its text would show a header's value, and after a colon stand pieces of the URL.
+        reason = "text that is not ASCII" if isinstance(error, UnicodeError) else redact(str(error).partition(":")[0])
     else:
         return checked(Prepared(method=method, url=target, headers=sent, content=content, shown=""), policy=policy)
     raise PermanentError(f"{method} {shown} is not a request that can be sent: {reason}")
@@ -131,15 +132,17 @@ def _only_upgraded(old: httpx.URL, new: httpx.URL) -> bool:
 
 def _register(
     policy: OutboundPolicy,
+    url: str,
     params: Mapping[str, Any] | None,
     form: Mapping[str, Any] | None,
     headers: Mapping[str, str] | None,
 ) -> None:
     """Remember the secrets of this call, so that an answer or error which repeats them is masked too."""
-    for fields in (params, form):
-        for name, value in (fields or {}).items():
-            if isinstance(value, str) and name.lower() in (policy.secret_params | SECRET_PARAMS):
-                register_secret(value)
+    secret_names = policy.secret_params | SECRET_PARAMS
+    query = parse_qsl(url.partition("?")[2].partition("#")[0])
+    for name, value in [*query, *(params or {}).items(), *(form or {}).items()]:
+        if isinstance(value, str) and name.lower() in secret_names:
+            register_secret(value)
     for name, value in (headers or {}).items():
         if name.lower() in SECRET_HEADERS:
             register_secret(value.partition(" ")[2] if name.lower() == "authorization" and " " in value else value)
@@ -266,7 +269,8 @@ def _text(value: bytes) -> str:
 
 
 def _said(error: BaseException) -> str:
-    return redact(str(error)) or type(error).__name__
+    # h11 quotes what it could not read as a bytearray, and that may repeat anything that was sent.
+    return redact(str(error).partition(": bytearray")[0]) or type(error).__name__
 
 
 def _root(error: BaseException) -> BaseException:
