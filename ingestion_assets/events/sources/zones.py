@@ -107,6 +107,18 @@ def zone_or(name: str | None, default: str) -> str:
     return (canonical_zone(name) if name else None) or default
 
 
+@lru_cache(maxsize=1)
+def zones_in_use() -> tuple[str, ...]:
+    """Every canonical name that belongs to a place, the large zones of North America and Europe first."""
+    first = (
+        *("America/Toronto", "America/New_York", "America/Halifax", "America/St_Johns", "America/Winnipeg"),
+        *("America/Chicago", "America/Edmonton", "America/Denver", "America/Vancouver", "America/Los_Angeles"),
+        *("Europe/London", "Europe/Paris", "Europe/Berlin", "Europe/Athens", "Australia/Sydney", "Pacific/Auckland"),
+    )
+    others = sorted({zone for zone in _names().values() if "/" in zone and not zone.startswith("Etc/")} - set(first))
+    return (*first, *others)
+
+
 def _iana(text: str) -> str | None:
     names = _names()
     folded = text.casefold().replace(" ", "_").replace("\\", "/")

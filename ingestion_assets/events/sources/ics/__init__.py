@@ -1,0 +1,119 @@
+"""Source `ics`: published calendars (iCalendar, RFC 5545 and 7986), by URL or from local files.
+
+Belongs here: fetching. One feed that cannot be read never costs the others. A file is read in `feed.py`:
+`components.py` (bytes -> VEVENTs) -> `series.py` (VEVENTs of one UID -> occurrences) -> `mapping.py` (-> events).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import ClassVar
+
+from ingestion_assets.events.model import FetchWarning, FetchWindow, Page
+from ingestion_assets.events.sources.ics.settings import Feed, IcsSettings
+from resources.errors import PermanentError, TransientError
+from resources.http import OutboundClient, OutboundPolicy
+
+__all__ = ["Feed", "IcsSettings", "IcsSource"]
+
+MAX_BODY = 20 * 1024 * 1024
+"""Bytes of one calendar file. 20,000 events are about 10 MB."""
+
+
+class IcsSource:
+    """Events of the calendars that `ICS_FEEDS` names."""
+
+    name: ClassVar[str] = "ics"
+    title: ClassVar[str] = "iCalendar feeds"
+    homepage: ClassVar[str] = "https://www.rfc-editor.org/rfc/rfc5545"
+    settings_class: ClassVar[type[IcsSettings]] = IcsSettings
+    volatile_paths: ClassVar[tuple[str, ...]] = (
+        "DTSTAMP",  # when the file was written: new on every download for most generators
+        "CREATED",  # the same, for generators that keep no history
+        "LAST-MODIFIED",  # says that something changed; what changed is in the other properties
+        "SEQUENCE",  # likewise
+        "X-MOZ-GENERATION",
+        "X-MOZ-LASTACK",
+        "X-LIC-ERROR",
+    )
+    record_version: ClassVar[int] = 1
+
+    def __init__(self, settings: IcsSettings) -> None:
+        self.settings = settings
+
+    @property
+    def policy(self) -> OutboundPolicy:
+        """Feeds are files on many hosts: small limits, a slow pace, patience for a busy host."""
+        return OutboundPolicy(
+            name=self.name,
+            requests_per_second=2,
+            read_timeout=30,
+            total_timeout=180,
+            attempts=4,
+            max_wire_bytes=MAX_BODY,
+            max_body_bytes=MAX_BODY,
+        )
+
+    def fetch(self, window: FetchWindow, client: OutboundClient) -> Iterator[Page]:
+        """Pages of the events of all feeds whose local start date lies in `window`.
+
+        A feed that does not answer is a warning and makes the fetch incomplete; when none answers the fetch fails,
+        as transient if any of the failures was.
+        """
+        feeds = self.settings.feed_list
+        if not feeds:
+            raise PermanentError("ICS_FEEDS names no calendar: set it to name=URL-or-path entries")
+        failures: list[tuple[Feed, PermanentError | TransientError]] = []
+        for feed in feeds:
+            try:
+                body, charset = _read(feed, client)
+            except (PermanentError, TransientError) as error:
+                failures.append((feed, error))
+                continue
+            yield from self._pages(feed, body, charset, window)
+        if len(failures) == len(feeds):
+            raise _all_failed(failures)
+        if failures:
+            names = ", ".join(feed.name for feed, _ in failures)
+            warnings = [FetchWarning("feed_failed", f"feed {feed.name!r}: {error}") for feed, error in failures]
+            yield Page(records=(), warnings=warnings, incomplete=f"feeds that could not be read: {names}")
+
+    def _pages(self, feed: Feed, body: bytes, charset: str | None, window: FetchWindow) -> Iterator[Page]:
+        from ingestion_assets.events.sources.ics.feed import read_feed
+
+        return read_feed(
+            body,
+            feed=feed.name,
+            window=window,
+            default_zone=self.settings.default_timezone,
+            max_occurrences=self.settings.max_occurrences,
+            charset=charset,
+        )
+
+
+def _read(feed: Feed, client: OutboundClient) -> tuple[bytes, str | None]:
+    if feed.is_url:
+        reply = client.get(feed.location, conditional=True, headers={"Accept": "text/calendar, */*;q=0.5"})
+        return reply.body, reply.charset
+    path = Path(feed.location)
+    try:
+        with path.open("rb") as file:
+            body = file.read(MAX_BODY + 1)
+    except OSError as error:
+        raise PermanentError(f"the file of feed {feed.name!r} cannot be read: {error.strerror}") from error
+    if len(body) > MAX_BODY:
+        raise PermanentError(f"the file of feed {feed.name!r} is larger than {MAX_BODY} bytes")
+    return body, None
+
+
+def _all_failed(failures: list[tuple[Feed, PermanentError | TransientError]]) -> PermanentError | TransientError:
+    told = "; ".join(f"{feed.name}: {error}" for feed, error in failures[:10])
+    message = f"none of the {len(failures)} feeds in ICS_FEEDS could be read: {told}"
+    transient = [error for _, error in failures if isinstance(error, TransientError)]
+    if not transient:
+        return PermanentError(message)
+    # The soonest that any of them might answer; a feed that named no delay may answer at once.
+    delays = [error.retry_after for error in transient]
+    named = [delay for delay in delays if delay is not None]
+    return TransientError(message, retry_after=min(named) if len(named) == len(delays) else None)

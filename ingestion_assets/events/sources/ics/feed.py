@@ -1,0 +1,256 @@
+"""One calendar file as pages of records.
+
+Belongs here: what a whole file means (no calendar at all, a mail invitation, cut in the middle), which VEVENTs belong
+together, and the order of the work. How a file was fetched is the business of the source.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from ingestion_assets.events.model import Event, FetchWarning, FetchWindow, Json, Page, RejectedRecord, RejectReason
+from ingestion_assets.events.sources.ics.components import (
+    MAX_EVENTS,
+    Calendar,
+    CalendarFile,
+    RawEvent,
+    parse_line,
+    read_calendar,
+)
+from ingestion_assets.events.sources.ics.mapping import identity, record, to_event
+from ingestion_assets.events.sources.ics.recurrence import Budget
+from ingestion_assets.events.sources.ics.series import Limits, expand
+from ingestion_assets.events.sources.ics.values import Zones, parse_when
+from ingestion_assets.events.sources.ics.vevent import Fault, Occurrence, VEvent, read_event
+
+PAGE_SIZE = 1000
+MAX_RECORDS = 200_000
+"""Records of one feed in one fetch."""
+
+MAX_EVENT_CHARS = 1024 * 1024
+"""Text of one VEVENT, less what is encoded in BASE64. Real ones stay below 100 kB."""
+
+NOT_PUBLISHED = frozenset({"REQUEST", "REPLY", "COUNTER", "DECLINECOUNTER", "REFRESH"})
+"""iTIP methods (RFC 5546) of mail between organiser and guests. Such a file publishes nothing."""
+
+_SCANNED = ("UID", "DTSTART", "RECURRENCE-ID", "RRULE", "RDATE")
+
+
+@dataclass(slots=True)
+class _Group:
+    """VEVENTs with one UID."""
+
+    events: list[RawEvent] = field(default_factory=list)
+    simple_start: str | None = None
+    """The DTSTART line of an event that stands alone and does not recur."""
+
+
+def read_feed(
+    body: bytes,
+    *,
+    feed: str,
+    window: FetchWindow,
+    default_zone: str,
+    max_occurrences: int,
+    charset: str | None = None,
+) -> Iterator[Page]:
+    """The records of a calendar file that belong to `window`. Never raises, whatever `body` is."""
+    calendar = read_calendar(body, charset)
+    if not calendar.calendars and not calendar.events:
+        yield _no_calendar(body, feed)
+        return
+    run = _Run(feed, window, default_zone, max_occurrences)
+    yield from run.pages(calendar)
+
+
+def _no_calendar(body: bytes, feed: str) -> Page:
+    what = "is empty" if not body.strip() else "holds no VCALENDAR"
+    detail = f"the feed {feed!r} {what}; check its address"
+    start = body[:500].decode("utf-8", "replace").replace("\x00", "")
+    rejected = RejectedRecord(
+        reason=RejectReason.UNPARSABLE, detail=detail, payload={"feed": feed, "start": start}, source_id=feed
+    )
+    return Page(records=[rejected], warnings=[FetchWarning("feed_unparsable", detail)], incomplete=detail)
+
+
+@dataclass(slots=True)
+class _Run:
+    """One fetch of one feed."""
+
+    feed: str
+    window: FetchWindow
+    default_zone: str
+    max_occurrences: int
+    notes: Counter[str] = field(default_factory=Counter)
+    incomplete: str | None = None
+    outside: int = 0
+    budget: Budget = field(default_factory=Budget)
+    zones: dict[int, Zones] = field(default_factory=dict)
+    """By identity of the calendar, which outlives the run."""
+
+    def pages(self, calendar: CalendarFile) -> Iterator[Page]:
+        records: list[Event | RejectedRecord] = []
+        for total, found in enumerate(self._records(calendar), start=1):
+            records.append(found)
+            if len(records) >= PAGE_SIZE:
+                yield Page(records=records, outside_window=self._take_outside())
+                records = []
+            if total >= MAX_RECORDS:
+                self.incomplete = f"the feed {self.feed!r} has more than {MAX_RECORDS} records in the window"
+                break
+        self._whole_file(calendar)
+        yield Page(
+            records=records,
+            warnings=self._warnings(),
+            incomplete=self.incomplete,
+            outside_window=self._take_outside(),
+        )
+
+    def _take_outside(self) -> int:
+        outside, self.outside = self.outside, 0
+        return outside
+
+    def _whole_file(self, calendar: CalendarFile) -> None:
+        self.notes["encoding_repaired"] += calendar.repaired_lines
+        self.notes["events_dropped"] += calendar.events_dropped
+        if calendar.events_dropped:
+            self.incomplete = f"the feed {self.feed!r} has more than {MAX_EVENTS} events"
+        elif not calendar.ended:
+            self.notes["file_cut"] += 1
+            self.incomplete = f"the feed {self.feed!r} ends in the middle of its calendar"
+
+    def _warnings(self) -> list[FetchWarning]:
+        texts = {
+            "encoding_repaired": "lines that were not UTF-8",
+            "events_dropped": f"events beyond the first {MAX_EVENTS}",
+            "file_cut": "file that ends in the middle of its calendar",
+            "not_a_publication": "events of mail invitations (METHOD), skipped",
+            "private_skipped": "events that are private or confidential, skipped",
+            "superseded": "events for which the feed holds a newer version, skipped",
+            "zone_unknown": "time zone names that nobody knows, read in the feed's zone",
+        }
+        self.notes["zone_unknown"] = len({name for zones in self.zones.values() for name in zones.unknown})
+        return [
+            FetchWarning(code, f"feed {self.feed!r}: {self.notes[code]} {text}")
+            for code, text in texts.items()
+            if self.notes[code]
+        ]
+
+    def _records(self, calendar: CalendarFile) -> Iterator[Event | RejectedRecord]:
+        published: list[RawEvent] = []
+        for raw in calendar.events:
+            if (raw.calendar.get("METHOD") or "").upper() in NOT_PUBLISHED:
+                self.notes["not_a_publication"] += 1
+            elif raw.cut_off:
+                yield self._cut_off(raw)
+            else:
+                published.append(raw)
+        for group in _groups(published):
+            yield from self._of_group(group)
+
+    def _cut_off(self, raw: RawEvent) -> RejectedRecord:
+        event = read_event(raw, self._zones(raw.calendar))
+        return self._rejected(event, RejectReason.UNPARSABLE, "the file ends inside this event")
+
+    def _of_group(self, group: _Group) -> Iterator[Event | RejectedRecord]:
+        if group.simple_start is not None and self._surely_outside(group.events[0], group.simple_start):
+            self.outside += 1
+            return
+        events: list[VEvent] = []
+        for raw in group.events:
+            event = read_event(raw, self._zones(raw.calendar))
+            if _size(event) > MAX_EVENT_CHARS:
+                yield self._rejected(
+                    event, RejectReason.TOO_LARGE, f"the event has more than {MAX_EVENT_CHARS} characters"
+                )
+            else:
+                events.append(event)
+        if not events:
+            return
+        limits = Limits(self.window, events[0].zones.fallback, self.max_occurrences, self.budget)
+        outcome = expand(events, limits)
+        self.notes["superseded"] += outcome.superseded
+        self.notes["private_skipped"] += outcome.private
+        if outcome.capped:
+            self.incomplete = f"the feed {self.feed!r} has a series with more than {self.max_occurrences} occurrences"
+        if not outcome.occurrences and not outcome.faults and not outcome.private:
+            self.outside += 1
+        for fault in outcome.faults:
+            if not fault.event.private:
+                yield self._of_fault(fault)
+        for occurrence in outcome.occurrences:
+            yield self._of_occurrence(occurrence, limits.shown_in)
+
+    def _of_occurrence(self, occurrence: Occurrence, shown_in: str) -> Event | RejectedRecord:
+        event = to_event(occurrence, self.feed, shown_in)
+        if isinstance(event, str):
+            rejected = self._rejected(occurrence.event, RejectReason.MISSING_TITLE, event)
+            day = occurrence.start.moment(shown_in).date
+            return RejectedRecord(
+                reason=rejected.reason,
+                detail=rejected.detail,
+                payload=rejected.payload,
+                source_id=rejected.source_id,
+                day=day,
+            )
+        return event
+
+    def _of_fault(self, fault: Fault) -> RejectedRecord:
+        return self._rejected(fault.event, fault.reason, fault.detail)
+
+    def _rejected(self, event: VEvent, reason: RejectReason, detail: str) -> RejectedRecord:
+        payload: dict[str, Json] = {"calendar": {"feed": self.feed}}
+        if reason is not RejectReason.TOO_LARGE:
+            payload |= dict(sorted(record(event).items()))
+        else:
+            payload |= {"UID": event.value("UID")[:255], "SUMMARY": event.value("SUMMARY")[:255]}
+        return RejectedRecord(
+            reason=reason, detail=detail, payload=payload, source_id=f"{self.feed}:{identity(event, self.feed)}"
+        )
+
+    def _surely_outside(self, raw: RawEvent, line: str) -> bool:
+        """Whether an event can be left alone without reading the rest of it."""
+        prop = parse_line(line)
+        if prop is None:
+            return False
+        zones = self._zones(raw.calendar)
+        try:
+            when = parse_when(prop.value, prop.params, zones)
+            return when.moment(zones.fallback).date not in self.window
+        except (ValueError, OverflowError):
+            return False
+
+    def _zones(self, calendar: Calendar) -> Zones:
+        zones = self.zones.get(id(calendar))
+        if zones is None:
+            zones = self.zones[id(calendar)] = Zones(calendar, self.default_zone, self.window.start.year)
+        return zones
+
+
+def _groups(events: Iterable[RawEvent]) -> Iterable[_Group]:
+    """Events by UID, in the order in which UIDs appear. Without a UID every event is a group of its own."""
+    groups: dict[str, _Group] = {}
+    for raw in events:
+        uid = start = None
+        recurs = False
+        for line in raw.lines:
+            head = line[:13].upper()
+            if not head.startswith(_SCANNED):
+                continue
+            name = head.partition(":")[0].partition(";")[0]
+            if name == "UID":
+                uid = uid or line.partition(":")[2].strip()
+            elif name == "DTSTART":
+                start = start or line
+            elif name in {"RECURRENCE-ID", "RRULE", "RDATE"}:
+                recurs = True
+        group = groups.setdefault(uid or f"\x00{raw.index}", _Group())
+        group.events.append(raw)
+        group.simple_start = start if not recurs and len(group.events) == 1 else None
+    return groups.values()
+
+
+def _size(event: VEvent) -> int:
+    return sum(len(prop.value) for prop in event.properties if prop.params.get("ENCODING", "").upper() != "BASE64")
