@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
+from urllib.parse import parse_qsl, urlsplit
 
 from ingestion_assets.events.model import FetchWarning, FetchWindow, Page
 from ingestion_assets.events.sources.ics.settings import Feed, IcsSettings
 from resources.errors import PermanentError, TransientError
-from resources.http import OutboundClient, OutboundPolicy
+from resources.http import OutboundClient, OutboundFailure, OutboundPolicy, Reply, register_secret
 
 __all__ = ["Feed", "IcsSettings", "IcsSource"]
 
@@ -93,18 +94,46 @@ class IcsSource:
 
 
 def _read(feed: Feed, client: OutboundClient) -> tuple[bytes, str | None]:
+    """The bytes of a feed and the charset that its server named. Raises what ends the fetch of this feed."""
     if feed.is_url:
-        reply = client.get(feed.location, conditional=True, headers={"Accept": "text/calendar, */*;q=0.5"})
-        return reply.body, reply.charset
-    path = Path(feed.location)
+        return _download(feed, client)
     try:
-        with path.open("rb") as file:
+        with Path(feed.location).open("rb") as file:
             body = file.read(MAX_BODY + 1)
-    except OSError as error:
-        raise PermanentError(f"the file of feed {feed.name!r} cannot be read: {error.strerror}") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "no valid path"
+        raise PermanentError(f"the file of feed {feed.name!r} cannot be read: {reason}") from None
     if len(body) > MAX_BODY:
         raise PermanentError(f"the file of feed {feed.name!r} is larger than {MAX_BODY} bytes")
     return body, None
+
+
+def _download(feed: Feed, client: OutboundClient) -> tuple[bytes, str | None]:
+    _hide_secrets(feed.location)
+    accept = {"Accept": "text/calendar, */*;q=0.5"}
+    try:
+        reply = client.get(feed.location, conditional=True, headers=accept, inspect=_refuse_pages)
+    except OutboundFailure as failure:
+        if failure.reply is None or failure.reply.status != 200:
+            raise
+        # A page each time: the feed has gone behind a login, or the address is that of a page. It is kept as a
+        # rejected record, so that whoever looks sees its beginning.
+        reply = failure.reply
+    return reply.body, reply.charset
+
+
+def _refuse_pages(reply: Reply) -> None:
+    """Busy hosts and their shields answer 200 with a page: worth asking again."""
+    if reply.status == 200 and reply.body[:64].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
+        raise TransientError(f"{reply.url} answered with a page instead of a calendar")
+
+
+def _hide_secrets(url: str) -> None:
+    """The address of a private calendar is its password: keep the telling parts out of logs and errors."""
+    parts = urlsplit(url)
+    for piece in (*parts.path.split("/"), *(value for _, value in parse_qsl(parts.query))):
+        if piece.startswith("private-") or (len(piece) >= 20 and any(character.isdigit() for character in piece)):
+            register_secret(piece)
 
 
 def _all_failed(failures: list[tuple[Feed, PermanentError | TransientError]]) -> PermanentError | TransientError:

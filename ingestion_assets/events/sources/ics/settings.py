@@ -13,6 +13,7 @@ from ingestion_assets.events.sources.base import SourceSettings
 from ingestion_assets.events.sources.zones import canonical_zone
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_BETWEEN = re.compile(r"[\r\n]+|,(?=\s*(?:[^=,:/&?;%#\r\n]*=|,|$|(?:https?|webcals?)://))", re.IGNORECASE)
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*):", re.IGNORECASE)
 
 
@@ -67,13 +68,13 @@ class IcsSettings(SourceSettings):
 def parse_feeds(text: str) -> tuple[Feed, ...]:
     """The feeds that `ICS_FEEDS` names. ValueError says which entry is wrong and how to write it.
 
-    A comma inside a URL is kept: a new entry begins only where `name=` follows the comma. Entries are quoted in
+    A comma inside a URL is kept: an entry begins where `name=` or a scheme follows the comma. Entries are quoted in
     errors by number and name, never with their address.
     """
     feeds: dict[str, Feed] = {}
-    entries = [entry.strip() for entry in re.split(r"[\r\n]+|,(?=\s*(?:[^\s=,:/]*=|,|$))", text)]
-    for number, entry in enumerate([entry for entry in entries if entry.strip(" ,")], start=1):
-        name, separator, location = (part.strip() for part in entry.strip(" ,").partition("="))
+    entries = [entry for entry in _BETWEEN.split(text) if entry.strip(" ,\t")]
+    for number, entry in enumerate(entries, start=1):
+        name, separator, location = (part.strip() for part in entry.strip(" ,\t").partition("="))
         if not separator or not _NAME.fullmatch(name):
             shown = f"{name!r}" if separator else "without a name"
             raise ValueError(
