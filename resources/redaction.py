@@ -121,7 +121,12 @@ class RedactingFilter(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Redact in place; always true."""
-        record.msg, record.args = redact(record.getMessage()), None
+        try:
+            message = record.getMessage()
+        except (TypeError, ValueError):
+            # Arguments that do not fit their message; a filter that raised would end the caller's work.
+            message = f"{record.msg} (its arguments do not fit)"
+        record.msg, record.args = redact(message), None
         if record.exc_info:
             # A formatter appends exc_text as it stands, and would build it anew from exc_info with the secrets in it.
             record.exc_text = self._plain.formatException(record.exc_info)

@@ -178,10 +178,11 @@ class OutboundClient:
         `params` join those in the URL; None values are left out. `conditional` sends the cached validators and turns a
         304 into the cached body. `inspect` sees every final answer before its status is judged and may raise
         TransientError (the client waits at least `retry_after` and repeats), or PermanentError or OutboundFailure
-        (passed on at once). `expect_json` treats HTML and broken JSON as a fault worth repeating.
+        (passed on at once); a BodyError of `reply.json()` may be left to the client. `expect_json` treats HTML and
+        broken JSON as a fault worth repeating.
         """
         call = self._begin(conditional=conditional, inspect=inspect, expect_json=expect_json)
-        return self._finish(self._prepare("GET", url, params=params, headers=headers), call)
+        return self._finish(self._prepare("GET", url, call, params=params, headers=headers), call)
 
     def post(
         self,
@@ -196,7 +197,8 @@ class OutboundClient:
     ) -> Reply:
         """The answer to a POST of `json` or `form`; otherwise as `get`. Repeated like a GET, so only for reading."""
         call = self._begin(conditional=False, inspect=inspect, expect_json=expect_json)
-        return self._finish(self._prepare("POST", url, params=params, headers=headers, json=json, form=form), call)
+        request = self._prepare("POST", url, call, params=params, headers=headers, json=json, form=form)
+        return self._finish(request, call)
 
     def _begin(self, *, conditional: bool, inspect: Callable[[Reply], None] | None, expect_json: bool) -> _Call:
         from resources.http.guard import Deadline
@@ -204,10 +206,15 @@ class OutboundClient:
         deadline = Deadline(self.policy.total_timeout, self._clock)
         return _Call(conditional=conditional, inspect=inspect, expect_json=expect_json, deadline=deadline)
 
-    def _prepare(self, method: str, url: str, **parts: Any) -> Prepared:
+    def _prepare(
+        self, method: str, url: str, call: _Call, *, headers: Mapping[str, str] | None, **parts: Any
+    ) -> Prepared:
         from resources.http.wire import prepare
 
-        return prepare(method, url, policy=self.policy, **parts)
+        accept = "application/json, */*;q=0.5" if call.expect_json else "*/*"
+        names = {name.lower() for name in headers or {}}
+        fields = {**({} if "accept" in names else {"Accept": accept}), **(headers or {})}
+        return prepare(method, url, policy=self.policy, headers=fields, **parts)
 
     def _finish(self, request: Prepared, call: _Call) -> Reply:
         from resources.http.retry import call_with_retries
@@ -298,15 +305,19 @@ class OutboundClient:
     def _judge(self, request: Prepared, reply: Reply, call: _Call) -> None:
         """Raise unless the reply is what the caller wants."""
         failure: TransientError | PermanentError | None = None
+        unreadable: BodyError | None = None
         try:
             if call.inspect is not None:
                 call.inspect(reply)
+        except BodyError as error:
+            # It looked for JSON and found none. The status, or `expect_json`, may know better what that means.
+            unreadable = error
         except (TransientError, PermanentError) as error:
             # A service may repeat the key in its message, and the caller may have quoted it.
             error.args = tuple(redact(part) if isinstance(part, str) else part for part in error.args)
             failure = error
         if failure is None:
-            failure = self._default_judgement(request, reply, expect_json=call.expect_json)
+            failure = self._default_judgement(request, reply, expect_json=call.expect_json) or unreadable
         if failure is None:
             return
         if isinstance(failure, TransientError):

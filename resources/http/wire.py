@@ -69,13 +69,12 @@ def prepare(
 ) -> Prepared:
     """Build a request; parameters that are None are left out. PermanentError when it cannot be one."""
     _register(policy, url, params, form, headers)
-    shown = redact_url(url, policy.secret_params)
     try:
         target = httpx.URL(url)
         kept = {name: value for name, value in (params or {}).items() if value is not None}
         if kept:
             target = target.copy_merge_params(kept)
-        fields = {"Accept": "*/*", "User-Agent": policy.user_agent, **(headers or {})}
+        fields = {"User-Agent": policy.user_agent, **(headers or {})}
         fields = {name: value for name, value in fields.items() if name.lower() != "accept-encoding"}
         fields["Accept-Encoding"] = "gzip"
         request = httpx.Request(method, target, headers=fields, json=json, data=form)
@@ -86,7 +85,9 @@ def prepare(
         reason = "text that is not ASCII" if isinstance(error, UnicodeError) else redact(str(error).partition(":")[0])
     else:
         return checked(Prepared(method=method, url=target, headers=sent, content=content, shown=""), policy=policy)
-    raise PermanentError(f"{method} {shown} is not a request that can be sent: {reason}")
+    raise PermanentError(
+        f"{method} {redact_url(url, policy.secret_params)} is not a request that can be sent: {reason}"
+    )
 
 
 def checked(request: Prepared, *, policy: OutboundPolicy) -> Prepared:

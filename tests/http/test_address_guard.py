@@ -49,10 +49,17 @@ class Trap:
     def __init__(self, stack: ExitStack) -> None:
         self.visitors = 0
         self.port = 0
+        self.families: set[socket.AddressFamily] = set()
         for family, address in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::1")):
             listener = stack.enter_context(socket.socket(family))
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind((address, self.port))
+            try:
+                listener.bind((address, self.port))
+            except OSError:
+                if family is socket.AF_INET:
+                    raise
+                continue  # a machine without IPv6 has nothing there to reach
+            self.families.add(family)
             listener.listen(64)
             self.port = listener.getsockname()[1]
             threading.Thread(target=self._serve, args=(listener,), daemon=True).start()
@@ -125,6 +132,8 @@ def test_there_are_sixty_attempts() -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "localhost", "127.1", "2130706433"])
 def test_the_trap_is_reached_once_private_addresses_are_allowed(build: Build, trap: Trap, host: str) -> None:
+    if ":" in host and socket.AF_INET6 not in trap.families:
+        pytest.skip("this machine has no IPv6")
     assert build(client={"allow_private": True}).get(f"http://{host}:{trap.port}/").status == 200
     assert trap.visitors == 1
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 import pickle
 import subprocess
 import sys
@@ -73,8 +74,8 @@ def test_the_content_type_is_read(header: str, charset: str | None, media: str) 
     [
         (b'{"a": [1, 2.5, "\xc3\xa9", null, true]}', {"a": [1, 2.5, "é", None, True]}, 0),
         (b'\xef\xbb\xbf{"a": 1}', {"a": 1}, 0),
-        (b'[NaN, 1]', [None, 1], 1),
-        (b'[-Infinity, 1e999, 2]', [None, None, 2], 2),
+        (b"[NaN, 1]", [None, 1], 1),
+        (b"[-Infinity, 1e999, 2]", [None, None, 2], 2),
         (b'["\\ud800x", "\\ud83d\\ude00"]', ["\ufffdx", "😀"], 1),
         (b'{"k\\udc00": {"a": ["\\udfff\\udfff"]}}', {"k\ufffd": {"a": ["\ufffd\ufffd"]}}, 3),
         (b'["caf\xe9"]', ["café"], 0),
@@ -82,7 +83,7 @@ def test_the_content_type_is_read(header: str, charset: str | None, media: str) 
         (b"[" + b"1" * 100_000 + b", 7]", [None, 7], 1),
         (b"[18446744073709551615, -9223372036854775808]", [2**64 - 1, -(2**63)], 0),
         (b"[18446744073709551616, NaN]", [float(2**64), None], 1),
-        ("[\"é\"]".encode("utf-16"), ["é"], 0),
+        ('["é"]'.encode("utf-16"), ["é"], 0),
     ],
 )  # fmt: skip
 def test_json_is_parsed_and_one_bad_value_does_not_cost_the_page(body: bytes, value: Any, repaired: int) -> None:
@@ -105,8 +106,17 @@ def test_json_deeper_than_parsers_follow_is_an_error_of_its_own(body: bytes) -> 
         reply(body).json()
 
 
-@given(st.recursive(st.none() | st.booleans() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5)
-                    | st.integers(-(2**63), 2**64 - 1), lambda x: st.lists(x, max_size=3) | st.dictionaries(st.text(max_size=3), x, max_size=3)))  # fmt: skip
+_LEAVES = (
+    st.none() | st.booleans() | st.text(max_size=5) | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False)
+)
+
+
+@given(
+    st.recursive(
+        _LEAVES.filter(lambda leaf: not isinstance(leaf, float) or math.isfinite(leaf)),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    )
+)
 def test_both_parsers_agree_on_good_values(value: Any) -> None:
     strict = reply(json.dumps(value).encode()).json()
     tolerant = reply(json.dumps([value, float("nan")]).encode()).json()
@@ -127,6 +137,7 @@ def test_repeated_headers_are_joined() -> None:
 
 
 def test_importing_the_package_loads_no_http_library() -> None:
-    code = "import sys, resources.http; print([m for m in ('httpx', 'httpcore', 'tenacity', 'orjson', 'ssl') if m in sys.modules])"
+    heavy = ["httpx", "httpcore", "tenacity", "orjson"]
+    code = f"import sys, resources.http; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert [m for m in ("httpx", "httpcore", "tenacity", "orjson") if m in done.stdout] == []
+    assert done.stdout == "[]\n"

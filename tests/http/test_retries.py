@@ -10,7 +10,7 @@ from random import Random
 import pytest
 
 from resources.errors import PermanentError, TransientError
-from resources.http import HttpStatusError, NestingError, OutboundClient, OutboundFailure, Reply
+from resources.http import BodyError, HttpStatusError, NestingError, OutboundClient, OutboundFailure, Reply
 from resources.http.reply import Headers
 from resources.http.retry import named_wait
 from tests.http.server import Exchange, FakeTime, RawServer, Route
@@ -236,6 +236,62 @@ def test_the_error_of_inspect_is_the_cause_once_attempts_are_used_up(server: Raw
         build(attempts=2).get(server.url("/"), inspect=inspect)
     assert isinstance(caught.value.__cause__, QuotaError)
     assert caught.value.retry_after == 3
+
+
+@pytest.mark.parametrize(
+    ("expect_json", "answer", "error"),
+    [
+        (True, status(200, b"<html>"), OutboundFailure),
+        (False, status(502, b"<html>"), OutboundFailure),
+        (False, status(404, b"<html>"), HttpStatusError),
+        (False, status(200, b"<html>"), BodyError),
+    ],
+)
+def test_inspect_may_leave_a_body_that_is_not_json_to_the_client(
+    server: RawServer, build: Build, expect_json: bool, answer: Route, error: type[Exception]
+) -> None:
+    server.routes["/"] = answer
+    with pytest.raises(error) as caught:
+        build(attempts=2).get(server.url("/"), inspect=lambda reply: reply.json(), expect_json=expect_json)
+    assert type(caught.value) is error
+    assert len(server.seen) == (2 if error is OutboundFailure else 1)
+
+
+def test_four_requests_in_nine_may_fail_and_every_page_still_arrives(
+    server: RawServer, build: Build, fake_time: FakeTime
+) -> None:
+    """10 % each of 429, 5xx, resets and truncated bodies, 5 % pages with status 200, over 200 pages."""
+    random = Random(3)
+    kinds = [status(429, Retry_After="2"), status(503), Exchange.reset, short_body, FAULTS["a page instead of JSON"]]
+
+    def page(exchange: Exchange) -> None:
+        fault = random.choices([*kinds, None], [10, 10, 10, 10, 5, 55])[0]
+        if fault is None:
+            exchange.send(200, exchange.path.partition("=")[2].encode(), Content_Type="application/json")
+        else:
+            fault(exchange)
+
+    server.routes["/"] = page
+    client = build(attempts=20)
+    assert [client.get(server.url("/"), params={"page": n}, expect_json=True).json() for n in range(200)] == [
+        *range(200)
+    ]
+    counted = client.stats
+    assert counted.requests == len(server.seen) == 200 + counted.retries
+    assert sum(counted.by_status.values()) + counted.transport_errors == counted.requests
+
+
+def test_json_is_asked_for_where_it_is_expected(server: RawServer, build: Build) -> None:
+    server.routes["/"] = good
+    client = build()
+    client.get(server.url("/"), expect_json=True)
+    client.get(server.url("/"))
+    client.get(server.url("/"), expect_json=True, headers={"accept": "application/ld+json"})
+    assert [seen.headers["accept"] for seen in server.seen] == [
+        "application/json, */*;q=0.5",
+        "*/*",
+        "application/ld+json",
+    ]
 
 
 def test_a_request_that_cannot_be_sent_is_permanent(server: RawServer, build: Build) -> None:

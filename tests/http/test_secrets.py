@@ -213,14 +213,20 @@ def test_the_filter_cleans_arguments_and_tracebacks() -> None:
     logger.addHandler(handler)
     logger.propagate = False
     try:
-        raise ValueError("no such key: filtered-secret-value")
+        int("filtered-secret-value")
     except ValueError:
         logger.exception("asked %s with %d%%", "https://x.example/?token=abc", 50)
     logger.removeHandler(handler)
     assert "filtered-secret-value" not in lines[0]
     assert "asked https://x.example/?token=*** with 50%" in lines[0]
-    assert "ValueError: no such key: ***" in lines[0]
+    assert "ValueError: invalid literal for int() with base 10: '***'" in lines[0]
     assert "Traceback" in lines[0]
+
+
+def test_the_filter_lets_a_record_with_wrong_arguments_through() -> None:
+    record = logging.LogRecord("x", logging.INFO, __file__, 1, "%d of token=abcdef", ("three",), None)
+    assert RedactingFilter().filter(record)
+    assert record.getMessage() == "%d of token=*** (its arguments do not fit)"
 
 
 def test_a_long_text_is_cleaned_in_linear_time() -> None:
