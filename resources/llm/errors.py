@@ -65,12 +65,15 @@ class LlmError(Exception):
     model: str
     usage: Usage
     warnings: tuple[str, ...]
+    final: bool
+    """Raised by our own pace or breaker: calling again at once would meet it again."""
 
     def _facts(self, provider: str, model: str) -> None:
         self.provider = provider
         self.model = model
         self.usage = Usage()
         self.warnings = ()
+        self.final = False
 
 
 class _TransientLlmError(LlmError, TransientError):

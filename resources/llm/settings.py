@@ -41,11 +41,16 @@ class LlmSettings(BaseSettings):
     """Rarely needed: the limits are read from the response headers."""
     openai_tokens_per_minute: float | None = Field(None, gt=0)
 
+    openai_reasoning_effort: str | None = None
+    """`minimal`, `low` … for models that think before they answer; unset for the others."""
+
     gemini_api_key: SecretStr | None = None
     gemini_base_url: str | None = None
     gemini_model: str = "gemini-2.5-flash"
     gemini_sdk: Literal["genai", "legacy"] = "genai"
     """`legacy` uses google-generativeai, whose support has ended; it needs the extra `gemini-legacy`."""
+    gemini_thinking_budget: int | None = Field(None, ge=-1)
+    """Tokens of thinking. Unset: 0 for gemini-2.5-flash models, the model's own choice for others."""
     gemini_requests_per_minute: float | None = Field(None, gt=0)
     """Where to start: Gemini sends no limits with its answers. Unset: 10, raised while nothing is refused."""
     gemini_tokens_per_minute: float | None = Field(None, gt=0)

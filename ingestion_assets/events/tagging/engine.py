@@ -134,9 +134,12 @@ class _Task:
     async def run(self, concurrency: int) -> None:
         # Answers can split a question in two, so more workers than questions may be useful; never more than events.
         workers = max(1, min(concurrency, len(self._twins)))
-        async with asyncio.TaskGroup() as group:
-            for _ in range(workers):
-                group.create_task(self._work())
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(workers):
+                    group.create_task(self._work())
+        except* Exception as several:  # noqa: BLE001 - unwrapped, so that callers meet the error itself
+            raise _first(several) from None
 
     async def _work(self) -> None:
         while (question := await self._next()) is not None:
@@ -314,3 +317,9 @@ def _deferral(error: LlmError) -> tuple[str, datetime]:
             return ErrorCode.UNAVAILABLE, now + timedelta(seconds=error.retry_after or 60.0)
         case _:
             return error.code, now
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first error of a group, which may hold groups."""
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error
