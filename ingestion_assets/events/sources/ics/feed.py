@@ -115,6 +115,8 @@ class _Run:
     def _whole_file(self, calendar: CalendarFile) -> None:
         self.notes["encoding_repaired"] += calendar.repaired_lines
         self.notes["events_dropped"] += calendar.events_dropped
+        if self.budget.steps < 0:
+            self.incomplete = f"the recurring events of the feed {self.feed!r} need more work than one fetch may do"
         if calendar.events_dropped:
             self.incomplete = f"the feed {self.feed!r} has more than {MAX_EVENTS} events"
         elif not calendar.ended:

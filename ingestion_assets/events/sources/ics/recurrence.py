@@ -63,7 +63,7 @@ class TooManyError(ValueError):
 class Budget:
     """Work left for the rules of one feed, and for the rule at hand."""
 
-    steps: int = FEED_STEPS
+    steps: int = field(default_factory=lambda: FEED_STEPS)
     rule_steps: int = RULE_STEPS
 
     def next_rule(self) -> None:
