@@ -102,8 +102,10 @@ def redact_url(url: str, secret_params: frozenset[str] = frozenset()) -> str:
     """
     try:
         parts = urlsplit(url)
+        _ = parts.port
     except ValueError:
-        return redact(url)
+        # A password with an unencoded slash reads as a port and a path: all up to the last @ may be secret.
+        return redact(re.sub(r"(?s)://.*@", f"://{MASK}@", url))
     host = parts.netloc.rpartition("@")
     netloc = f"{MASK}@{host[2]}" if host[1] else parts.netloc
     pairs = []

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from resources import redaction
 from resources.http import OutboundClient, OutboundPolicy
 from tests.http.server import FakeTime, RawServer
 
@@ -12,6 +13,12 @@ from tests.http.server import FakeTime, RawServer
 @pytest.fixture(autouse=True)
 def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("INGESTION_ALLOW_PRIVATE_ADDRESSES", raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _no_known_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one test registers must not be what keeps another one clean."""
+    monkeypatch.setattr(redaction, "_known", redaction._KnownSecrets())
 
 
 @pytest.fixture

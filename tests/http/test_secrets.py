@@ -163,6 +163,8 @@ def test_a_failed_request_that_never_left_shows_no_key(build: Build) -> None:
             "https://calendar.example/ical/a%40b/private-***/basic.ics",
         ),
         ("http://[::1?key=abc", "http://[::1?key=***"),
+        ("http://user:pass/word@a.example/x", "http://***@a.example/x"),
+        ("http://a.example:99999/x?key=abc", "http://a.example:99999/x?key=***"),
     ],
 )
 def test_urls_are_masked_where_they_are_secret_and_nowhere_else(url: str, clean: str) -> None:
