@@ -151,7 +151,6 @@ class FakeMeetup(FakeService):
         if request.body not in self._stumbled and self._random.random() < self.flaky_400:
             self._stumbled.add(request.body)
             return json_answer({"code": "bad_request", "details": "could not be processed"}, status=400)
-        self._stumbled.discard(request.body)
         sent = request.json()
         for field in self.unknown_fields:
             if re.search(rf"\b{field}\b", sent["query"]):

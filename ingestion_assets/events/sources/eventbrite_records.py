@@ -1,0 +1,183 @@
+"""One Eventbrite API v3 event object, read into ours.
+
+Belongs here: what each field of an event means. Lists, paging and errors are in `eventbrite.py` and its helper.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from ingestion_assets.events.model import Event, EventStatus, Json, Moment, Price, RejectReason, Venue
+from ingestion_assets.events.sources.fields import (
+    MAX_TITLE_CHARS,
+    LeftOut,
+    RecordFault,
+    coordinates,
+    currency,
+    identifier,
+    label,
+    language,
+    mapping,
+    names,
+    number,
+    plain_text,
+    timestamp,
+    web_url,
+    zone_name,
+)
+from ingestion_assets.events.sources.text import clean_text, html_to_text
+
+FULL_DESCRIPTION = "full_description"
+"""Where the answer of `/events/{id}/description/` is put into the record."""
+_STATUSES = {
+    "live": EventStatus.SCHEDULED,
+    "started": EventStatus.SCHEDULED,
+    "ended": EventStatus.SCHEDULED,
+    "completed": EventStatus.SCHEDULED,
+    "canceled": EventStatus.CANCELLED,
+    "cancelled": EventStatus.CANCELLED,
+}
+_BY_SALES = {"event_cancelled": EventStatus.CANCELLED, "event_postponed": EventStatus.POSTPONED}
+_NOWHERE = Venue()
+
+
+def read_event(record: dict[str, Json], *, default_zone: str) -> Event | LeftOut:
+    """The event in `record`. `default_zone` is used when the record names no known zone.
+
+    Left out are drafts and events that their organiser does not show to everybody.
+    """
+    code = str(record.get("status") or "live").lower()
+    if code == "draft":
+        return LeftOut("draft")
+    if record.get("listed") is False or record.get("invite_only") is True or record.get("password"):
+        return LeftOut("private_event")
+    source_id = identifier(record.get("id"))
+    start = _moment(record.get("start"), default_zone, hidden=record.get("hide_start_date") is True)
+    day = start.date if start else None
+    if source_id is None:
+        raise RecordFault(RejectReason.MISSING_ID, "the event has no usable id", day=day)
+    title = _title(record.get("name"))
+    if title is None:
+        raise RecordFault(RejectReason.MISSING_TITLE, "the event has no name", source_id=source_id, day=day)
+    if start is None:
+        if not mapping(record.get("start")):
+            raise RecordFault(RejectReason.MISSING_START, "the event has no start", source_id=source_id)
+        raise RecordFault(RejectReason.INVALID_START, "the start is not a date and time", source_id=source_id)
+
+    warnings = ["zone_assumed"] if start.zone_assumed else []
+    end = None if record.get("hide_end_date") is True else _moment(record.get("end"), start.zone)
+    if end is not None and start.time is None:
+        end = Moment(end.date, None, end.zone, end.zone_assumed)
+    if end is not None and _ends_before(start, end):
+        end = None
+        warnings.append("end_before_start")
+    # An event that was called off keeps its place in the life cycle: `completed`, with the sales saying why.
+    sales = _BY_SALES.get(str(mapping(record.get("event_sales_status")).get("message_code")))
+    if code not in _STATUSES:
+        warnings.append("unknown_status")
+
+    return Event(
+        source_id=source_id,
+        title=title,
+        payload=record,
+        start=start,
+        end=end,
+        status=sales or _STATUSES.get(code, EventStatus.SCHEDULED),
+        description=_description(record),
+        venue=_venue(mapping(record.get("venue"))),
+        online=record.get("online_event") is True,
+        url=web_url(record.get("url")),
+        image_url=_image(mapping(record.get("logo"))),
+        price=_price(record),
+        organizer=label(mapping(record.get("organizer")).get("name")),
+        categories=names([mapping(record.get(kind)).get("name") for kind in ("category", "subcategory", "format")]),
+        language=language(record.get("locale")),
+        series_id=identifier(record.get("series_id")),
+        warnings=tuple(warnings),
+    )
+
+
+def _title(name: Json) -> str | None:
+    """`name.text` is plain; `name.html` has its signs escaped."""
+    if isinstance(name, str):
+        return clean_text(name, limit=MAX_TITLE_CHARS)
+    parts = mapping(name)
+    title = clean_text(parts.get("text"), limit=MAX_TITLE_CHARS)
+    if title is None and isinstance(parts.get("html"), str):
+        title = clean_text(html_to_text(parts["html"]), limit=MAX_TITLE_CHARS)
+    return title
+
+
+def _moment(value: Json, default_zone: str, *, hidden: bool = False) -> Moment | None:
+    """A `datetime-tz` object. Of a hidden start only the day is taken: its time is not for the public."""
+    parts = mapping(value)
+    known = zone_name(parts.get("timezone"))
+    zone = known or default_zone
+    local: datetime | None = timestamp(parts.get("local"))
+    if local is None or local.tzinfo is not None:
+        instant = timestamp(parts.get("utc"))
+        if instant is None or instant.tzinfo is None:
+            return None
+        local = instant.astimezone(ZoneInfo(zone))
+    time = None if hidden else local.time().replace(microsecond=0)
+    return Moment(local.date(), time, zone, known is None)
+
+
+def _ends_before(start: Moment, end: Moment) -> bool:
+    if start.utc is None or end.utc is None:
+        return end.date < start.date
+    return end.utc < start.utc
+
+
+def _description(record: Mapping[str, Json]) -> str | None:
+    """The full text where it was fetched, else what the event object holds: today mostly its summary."""
+    described = mapping(record.get("description"))
+    candidates = (record.get(FULL_DESCRIPTION), described.get("html"), described.get("text"), record.get("summary"))
+    texts = (plain_text(text) for text in candidates if isinstance(text, str))
+    return next((text for text in texts if text), None)
+
+
+def _venue(venue: Mapping[str, Json]) -> Venue | None:
+    if not venue:
+        return None
+    address = mapping(venue.get("address"))
+    lat, lon = coordinates(venue.get("latitude"), venue.get("longitude"))
+    if lat is None:
+        lat, lon = coordinates(address.get("latitude"), address.get("longitude"))
+    lines = names([address.get("address_1"), address.get("address_2")])
+    result = Venue(
+        name=label(venue.get("name")),
+        address=", ".join(lines) or label(address.get("localized_address_display")),
+        city=label(address.get("city")),
+        region=label(address.get("region")),
+        postal_code=label(address.get("postal_code")),
+        country=label(address.get("country")),
+        lat=lat,
+        lon=lon,
+        source_id=identifier(venue.get("id")),
+    )
+    return None if result == _NOWHERE else result
+
+
+def _image(logo: Mapping[str, Json]) -> str | None:
+    """The picture as it was uploaded; the other one is cropped."""
+    return web_url(mapping(logo.get("original")).get("url")) or web_url(logo.get("url"))
+
+
+def _price(record: Mapping[str, Json]) -> Price | None:
+    """From the event's own tickets, else from a seller elsewhere.
+
+    `major_value` is in units of the currency; `value` is in its smallest coin, which is not everywhere a hundredth.
+    """
+    elsewhere = mapping(record.get("external_ticketing"))
+    if record.get("is_free") is True or elsewhere.get("is_free") is True:
+        return Price(free=True, minimum=0.0, maximum=0.0)
+    for tickets in (mapping(record.get("ticket_availability")), elsewhere):
+        lowest, highest = mapping(tickets.get("minimum_ticket_price")), mapping(tickets.get("maximum_ticket_price"))
+        low, high = number(lowest.get("major_value")), number(highest.get("major_value"))
+        if low is not None or high is not None:
+            unit = currency(lowest.get("currency")) or currency(highest.get("currency"))
+            return Price(free=False if high else None, minimum=low, maximum=high, currency=unit)
+    return Price(free=False) if record.get("is_free") is False else None
