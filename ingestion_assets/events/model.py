@@ -7,7 +7,7 @@ Belongs here: plain, typed, immutable values and the rules that hold for every s
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from typing import Any
@@ -26,7 +26,7 @@ class Precision(StrEnum):
 
 
 class EventStatus(StrEnum):
-    """What the organiser says of the event. A record that vanished from its feed is *withdrawn*, which is ours to say."""
+    """What the organiser says of the event. A record that vanished from its feed is *withdrawn*: ours to say."""
 
     SCHEDULED = "scheduled"
     TENTATIVE = "tentative"
@@ -202,33 +202,6 @@ class FetchWindow:
     def days(self) -> Iterator[date]:
         for offset in range((self.end - self.start).days):
             yield self.start + timedelta(days=offset)
-
-
-@dataclass(slots=True)
-class Counts:
-    """The outcome of an import. `fetched` is derived, so the identity cannot drift."""
-
-    created: int = 0
-    updated: int = 0
-    skipped: int = 0
-    errors: int = 0
-    by_reason: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def fetched(self) -> int:
-        return self.created + self.updated + self.skipped + self.errors
-
-    def __add__(self, other: Counts) -> Counts:
-        reasons = dict(self.by_reason)
-        for reason, count in other.by_reason.items():
-            reasons[reason] = reasons.get(reason, 0) + count
-        return Counts(
-            created=self.created + other.created,
-            updated=self.updated + other.updated,
-            skipped=self.skipped + other.skipped,
-            errors=self.errors + other.errors,
-            by_reason=reasons,
-        )
 
 
 def week_of(day: date) -> date:

@@ -1,1 +1,1 @@
-"""PostgreSQL: the embedded server, connections, tables and migrations. One engine for development, tests, production."""
+"""PostgreSQL, the one engine for development, tests and production: server, connections, tables, migrations."""

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from resources.postgres._accounts import Account
 from resources.postgres._binaries import Installation
@@ -40,8 +40,9 @@ _KEPT_OF_LOG = 2**20
 # start recover; at last the kernel's, for a process that cannot even do that.
 _STOPPING = ((signal.SIGINT, 60.0), (signal.SIGQUIT, 10.0), (signal.SIGKILL, 10.0))
 
-# Backends leave by themselves within milliseconds of their postmaster's death, unless they are stuck.
-_ORPHANS = ((None, 5.0), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 10.0))
+# Backends leave by themselves within milliseconds of their postmaster's death, unless they are stuck. Nothing of theirs
+# is worth waiting for: it is recovered from the log of committed work.
+_ORPHANS = ((None, 2.0), (signal.SIGQUIT, 1.0), (signal.SIGKILL, 10.0))
 
 
 class _Detached(subprocess.Popen[bytes]):
@@ -121,29 +122,25 @@ def launch(home: Home, account: Account, installation: Installation, socket: Pat
     lock = FileLock(home.server_lock, owner=home.owner())
     if not lock.acquire(exclusive=False, timeout=1.0):
         raise EmbeddedServerBusyError(f"{home.server_lock} is locked by another process. Try again.")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
     listen = ("-h", "127.0.0.1" if tcp_port else "", "-p", str(tcp_port or DEFAULT_PORT))
-    output = os.open(home.log, flags, 0o600)
     try:
-        if (owner := home.owner()) is not None and os.geteuid() == 0:
-            os.fchown(output, *owner)
-        process = _Detached(
-            account.command([installation.program("postgres"), "-D", home.data, "-k", f'"{socket}"', *listen]),
-            **account.options(),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            pass_fds=(lock.fileno(),),
-            # Ctrl-C in a terminal signals the whole group, and SIGINT is a stop to PostgreSQL.
-            start_new_session=True,
-        )
-    except (OSError, subprocess.SubprocessError) as error:
+        with _open_log(home) as output:
+            process = _Detached(
+                account.command([installation.program("postgres"), "-D", home.data, "-k", f'"{socket}"', *listen]),
+                **account.options(),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                pass_fds=(lock.fileno(),),
+                # Ctrl-C in a terminal signals the whole group, and SIGINT is a stop to PostgreSQL.
+                start_new_session=True,
+            )
+    except subprocess.SubprocessError as error:  # the child could not change its user
         raise EmbeddedServerError(
             f"PostgreSQL could not be started as user {account.uid}: {error}. "
-            "Is the virtual environment complete? Install it again, or set DATABASE_URL to a PostgreSQL server."
+            "Run as an ordinary user, or set DATABASE_URL to a PostgreSQL server."
         ) from error
     finally:
-        os.close(output)
         lock.release()
     _started_here[process.pid] = process
     return process.pid
@@ -216,6 +213,14 @@ def trim_log(home: Home) -> None:
             file.truncate(0)
     except FileNotFoundError:
         return
+
+
+def _open_log(home: Home) -> BinaryIO:
+    """The server's log, to append to; never through a link that the folder's owner may have placed."""
+    fd = os.open(home.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    if os.geteuid() == 0 and (owner := home.owner()) is not None:
+        os.fchown(fd, *owner)
+    return os.fdopen(fd, "ab")
 
 
 def _gone(home: Home, patience: float) -> bool:

@@ -43,7 +43,7 @@ class Database:
         return psycopg.connect(
             self.url,
             autocommit=autocommit,
-            application_name=f"ingestion/{role}"[:63],
+            application_name=application_name(role),
             connect_timeout=10,
             # Half-open connections are noticed within half a minute, not after two hours.
             keepalives=1,
@@ -122,14 +122,22 @@ class Session:
                     raise
                 self.close()
                 if time.monotonic() + wait > deadline:
-                    raise DatabaseUnavailableError(
-                        f"PostgreSQL did not answer for {self._database.patience:.0f} s. Is the server of DATABASE_URL up? The "
-                        "work can be repeated: what was committed stays, the rest is done then."
-                    ) from error
+                    raise self._gave_up() from error
                 log.warning("database connection lost (%s); trying again in %.1f s", type(error).__name__, wait)
                 time.sleep(wait * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
                 wait = min(wait * 2, _LONGEST_WAIT)
                 self.reconnects += 1
+
+    def _gave_up(self) -> DatabaseUnavailableError:
+        return DatabaseUnavailableError(
+            f"PostgreSQL did not answer for {self._database.patience:.0f} s. Is the server of DATABASE_URL up? "
+            "The work can be repeated: what was committed stays, the rest is done then."
+        )
+
+
+def application_name(role: str) -> str:
+    """How a connection of `role` is called in `pg_stat_activity`, which keeps 63 bytes."""
+    return f"ingestion/{role}"[:63]
 
 
 def _connection_lost(error: Exception, connection: Connection[Any] | None) -> bool:

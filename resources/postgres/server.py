@@ -46,7 +46,7 @@ _START_TIMEOUT = 60.0
 _RECOVERY_TIMEOUT = 900.0
 """Seconds that a server may take to answer; the second while it says that it is starting up or recovering."""
 
-_ORPHAN_TIMEOUT = 3.0
+_ORPHAN_TIMEOUT = 2.0
 """Seconds that processes without a postmaster may take to leave by themselves."""
 
 _POLL = 0.02
@@ -111,9 +111,14 @@ class EmbeddedServer:
     def release(self) -> None:
         """Let go of the server; the last holder stops it. Harmless when it is not held. Runs at exit by itself."""
         with self._mutex:
-            hold, self._hold = self._hold, None
-            atexit.unregister(self._release_at_exit)
+            hold = self._hold
             if hold is None or not hold.held:
+                return
+            if not self.directory.is_dir():
+                self._drop_hold()
+                log.warning(
+                    "%s was deleted while in use; its PostgreSQL notices and ends within a minute", self.directory
+                )
                 return
             try:
                 with _readable_errors(self.directory), self._gate():
@@ -123,7 +128,7 @@ class EmbeddedServer:
                 # Somebody else is starting or stopping it at this moment: a holder, who will stop it in his turn.
                 log.warning("left PostgreSQL running: %s", error)
             finally:
-                hold.release()
+                self._drop_hold()
 
     def stop(self, *, force: bool = False) -> None:
         """Stop the server and let go of it. With `force` also while other processes hold it.
@@ -132,10 +137,12 @@ class EmbeddedServer:
         """
         with self._mutex, _readable_errors(self.directory):
             if not self.directory.is_dir():
+                self._drop_hold()
                 return
             with self._gate():
                 self._home = _home.existing_home(self.directory)
                 if self._home is None:
+                    self._drop_hold()
                     return
                 hold = self._hold or FileLock(self._home.holders_lock, owner=self._home.owner())
                 if not hold.acquire(exclusive=True) and not force:
@@ -146,7 +153,7 @@ class EmbeddedServer:
                     )
                 self._stop()
                 hold.release()
-                self._hold = None
+                self._drop_hold()
 
     def restart(self) -> None:
         """Stop the server, whoever uses it, and start it again at the same address."""
@@ -282,7 +289,7 @@ class EmbeddedServer:
                         f"PostgreSQL in {home.root} ended while it was starting.{log_tail(home.log, start=log_start)}"
                     )
                 self._launch(home)
-                launched = True
+                launched, began = True, time.monotonic()
             try:
                 with _superuser(home) as connection:
                     connection.execute("SELECT 1")
@@ -298,7 +305,8 @@ class EmbeddedServer:
                     f"PostgreSQL in {home.root} runs but did not answer for {waited:.0f} s: {said}"
                     f"{log_tail(home.log, start=log_start)}"
                 )
-            if not speaks and waited > _ORPHAN_TIMEOUT and _postmaster.live_pid(home) is None:
+            # What we have just launched has no pid file for a moment either, and is no orphan.
+            if not (launched or speaks) and waited > _ORPHAN_TIMEOUT and _postmaster.live_pid(home) is None:
                 _postmaster.clear_orphans(home)
             time.sleep(_POLL)
 
@@ -313,6 +321,12 @@ class EmbeddedServer:
             )
         self._hold = hold
         atexit.register(self._release_at_exit)
+
+    def _drop_hold(self) -> None:
+        if self._hold is not None:
+            self._hold.release()
+            self._hold = None
+            atexit.unregister(self._release_at_exit)
 
     def _stop(self) -> None:
         if self._home is not None:

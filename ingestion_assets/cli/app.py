@@ -1,0 +1,40 @@
+"""The `ingest` command: its verbs, and how an error ends it."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from ingestion_assets.cli import database, demo, dev, run, status
+from resources.errors import PermanentError, TransientError
+
+app = typer.Typer(
+    name="ingest",
+    help="Ingest events and study documents through Dagster assets.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("demo")(demo.demo)
+app.command("dev")(dev.dev)
+app.command("run")(run.run)
+app.command("status")(status.status)
+app.command("env")(database.env)
+app.add_typer(database.app, name="db")
+
+
+def main() -> None:
+    """Run the command line. An error of the platform is one sentence and exit status 1, not a traceback."""
+    from dotenv import load_dotenv
+
+    from resources.settings import PROJECT_ROOT
+
+    load_dotenv(PROJECT_ROOT / ".env")
+    try:
+        app()
+    except (PermanentError, TransientError) as error:
+        from resources.redaction import redact
+
+        typer.echo(f"ingest: {redact(str(error))}", err=True)
+        sys.exit(1)

@@ -1,0 +1,27 @@
+"""Where progress goes: standard error, so that standard output holds results alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from ingestion_assets.progress import listening
+
+stderr = Console(stderr=True)
+
+
+@contextmanager
+def progress_on_stderr(title: str) -> Iterator[None]:
+    """A line that grows while assets of this process work; on a terminal only."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=stderr, transient=True, disable=not stderr.is_terminal) as progress:
+        task = progress.add_task(f"{title}: starting", total=None)
+
+        def show(name: str, text: str) -> None:
+            progress.update(task, description=f"{name}: {text}")
+
+        with listening(show):
+            yield

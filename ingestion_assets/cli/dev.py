@@ -1,0 +1,114 @@
+"""`ingest dev`: database, code server, webserver and daemon on this machine, until Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ingestion_assets.cli.console import stderr
+from ingestion_assets.cli.environment import platform
+from ingestion_assets.cli.supervisor import Supervisor, free_port, wait_for_http, wait_for_port
+from resources.errors import PermanentError
+from resources.postgres.database import Database
+from resources.settings import PlatformSettings
+
+DAEMON_LOCK = 7_201_604_551_002
+"""Advisory lock in Dagster's database: two daemons on one storage launch and fail each other's runs."""
+
+
+def dev(
+    port: Annotated[int, typer.Option(help="Port of Dagster's webserver on 127.0.0.1.")] = 3000,
+    *,
+    demo: Annotated[bool, typer.Option(help="Work on the data and the sample feeds of `ingest demo`.")] = False,
+) -> None:
+    """Start everything on 127.0.0.1 and stop everything when this command is stopped."""
+    from ingestion_assets.cli.demo import demo_environment
+
+    if demo or _only_demo_data():
+        stderr.print("Showing the data of [bold]ingest demo[/bold]. Configure a source (README) to work on your own.")
+        os.environ.update(demo_environment())
+    stop = _StopSignal()
+    with platform() as databases, _only_daemon(databases.dagster_url), Supervisor(_logs()) as supervisor:
+        code_port = free_port()
+        workspace = _workspace(code_port)
+        supervisor.start(
+            "code-server",
+            [
+                *(sys.executable, "-m", "dagster", "code-server", "start", "-m", "ingestion_assets.definitions"),
+                *("--host", "127.0.0.1", "--port", str(code_port), "--location-name", "ingestion"),
+            ],
+        )
+        wait_for_port(code_port, supervisor, stop.is_set)
+        supervisor.start(
+            "webserver",
+            [sys.executable, "-m", "dagster_webserver", "-h", "127.0.0.1", "-p", str(port), "-w", str(workspace)],
+        )
+        supervisor.start("daemon", [sys.executable, "-m", "dagster._daemon", "run", "-w", str(workspace)])
+        wait_for_http(f"http://127.0.0.1:{port}/server_info", supervisor, stop.is_set)
+        if not stop.is_set():
+            stderr.print(f"Dagster: [bold]http://127.0.0.1:{port}[/bold]   logs: {supervisor.directory}   stop: Ctrl-C")
+        while not stop.is_set():
+            supervisor.check()
+            time.sleep(0.5)
+    stderr.print("Stopped.")
+
+
+class _StopSignal:
+    """Set by the first Ctrl-C or SIGTERM; the second one is left to the operating system."""
+
+    def __init__(self) -> None:
+        self._set = False
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self._stop)
+
+    def _stop(self, number: int, _frame: object) -> None:
+        self._set = True
+        signal.signal(number, signal.SIG_DFL)
+
+    def is_set(self) -> bool:
+        return self._set
+
+
+@contextmanager
+def _only_daemon(dagster_url: str) -> Iterator[None]:
+    """Hold the right to run a daemon on this storage. Raises `PermanentError` when somebody else has it."""
+    with Database(dagster_url).connect(role="daemon lock", autocommit=True) as connection:
+        row = connection.execute("SELECT pg_try_advisory_lock(%s)", (DAEMON_LOCK,)).fetchone()
+        if not (row and row[0]):
+            raise PermanentError(
+                "a daemon is at work on this storage already: two would launch and fail each other's runs. "
+                "Use the one that is up, or stop it first."
+            )
+        yield
+
+
+def _only_demo_data() -> bool:
+    """The demonstration has been run, and there is neither a database nor a feed of the user's own."""
+    settings = PlatformSettings()
+    configured = settings.database_url is not None or any(
+        os.environ.get(name) for name in ("ICS_FEEDS", "TICKETMASTER_API_KEY", "MEETUP_GROUPS", "EVENTBRITE_TOKEN")
+    )
+    return not configured and not (settings.home / "postgres").exists() and (settings.home / "demo").exists()
+
+
+def _logs() -> Path:
+    directory = PlatformSettings().home / "logs"
+    directory.mkdir(parents=True, exist_ok=True)
+    return directory
+
+
+def _workspace(code_port: int) -> Path:
+    """A workspace that names the code server by its port, so that webserver and daemon load the code once."""
+    path = PlatformSettings().home / "workspace.yaml"
+    path.write_text(
+        f"load_from:\n  - grpc_server:\n      host: 127.0.0.1\n      port: {code_port}\n      location_name: ingestion\n"
+    )
+    return path

@@ -1,0 +1,34 @@
+"""The event domain as Dagster definitions: sources, then what follows from them."""
+
+import dagster as dg
+
+from ingestion_assets.events.checks import EVENT_CHECKS
+from ingestion_assets.events.deduplicated_events import deduplicated_events
+from ingestion_assets.events.raw_checks import build_raw_checks
+from ingestion_assets.events.raw_events import build_raw_events
+from ingestion_assets.events.schedules import build_refresh, follow_up, sweep
+from ingestion_assets.events.sources import SOURCE_NAMES
+from ingestion_assets.events.tag_enrichments import tag_enrichments
+
+DOWNSTREAM = ("deduplicated_events", "tag_enrichments")
+"""The assets made from raw events, in order."""
+
+
+def event_definitions() -> dg.Definitions:
+    """Assets, checks, jobs and schedules of all sources and of what is made from them."""
+    refreshes = [build_refresh(name) for name in SOURCE_NAMES]
+    return dg.Definitions(
+        assets=[*(build_raw_events(name) for name in SOURCE_NAMES), deduplicated_events, tag_enrichments],
+        asset_checks=[*(check for name in SOURCE_NAMES for check in build_raw_checks(name)), *EVENT_CHECKS],
+        jobs=[*(job for job, _ in refreshes), follow_up],
+        schedules=[*(schedule for _, schedule in refreshes), sweep],
+        sensors=[
+            # On by default: without it deduplication and tags would not follow, and nothing would say so.
+            dg.AutomationConditionSensorDefinition(
+                "follow_inputs",
+                target=dg.AssetSelection.assets(*DOWNSTREAM),
+                default_status=dg.DefaultSensorStatus.RUNNING,
+                minimum_interval_seconds=30,
+            )
+        ],
+    )

@@ -1,0 +1,328 @@
+"""Pages of records into PostgreSQL, with exact counts and as few bytes as the changes need.
+
+A batch is one transaction of three steps: ids and hashes go first, only payloads that are new or changed follow by
+COPY, and one statement classifies and writes. Rows, counts by week and the ledger row commit together, so a crash
+keeps what was written and its counts. An unchanged pass writes to `raw_events_seen` alone.
+
+Belongs here: the load path. Who may write is `ledger.import_jobs`; what a record means is `sources/`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any
+
+from ingestion_assets.counts import Counts
+from ingestion_assets.events import loading_statements as statements
+from ingestion_assets.events.admission import MAX_ID_BYTES, admit, rejected_payload, storable_text
+from ingestion_assets.events.hashing import Canonicaliser
+from ingestion_assets.events.model import Event, FetchWarning, Page, RejectedRecord, RejectReason, week_of
+from ingestion_assets.events.serialising import event_json, payload_json
+from ingestion_assets.events.withdrawal import Withdrawal, withdraw
+from ingestion_assets.ledger.import_jobs import ImportJob
+from ingestion_assets.ledger.step_counts import add_counts, read_counts
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+log = logging.getLogger(__name__)
+
+BATCH_RECORDS = 2000
+"""Records of one transaction: large enough that round trips do not count, small enough that memory stays flat."""
+BATCH_BYTES = 8 * 1024 * 1024
+MAX_WARNINGS = 200
+"""Warnings that the ledger keeps of one fetch."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadResult:
+    """The outcome of one import, read back from the ledger, not from memory."""
+
+    job_id: int
+    counts: Counts
+    by_week: Mapping[date, Counts]
+    withdrawal: Withdrawal
+    warnings: Sequence[FetchWarning]
+    outside_window: int
+    undated: int
+    pages: int
+
+
+@dataclass(slots=True)
+class _Batch:
+    """Records of one transaction, prepared once, however often the transaction is tried."""
+
+    keys: list[tuple[int, str, bytes, date | None]] = field(default_factory=list)
+    events: dict[int, Event] = field(default_factory=dict)
+    rejected: list[RejectedRecord] = field(default_factory=list)
+    bytes: int = 0
+
+    def __len__(self) -> int:
+        return len(self.keys) + len(self.rejected)
+
+
+def load_pages(
+    pages: Iterable[Page],
+    job: ImportJob,
+    *,
+    volatile_paths: Sequence[str],
+    record_version: int,
+    weeks: tuple[date, date],
+    today: date,
+    progress: Callable[[int, int], None] = lambda _pages, _records: None,
+    accept_withdrawals: bool = False,
+) -> LoadResult:
+    """Store every page, then withdraw what a complete fetch no longer lists, and close the ledger row as SUCCESS.
+
+    `weeks` are the first and the last partition of the run; `today` is the local date before which a vanished event is
+    over rather than withdrawn; `progress` is told pages and records. Raises what the source raises,
+    `AttemptSupersededError` when another attempt took over, and `DatabaseUnavailableError`; what was stored by then
+    stays stored and counted.
+    """
+    loader = _Loader(job, Canonicaliser(volatile_paths), record_version, weeks)
+    tally = _Tally()
+    batch = _Batch()
+    for page in pages:
+        tally.add(page)
+        for record in page.records:
+            loader.add(batch, record)
+            if len(batch) >= BATCH_RECORDS or batch.bytes >= BATCH_BYTES:
+                loader.store(batch)
+                batch = _Batch()
+        progress(tally.pages, tally.records)
+    if len(batch):
+        loader.store(batch)
+    withdrawal = loader.finish(tally, today=today, accept=accept_withdrawals)
+    counts, by_week = read_counts(job.database, job.job_id)
+    return LoadResult(
+        job_id=job.job_id,
+        counts=counts,
+        by_week=by_week,
+        withdrawal=withdrawal,
+        warnings=tuple(tally.warnings),
+        outside_window=tally.outside_window,
+        undated=tally.undated,
+        pages=tally.pages,
+    )
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What the pages said besides their records."""
+
+    pages: int = 0
+    records: int = 0
+    undated: int = 0
+    outside_window: int = 0
+    warnings: list[FetchWarning] = field(default_factory=list)
+    incomplete: str | None = None
+
+    def add(self, page: Page) -> None:
+        self.pages += 1
+        self.records += len(page.records)
+        self.undated += sum(isinstance(record, Event) and record.start is None for record in page.records)
+        self.outside_window += page.outside_window
+        self.warnings.extend(page.warnings)
+        self.incomplete = self.incomplete or page.incomplete
+
+
+class _Loader:
+    """Stores the batches of one attempt, in order. Not thread-safe."""
+
+    def __init__(self, job: ImportJob, canonical: Canonicaliser, record_version: int, weeks: tuple[date, date]) -> None:
+        self._job = job
+        self._canonical = canonical
+        self._record_version = record_version
+        self._weeks = weeks
+
+    # -- prepare -----------------------------------------------------------------------------------------------------
+
+    def add(self, batch: _Batch, record: Event | RejectedRecord) -> None:
+        """Put a record into the batch, as a rejected one where the database could not hold it."""
+        if isinstance(record, RejectedRecord):
+            batch.rejected.append(record)
+            return
+        admitted = admit(record, self._canonical)
+        if isinstance(admitted, RejectedRecord):
+            batch.rejected.append(admitted)
+            return
+        content_hash, size = admitted
+        ordinal = len(batch.keys)
+        week = None if record.start is None else week_of(record.start.date)
+        batch.keys.append((ordinal, record.source_id, content_hash, week))
+        batch.events[ordinal] = record
+        batch.bytes += size
+
+    # -- store -------------------------------------------------------------------------------------------------------
+
+    def store(self, batch: _Batch) -> None:
+        """Commit one batch, exactly once. A batch that the database refuses is halved until the bad record is found."""
+        import psycopg
+
+        try:
+            self._job.commit(lambda connection: self._write(connection, batch))
+        except (psycopg.DataError, psycopg.errors.ProgramLimitExceeded) as error:
+            if len(batch.keys) <= 1 and not batch.rejected:
+                self.store(self._refused_by_database(batch, error))
+                return
+            for half in _halves(batch):
+                self.store(half)
+
+    def _refused_by_database(self, batch: _Batch, error: Exception) -> _Batch:
+        [event] = batch.events.values()
+        return _Batch(
+            rejected=[
+                RejectedRecord(
+                    reason=RejectReason.UNPARSABLE,
+                    detail=f"PostgreSQL refused the record: {str(error).splitlines()[0][:500]}",
+                    payload=None,
+                    source_id=event.source_id,
+                    day=None if event.start is None else event.start.date,
+                )
+            ]
+        )
+
+    def _write(self, connection: Connection[Any], batch: _Batch) -> None:
+        counts: dict[date, Counts] = {}
+        if batch.keys:
+            connection.execute(statements.STAGE)
+            parameters = {
+                "source": self._job.source,
+                "version": self._record_version,
+                "job": self._job.job_id,
+                "attempt": self._job.attempt,
+                "fallback": self._weeks[0],
+            }
+            self._copy_keys(connection, batch)
+            todo = [row[0] for row in connection.execute(statements.TODO, parameters)]
+            self._copy_rows(connection, batch, todo)
+            for week, created, updated, skipped in connection.execute(statements.WRITE, parameters):
+                counts[week] = Counts(created=created, updated=updated, skipped=skipped)
+            for week, repeats in _repeats(batch, self._weeks[0]).items():
+                counts[week] = counts.get(week, Counts()) + Counts(skipped=repeats)
+        self._insert_rejected(connection, batch, counts)
+        add_counts(connection, self._job, counts)
+
+    def _copy_keys(self, connection: Connection[Any], batch: _Batch) -> None:
+        with connection.cursor().copy("COPY stage_keys FROM STDIN (FORMAT BINARY)") as copy:
+            copy.set_types(["int4", "text", "bytea", "date"])
+            for key in batch.keys:
+                copy.write_row(key)
+
+    def _copy_rows(self, connection: Connection[Any], batch: _Batch, todo: Sequence[int]) -> None:
+        if not todo:
+            return
+        with connection.cursor().copy("COPY stage_rows FROM STDIN (FORMAT BINARY)") as copy:
+            copy.set_types(statements.ROW_TYPES)
+            for ordinal in todo:
+                _, source_id, content_hash, week = batch.keys[ordinal]
+                event = batch.events[ordinal]
+                start = event.start
+                local: datetime | None = None if start is None else start.local
+                copy.write_row(
+                    (
+                        source_id,
+                        content_hash,
+                        week,
+                        None if start is None else start.date,
+                        local,
+                        None if start is None else start.utc,
+                        None if start is None else start.zone,
+                        event.precision.value,
+                        event.status.value,
+                        event.title,
+                        event_json(event),
+                        payload_json(event.payload),
+                    )
+                )
+
+    def _insert_rejected(self, connection: Connection[Any], batch: _Batch, counts: dict[date, Counts]) -> None:
+        if not batch.rejected:
+            return
+        rows = []
+        for record in batch.rejected:
+            week = self._partition_of(record.day)
+            counts[week] = counts.get(week, Counts()) + Counts(errors=1, by_reason={record.reason.value: 1})
+            rows.append(
+                (
+                    self._job.job_id,
+                    self._job.source,
+                    week,
+                    storable_text(record.source_id, MAX_ID_BYTES),
+                    record.reason.value,
+                    storable_text(record.detail, 2000) or "",
+                    rejected_payload(record.payload),
+                )
+            )
+        with connection.cursor() as cursor:
+            cursor.executemany(
+                "INSERT INTO rejected_records (job_id, source, week, source_id, reason, detail, payload)"
+                " VALUES (%s, %s, %s, %s, %s, %s, %s::jsonb)",
+                rows,
+            )
+
+    def _partition_of(self, day: date | None) -> date:
+        """Every record is counted by one partition of the run; what has no date of it is counted by the first."""
+        first, last = self._weeks
+        week = first if day is None else week_of(day)
+        return week if first <= week <= last else first
+
+    # -- finish ------------------------------------------------------------------------------------------------------
+
+    def finish(self, tally: _Tally, *, today: date, accept: bool) -> Withdrawal:
+        """Withdraw and close the ledger row, in one transaction."""
+
+        def work(connection: Connection[Any]) -> Withdrawal:
+            withdrawal = withdraw(
+                connection,
+                source=self._job.source,
+                job_id=self._job.job_id,
+                weeks=self._weeks,
+                today=today,
+                incomplete=tally.incomplete,
+                accept=accept,
+            )
+            warnings = [FetchWarning("incomplete", tally.incomplete)] if tally.incomplete else []
+            if withdrawal.refused and not tally.incomplete:
+                warnings.append(FetchWarning("withdrawal_refused", withdrawal.refused))
+            warnings += tally.warnings[:MAX_WARNINGS]
+            connection.execute(
+                "UPDATE import_jobs SET nb_withdrawn = %s, warnings = %s::jsonb WHERE id = %s",
+                (withdrawal.withdrawn, _warnings_json(warnings), self._job.job_id),
+            )
+            self._job.succeed(connection)
+            return withdrawal
+
+        # The ledger says the same when the acknowledgement was lost, but not how many were missing.
+        return self._job.commit(work) or Withdrawal(known=0, missing=0, withdrawn=0, refused=None)
+
+
+def _warnings_json(warnings: Sequence[FetchWarning]) -> str:
+    return json.dumps([{"code": w.code, "detail": storable_text(w.detail, 2000)} for w in warnings])
+
+
+def _halves(batch: _Batch) -> tuple[_Batch, _Batch]:
+    middle = len(batch.keys) // 2
+    parts = []
+    for ordinals, rejected in ((range(middle), batch.rejected), (range(middle, len(batch.keys)), [])):
+        part = _Batch(rejected=list(rejected))
+        for new, old in enumerate(ordinals):
+            _, source_id, content_hash, week = batch.keys[old]
+            part.keys.append((new, source_id, content_hash, week))
+            part.events[new] = batch.events[old]
+        parts.append(part)
+    return parts[0], parts[1]
+
+
+def _repeats(batch: _Batch, fallback: date) -> dict[date, int]:
+    """Records whose id comes again later in the same batch, by week: only the last one is written."""
+    last: dict[str, int] = {key[1]: key[0] for key in batch.keys}
+    repeats: dict[date, int] = {}
+    for ordinal, source_id, _, week in batch.keys:
+        if last[source_id] != ordinal:
+            repeats[week or fallback] = repeats.get(week or fallback, 0) + 1
+    return repeats

@@ -1,0 +1,59 @@
+"""The statements of the load path, in the order in which a batch runs them. `loading.py` says what surrounds them."""
+
+STAGE = """
+CREATE TEMP TABLE IF NOT EXISTS stage_keys
+    (ord int, source_id text, content_hash bytea, week date) ON COMMIT DELETE ROWS;
+CREATE TEMP TABLE IF NOT EXISTS stage_rows
+    (source_id text, content_hash bytea, week date, local_date date, start_local timestamp, start_at timestamptz,
+     timezone text, precision text, status text, title text, event text, payload text) ON COMMIT DELETE ROWS;
+"""
+
+ROW_TYPES = ("text", "bytea", "date", "date", "timestamp", "timestamptz", *("text",) * 6)
+"""Types of the columns of `stage_rows`; binary COPY needs them said."""
+
+TODO = """
+WITH last AS (SELECT DISTINCT ON (source_id) ord, source_id, content_hash FROM stage_keys ORDER BY source_id, ord DESC)
+SELECT l.ord FROM last l LEFT JOIN raw_events r ON r.source = %(source)s AND r.source_id = l.source_id
+WHERE r.source_id IS NULL OR r.content_hash <> l.content_hash OR r.record_version <> %(version)s
+   OR r.withdrawn_at IS NOT NULL
+"""
+
+# What a record counts as is decided from the state before the statement (every CTE sees the same snapshot):
+#   seen by this attempt already      a repeat inside the fetch: skipped
+#   created or changed by this job    counted by an earlier attempt of it: not counted again
+#   unknown / changed / neither       created / updated / skipped
+WRITE = """
+WITH last AS (SELECT DISTINCT ON (source_id) source_id, week FROM stage_keys ORDER BY source_id, ord DESC),
+before AS (
+    SELECT l.source_id, l.week, r.source_id IS NOT NULL AS known,
+           r.first_job = %(job)s OR r.last_change_job = %(job)s AS ours,
+           s.last_job = %(job)s AND s.last_attempt = %(attempt)s AS repeated
+    FROM last l
+    LEFT JOIN raw_events r ON r.source = %(source)s AND r.source_id = l.source_id
+    LEFT JOIN raw_events_seen s ON s.source = %(source)s AND s.source_id = l.source_id),
+written AS (
+    INSERT INTO raw_events AS t (source, source_id, content_hash, record_version, week, local_date, start_local,
+        start_at, timezone, precision, status, title, event, payload, first_job, last_change_job)
+    SELECT %(source)s, source_id, content_hash, %(version)s, week, local_date, start_local, start_at, timezone,
+           precision, status, title, event::jsonb, payload::jsonb, %(job)s, %(job)s
+    FROM stage_rows
+    ON CONFLICT (source, source_id) DO UPDATE SET content_hash = EXCLUDED.content_hash,
+        record_version = EXCLUDED.record_version, week = EXCLUDED.week, local_date = EXCLUDED.local_date,
+        start_local = EXCLUDED.start_local, start_at = EXCLUDED.start_at, timezone = EXCLUDED.timezone,
+        precision = EXCLUDED.precision, status = EXCLUDED.status, title = EXCLUDED.title, event = EXCLUDED.event,
+        payload = EXCLUDED.payload, changed_at = now(), last_change_job = EXCLUDED.last_change_job, withdrawn_at = NULL
+    RETURNING source_id),
+seen AS (
+    INSERT INTO raw_events_seen AS t (source, source_id, last_job, last_attempt)
+    SELECT %(source)s, source_id, %(job)s, %(attempt)s FROM last
+    ON CONFLICT (source, source_id) DO UPDATE SET last_job = EXCLUDED.last_job, last_attempt = EXCLUDED.last_attempt
+    WHERE (t.last_job, t.last_attempt) IS DISTINCT FROM (EXCLUDED.last_job, EXCLUDED.last_attempt)),
+outcome AS (
+    SELECT coalesce(b.week, %(fallback)s) AS week,
+           CASE WHEN b.repeated THEN 'skipped' WHEN b.ours THEN 'counted' WHEN NOT b.known THEN 'created'
+                WHEN w.source_id IS NOT NULL THEN 'updated' ELSE 'skipped' END AS outcome
+    FROM before b LEFT JOIN written w USING (source_id))
+SELECT week, count(*) FILTER (WHERE outcome = 'created'), count(*) FILTER (WHERE outcome = 'updated'),
+       count(*) FILTER (WHERE outcome = 'skipped')
+FROM outcome GROUP BY week
+"""

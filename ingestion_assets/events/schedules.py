@@ -1,0 +1,93 @@
+"""Jobs and schedules of the event sources.
+
+A schedule names its weeks itself: a partitioned job's own schedule would ask for the latest partition, which lies a year
+ahead. Each source has its own, so that one that fails holds back nobody.
+"""
+
+import zlib
+from collections.abc import Iterator, Sequence
+from datetime import date, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import dagster as dg
+
+from ingestion_assets.events.raw_events import MAX_RUNTIME_SECONDS, raw_events_key
+from ingestion_assets.partitions import coming_weeks, key_of, range_tags, weekly_partitions
+from ingestion_assets.settings import AssetSettings
+
+
+def build_refresh(source: str) -> tuple[Any, dg.ScheduleDefinition]:
+    """The job that imports one source, with its checks, and the schedule that runs it every night."""
+    settings = AssetSettings()
+    job = dg.define_asset_job(
+        f"import_{source}",
+        selection=dg.AssetSelection.assets(raw_events_key(source)),
+        description=f"Import {source} and check it.",
+        tags={"dagster/max_runtime": str(MAX_RUNTIME_SECONDS), "source": source},
+        partitions_def=weekly_partitions(),
+    )
+    # Spread over the small hours by name: seven imports that start together would queue for two cores.
+    minute = zlib.crc32(source.encode()) % 60
+
+    @dg.schedule(
+        name=f"refresh_{source}",
+        job=job,
+        cron_schedule=f"{minute} 3 * * *",
+        execution_timezone=settings.timezone,
+        description=f"Imports the coming {settings.refresh_weeks} weeks of {source} as one run.",
+    )
+    def _refresh(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+        today = context.scheduled_execution_time.astimezone(ZoneInfo(settings.timezone)).date()
+        first, last = coming_weeks(today, settings.refresh_weeks)
+        # The key is the tick, not the weeks: a constant key would ask once and never again.
+        return dg.RunRequest(
+            run_key=context.scheduled_execution_time.isoformat(), tags={**range_tags(first, last), "source": source}
+        )
+
+    return job, _refresh
+
+
+follow_up = dg.define_asset_job(
+    "follow_up",
+    selection=dg.AssetSelection.assets("deduplicated_events", "tag_enrichments"),
+    description="Deduplicate and tag some weeks, with their checks.",
+    tags={"dagster/max_runtime": "7200"},
+    partitions_def=weekly_partitions(),
+)
+
+
+@dg.schedule(
+    name="sweep_dirty_weeks",
+    job=follow_up,
+    cron_schedule="30 5 * * *",
+    execution_timezone=AssetSettings().timezone,
+    description="Asks for the weeks whose records are not what they were resolved from: what automation missed while "
+    "it was down. Finds nothing on an ordinary day.",
+    required_resource_keys={"postgres"},
+)
+def sweep(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    """One run for each contiguous range of dirty weeks that are partitions."""
+    from ingestion_assets.events.deduplication_store import dirty_weeks, versions
+
+    with context.resources.postgres.database.transaction(role="sweep") as connection:
+        dirty = dirty_weeks(connection, versions=versions())
+    known = set(weekly_partitions().get_partition_keys())
+    ranges = contiguous([week for week in dirty if key_of(week) in known])
+    if not ranges:
+        yield dg.SkipReason("Every week was resolved from what is stored now.")
+    for first, last in ranges:
+        yield dg.RunRequest(
+            run_key=f"{context.scheduled_execution_time.isoformat()} {key_of(first)}", tags=range_tags(first, last)
+        )
+
+
+def contiguous(weeks: Sequence[date]) -> list[tuple[date, date]]:
+    """Sorted weeks as ranges without gaps, first and last included."""
+    ranges: list[tuple[date, date]] = []
+    for week in weeks:
+        if ranges and week - ranges[-1][1] == timedelta(days=7):
+            ranges[-1] = (ranges[-1][0], week)
+        else:
+            ranges.append((week, week))
+    return ranges

@@ -1,0 +1,89 @@
+"""Events as JSON, the form in which they are stored and handed from asset to asset."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from datetime import date, time
+from typing import Any
+
+import orjson
+
+from ingestion_assets.events.model import Event, EventStatus, Moment, Price, Venue
+
+_PLAIN = ("title", "description", "online", "url", "image_url", "organizer", "language", "series_id")
+_LISTS = ("performers", "categories", "audience", "warnings")
+
+
+def event_json(event: Event) -> str:
+    """The normalised event without its payload; what is missing is left out."""
+    return orjson.dumps(event_dict(event)).decode()
+
+
+def payload_json(payload: Any) -> str:
+    """A payload as JSON text."""
+    return orjson.dumps(payload).decode()
+
+
+def event_dict(event: Event) -> dict[str, Any]:
+    """The normalised event as plain JSON values; keys whose value is missing or empty are left out."""
+    result: dict[str, Any] = {"source_id": event.source_id, "status": event.status.value}
+    for name in _PLAIN:
+        value = getattr(event, name)
+        if value not in (None, False):
+            result[name] = value
+    for name in _LISTS:
+        if values := getattr(event, name):
+            result[name] = list(values)
+    if event.start is not None:
+        result["start"] = _moment_dict(event.start)
+    if event.end is not None:
+        result["end"] = _moment_dict(event.end)
+    if event.venue is not None:
+        result["venue"] = _known(event.venue)
+    if event.price is not None:
+        result["price"] = _known(event.price)
+    return result
+
+
+def event_from_dict(stored: Mapping[str, Any]) -> Event:
+    """The inverse of `event_dict`; the payload is not part of it and comes back empty."""
+    plain: dict[str, Any] = {name: stored[name] for name in _PLAIN if name in stored and name != "title"}
+    lists: dict[str, Any] = {name: tuple(stored[name]) for name in _LISTS if name in stored}
+    return Event(
+        source_id=stored["source_id"],
+        title=stored["title"],
+        payload={},
+        start=_moment(stored.get("start")),
+        end=_moment(stored.get("end")),
+        status=EventStatus(stored["status"]),
+        venue=Venue(**stored["venue"]) if "venue" in stored else None,
+        price=Price(**stored["price"]) if "price" in stored else None,
+        **plain,
+        **lists,
+    )
+
+
+def _known(value: Venue | Price) -> dict[str, Any]:
+    return {f.name: item for f in fields(value) if (item := getattr(value, f.name)) is not None}
+
+
+def _moment_dict(moment: Moment) -> dict[str, Any]:
+    result: dict[str, Any] = {"date": moment.date.isoformat(), "zone": moment.zone}
+    if moment.time is not None:
+        result["time"] = moment.time.isoformat()
+    if moment.zone_assumed:
+        result["zone_assumed"] = True
+    return result
+
+
+def _moment(stored: Mapping[str, Any] | None) -> Moment | None:
+    if stored is None:
+        return None
+    clock = stored.get("time")
+    return Moment(
+        date=date.fromisoformat(stored["date"]),
+        time=None if clock is None else time.fromisoformat(clock),
+        zone=stored["zone"],
+        zone_assumed=stored.get("zone_assumed", False),
+    )

@@ -1,0 +1,338 @@
+"""One import of one source: who may write, how far it is, how it ended.
+
+A step opens the job of its run and holds an attempt token. Every transaction that writes goes through `ImportJob.commit`:
+it locks the ledger row and refuses a writer whose token was taken over, so a killed run that lives on, or one that was
+paused and comes back, cannot add a row. Dagster's pools keep two imports of a source apart most of the time; after a
+kill they do not, which is why the token exists.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from datetime import date, timedelta
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from resources.errors import TransientError
+from resources.postgres.database import Database, Session, application_name
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+BEAT_EVERY = 5.0
+"""Seconds between two heartbeats."""
+LEASE = timedelta(seconds=30)
+"""A worker that has not beaten for this long is dead, even if its connection lives (paused, hung)."""
+MISSED_BEATS = timedelta(seconds=10)
+"""A worker without its session lock is dead after two missed beats: a restarted server drops the locks of the living
+too, and they take them again with the next beat."""
+
+
+class AttemptSupersededError(Exception):
+    """Another attempt has taken over; this write was refused. Never retried: the other one does the work."""
+
+
+class ImportBusyError(TransientError):
+    """A live import of the same source is under way."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunningImport:
+    """What is known of the import that stands in the way of a new one."""
+
+    job_id: int
+    run_id: str
+    silence: timedelta
+    locked: bool
+
+
+def is_dead(job: RunningImport, *, run_finished: bool | None) -> str | None:
+    """Why a RUNNING import may be taken over, or None while its worker may be alive.
+
+    `run_finished` is what Dagster says of its run; None means that it could not be asked, which proves nothing.
+    """
+    if run_finished:
+        return "its run has finished"
+    if job.silence > LEASE:
+        return f"no heartbeat for {job.silence.total_seconds():.0f} s"
+    if not job.locked and job.silence > MISSED_BEATS:
+        return "its worker is gone"
+    return None
+
+
+class ImportJob:
+    """The open job of one step. Use as a context manager: leaving it closes the ledger row, whatever happened."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        source: str,
+        run_id: str,
+        partition_start: date | None = None,
+        partition_end: date | None = None,
+        earlier_runs: Collection[str] = (),
+        run_finished: Callable[[str], bool | None] = lambda _run_id: None,
+        wait: float = 60.0,
+    ) -> None:
+        """`earlier_runs` are the runs that this one retries: their imports are taken over at once.
+
+        `wait` is how many seconds a live import of the same source is waited for before `ImportBusyError`.
+        """
+        self.database = database
+        self.source = source
+        self.run_id = run_id
+        self.partition_start = partition_start
+        self.partition_end = partition_end
+        self.token = uuid.uuid4()
+        self.job_id = 0
+        self.attempt = 0
+        self.session: Session = database.session(role=f"import {source}")
+        self.took_over: str | None = None
+        """The run whose dead import this one closed."""
+        self._committed = 0
+        self._earlier_runs = frozenset(earlier_runs)
+        self._run_finished = run_finished
+        self._wait = wait
+        self._heart = _Heart(database, self)
+
+    def __enter__(self) -> Self:
+        self._heart.start()
+        try:
+            self._claim()
+        except BaseException:
+            self._heart.stop()
+            self.session.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._heart.stop()
+        try:
+            if isinstance(error, AttemptSupersededError):
+                self.session.transact(self._count_refusal)
+            elif error is not None:
+                self.session.transact(lambda connection: self._close(connection, error))
+        finally:
+            self.session.close()
+
+    def commit(self, work: Callable[[Connection[Any]], T]) -> T | None:
+        """Run `work` in a transaction that only the current attempt may commit, exactly once.
+
+        When the connection broke, `work` runs again unless its commit is found in the ledger (only the acknowledgement
+        was lost): then the result is None. Raises `AttemptSupersededError` when the attempt was taken over; a takeover
+        waits for the ledger row, so the transaction is either committed before it or refused.
+        """
+        sequence = self._committed + 1
+
+        def guarded(connection: Connection[Any]) -> T | None:
+            row = connection.execute(
+                "SELECT pages FROM import_jobs WHERE id = %s AND attempt_token = %s AND status = 'RUNNING'"
+                " FOR NO KEY UPDATE",
+                (self.job_id, self.token),
+            ).fetchone()
+            if row is None:
+                raise AttemptSupersededError(
+                    f"attempt {self.attempt} of import job {self.job_id} ({self.source}) was taken over: write refused"
+                )
+            if row[0] >= sequence:
+                return None
+            result = work(connection)
+            connection.execute(
+                "UPDATE import_jobs SET pages = %s, progress_at = now(), heartbeat_at = now() WHERE id = %s",
+                (sequence, self.job_id),
+            )
+            return result
+
+        result = self.session.transact(guarded)
+        self._committed = sequence
+        return result
+
+    def succeed(self, connection: Connection[Any]) -> None:
+        """Close the row as SUCCESS, within a transaction of `commit`."""
+        connection.execute(
+            "UPDATE import_jobs SET status = 'SUCCESS', finished_at = now(), progress_at = now(), error_code = NULL,"
+            " error_text = NULL WHERE id = %s AND attempt_token = %s",
+            (self.job_id, self.token),
+        )
+
+    # -- claim -------------------------------------------------------------------------------------------------------
+
+    def _claim(self) -> None:
+        from psycopg.errors import LockNotAvailable
+
+        deadline = time.monotonic() + self._wait
+        while True:
+            try:
+                obstacle = self.session.transact(self._try_claim)
+            except LockNotAvailable:
+                self.session.transact(self._evict)
+                continue
+            if obstacle is None:
+                return
+            if time.monotonic() > deadline:
+                raise ImportBusyError(
+                    f"{self.source} is being imported by run {obstacle.run_id} (job {obstacle.job_id}), alive. "
+                    "Wait for it, or cancel that run.",
+                    retry_after=LEASE.total_seconds(),
+                )
+            time.sleep(min(1.0, self._wait))
+
+    def _try_claim(self, connection: Connection[Any]) -> RunningImport | None:
+        """Take the source, or say what stands in the way. Claims of one source queue on an advisory lock."""
+        connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('import ' || %s, 0))", (self.source,))
+        connection.execute("SET LOCAL lock_timeout = '5s'")
+        mine = connection.execute(
+            "SELECT id, attempt_token FROM import_jobs WHERE source = %s AND run_id = %s FOR UPDATE",
+            (self.source, self.run_id),
+        ).fetchone()
+        if mine is not None and mine[1] == self.token:  # claimed already; only the acknowledgement was lost
+            return None
+        other = self._running_import(connection)
+        if other is not None:
+            reason = "taken over by its retry" if other.run_id in self._earlier_runs else None
+            reason = reason or is_dead(other, run_finished=self._run_finished(other.run_id))
+            if reason is None:
+                return other
+            log.warning("closing import job %d of %s: %s", other.job_id, self.source, reason)
+            close_import(connection, other.job_id, code="superseded", text=f"closed by run {self.run_id}: {reason}")
+            self.took_over = other.run_id
+        if mine is None:
+            row = connection.execute(
+                "INSERT INTO import_jobs (source, status, run_id, attempt_token, partition_start, partition_end)"
+                " VALUES (%s, 'RUNNING', %s, %s, %s, %s) RETURNING id, attempt",
+                (self.source, self.run_id, self.token, self.partition_start, self.partition_end),
+            ).fetchone()
+        else:
+            row = self._reopen(connection, mine[0])
+        assert row is not None, "INSERT and UPDATE of a locked row return it"  # noqa: S101
+        self.job_id, self.attempt = row
+        return None
+
+    def _evict(self, connection: Connection[Any]) -> None:
+        """End the session of a dead worker that was stopped in the middle of a transaction and still holds the row."""
+        rows = connection.execute(
+            "SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+            " AND application_name = %s AND pid <> pg_backend_pid() AND xact_start < clock_timestamp() - %s",
+            (application_name(f"import {self.source}"), MISSED_BEATS),
+        ).fetchall()
+        log.warning("ended %d database sessions that a dead worker of %s left in a transaction", len(rows), self.source)
+
+    def _running_import(self, connection: Connection[Any]) -> RunningImport | None:
+        row = connection.execute(
+            "SELECT id, run_id, clock_timestamp() - heartbeat_at, attempt_token FROM import_jobs"
+            " WHERE source = %s AND status = 'RUNNING' AND run_id <> %s",
+            (self.source, self.run_id),
+        ).fetchone()
+        if row is None:
+            return None
+        free = connection.execute("SELECT pg_try_advisory_xact_lock(%s)", (_lock_key(row[3]),)).fetchone()
+        return RunningImport(job_id=row[0], run_id=row[1], silence=row[2], locked=not (free and free[0]))
+
+    def _reopen(self, connection: Connection[Any], job_id: int) -> tuple[Any, ...] | None:
+        """A retry within the same run goes on with its job: what was created or updated stays counted, while what was
+        skipped or rejected is counted anew, because the retry fetches it again.
+        """
+        connection.execute("DELETE FROM rejected_records WHERE job_id = %s", (job_id,))
+        connection.execute(
+            "UPDATE import_job_partitions SET nb_skipped = 0, nb_errors = 0 WHERE job_id = %s", (job_id,)
+        )
+        return connection.execute(
+            "UPDATE import_jobs SET status = 'RUNNING', attempt = attempt + 1, attempt_token = %s, finished_at = NULL,"
+            " heartbeat_at = now(), progress_at = now(), pages = 0, nb_skipped = 0, nb_errors = 0, errors = '{}',"
+            " warnings = '[]', error_code = NULL, error_text = NULL WHERE id = %s RETURNING id, attempt",
+            (self.token, job_id),
+        ).fetchone()
+
+    # -- close -------------------------------------------------------------------------------------------------------
+
+    def _close(self, connection: Connection[Any], error: BaseException) -> None:
+        from resources.redaction import redact
+
+        code = "cancelled" if not isinstance(error, Exception) else type(error).__name__
+        close_import(connection, self.job_id, code=code, text=redact(str(error)) or code, token=self.token)
+
+    def _count_refusal(self, connection: Connection[Any]) -> None:
+        log.warning(
+            "late write refused: attempt %d of import job %d (%s) is no longer the current one",
+            self.attempt,
+            self.job_id,
+            self.source,
+        )
+        connection.execute("UPDATE import_jobs SET nb_refused = nb_refused + 1 WHERE id = %s", (self.job_id,))
+
+
+def close_import(
+    connection: Connection[Any], job_id: int, *, code: str, text: str, token: uuid.UUID | None = None
+) -> bool:
+    """Close a RUNNING import as ERROR; `token` limits it to one attempt. False when it was closed already."""
+    return (
+        connection.execute(
+            "UPDATE import_jobs SET status = 'ERROR', finished_at = now(), error_code = %(code)s, error_text = %(text)s"
+            " WHERE id = %(id)s AND status = 'RUNNING' AND attempt_token = coalesce(%(token)s, attempt_token)",
+            {"id": job_id, "code": code, "text": text[:4000], "token": token},
+        ).rowcount
+        == 1
+    )
+
+
+def _lock_key(token: uuid.UUID) -> int:
+    """The advisory lock that says that the holder of `token` has a live connection."""
+    return int.from_bytes(token.bytes[:8], signed=True)
+
+
+class _Heart(threading.Thread):
+    """Beats in the ledger while the step works, and holds the session lock that vanishes with its process."""
+
+    def __init__(self, database: Database, job: ImportJob) -> None:
+        super().__init__(name=f"heartbeat {job.source}", daemon=True)
+        self._database = database
+        self._job = job
+        self._stopped = threading.Event()
+        self._ready = threading.Event()
+
+    def start(self) -> None:
+        super().start()
+        # The claim must not be seen without its lock; a server that is away is the claim's business, not ours.
+        self._ready.wait(timeout=15)
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self.join(timeout=15)
+
+    def run(self) -> None:
+        import psycopg
+
+        session = self._database.session(role=f"heartbeat {self._job.source}")
+        held: Connection[Any] | None = None
+        while not self._stopped.is_set():
+            try:
+                connection = session.connection()
+                connection.autocommit = True
+                if connection is not held:
+                    connection.execute("SELECT pg_advisory_lock(%s)", (_lock_key(self._job.token),))
+                    held = connection
+                    self._ready.set()
+                connection.execute(
+                    "UPDATE import_jobs SET heartbeat_at = now() WHERE id = %s AND attempt_token = %s",
+                    (self._job.job_id, self._job.token),
+                )
+            except psycopg.Error as error:
+                # The database is away; the next beat connects again. The writer has its own patience.
+                log.debug("heartbeat of %s missed: %s", self._job.source, type(error).__name__)
+                session.close()
+                held = None
+            self._stopped.wait(BEAT_EVERY)
+        with contextlib.suppress(psycopg.Error):  # the server frees the lock with the connection in any case
+            session.close()

@@ -1,0 +1,47 @@
+"""Settings of the ground the platform stands on: where it keeps its files and which database it uses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+"""The folder of pyproject.toml, dagster.yaml and workspace.yaml."""
+
+
+class PlatformSettings(BaseSettings):
+    """Read from the environment when asked, never at import."""
+
+    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True)
+
+    home: Path = Field(
+        default=PROJECT_ROOT / ".ingestion",
+        validation_alias="INGESTION_HOME",
+        description="Folder of the embedded database, compute logs and uploaded files.",
+    )
+    database_url: SecretStr | None = Field(
+        default=None,
+        validation_alias="DATABASE_URL",
+        description="PostgreSQL 15 or newer. Unset: an embedded server under INGESTION_HOME is started.",
+    )
+    dagster_database_url: SecretStr | None = Field(
+        default=None,
+        validation_alias="DAGSTER_DATABASE_URL",
+        description="Database of Dagster's own storage. Unset: a database beside the platform's, with `_dagster` "
+        "after its name, created when it is missing.",
+    )
+    postgres_port: int | None = Field(
+        default=None,
+        validation_alias="INGESTION_POSTGRES_PORT",
+        ge=1024,
+        le=65535,
+        description="Port of 127.0.0.1 on which the embedded server also listens, for tools that need TCP.",
+    )
+    database_patience: float = Field(
+        default=300.0,
+        validation_alias="INGESTION_DATABASE_PATIENCE_SECONDS",
+        gt=0,
+        description="How long a step waits for PostgreSQL to come back before it fails, in seconds.",
+    )
