@@ -59,7 +59,9 @@ def fetch(source: Any, *, clock: VirtualClock | None = None, window: FetchWindow
     """One fetch with the real client; waits pass in virtual time."""
     clock = clock or VirtualClock()
     found = Fetched()
-    with OutboundClient(source.policy, allow_private=True, clock=clock.monotonic, sleep=clock.sleep) as client:
+    with OutboundClient(
+        source.policy, allow_private=True, clock=clock.monotonic, sleep=clock.sleep, wall_clock=clock.time
+    ) as client:
         for page in source.fetch(window, client):
             found.pages += 1
             found.events.extend(record for record in page.records if isinstance(record, Event))

@@ -236,20 +236,21 @@ def own_id(node: Mapping[str, Any], rules: Rules) -> str | None:
             value = value.get("@id")
         text = clean_text(value, limit=1000) if isinstance(value, str) else None
         if text and not text.startswith("_:"):
-            return _address(text, rules)
+            return plain_url(text, rules.page_url or "")
     value = scalar(node.get("identifier"))
     if isinstance(value, dict):
         value = scalar(value.get("value", value.get("@id")))
     return clean_text(value, limit=1000)
 
 
-def _address(text: str, rules: Rules) -> str:
+def plain_url(text: str, base: str) -> str:
+    """An address made absolute and freed of tracking parameters; `text` itself when it is no address."""
     try:
-        parts = urlsplit(urljoin(rules.page_url or "", text))
+        parts = urlsplit(urljoin(base, text))
     except ValueError:
         return text
     query = parts.query
-    if query:
+    if any(sign in query for sign in _TRACKING):
         kept = [pair for pair in parse_qsl(query, keep_blank_values=True) if not pair[0].startswith(_TRACKING)]
         query = urlencode(kept)
     return urlunsplit((parts.scheme, parts.netloc.lower(), parts.path, query, parts.fragment))

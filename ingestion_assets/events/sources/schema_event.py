@@ -128,6 +128,8 @@ def read_event(node: Mapping[str, Any], rules: Rules, *, source_id: str, undated
 
 def text_of(value: Json, languages: tuple[str, ...]) -> tuple[str | None, str | None]:
     """The text in a string, a language map, a value object or a list of these, and its language where that is said."""
+    if isinstance(value, str):
+        return (value, None) if value and not value.isspace() else (None, None)
     candidates = [(text, spoken) for text, spoken in islice(_texts(value, 0), _MOST) if text.strip()]
     for wanted in languages:
         for text, spoken in candidates:
@@ -296,9 +298,10 @@ def _address(value: Json, rules: Rules) -> str | None:
         if text is None or text.startswith("_:"):
             continue
         try:
-            found = web_url(urljoin(rules.page_url or "", text))
+            absolute = text if text.startswith(("https://", "http://")) else urljoin(rules.page_url or "", text)
         except ValueError:  # an address with a broken bracket
             continue
+        found = web_url(absolute)
         if found is not None:
             return found
     return None

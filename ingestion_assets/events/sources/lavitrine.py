@@ -1,0 +1,251 @@
+"""La Vitrine, Quebec's cultural calendar: by its REST API, or by schema.org data in pages.
+
+Belongs here: the two ways in and what is particular to La Vitrine (types that share ids, stubs and details, limits by
+header). The map from schema.org to our event is `schema_event.py`, the walk through pages `site_pages.py`.
+
+API: https://github.com/bboxdigital/lvc-api-docs (v1, 2024). Lists are stubs, each event is a request of its own. The API
+offers `lastModified` to ask for changes only; it is not used, because a fetch must say of every event of its window
+that it is still there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import quote
+
+from pydantic import SecretStr, field_validator
+from pydantic_settings import SettingsConfigDict
+
+from ingestion_assets.events.model import (
+    Event,
+    FetchWarning,
+    FetchWindow,
+    Json,
+    Page,
+    RejectedRecord,
+    RejectReason,
+)
+from ingestion_assets.events.sources.base import SourceSettings
+from ingestion_assets.events.sources.fields import PageReader, identifier, utc_bounds
+from ingestion_assets.events.sources.schema_event import VOLATILE_PATHS, Rules, read_event
+from ingestion_assets.events.sources.site_pages import DEFAULT_LINKS, Site, fetch_site
+from ingestion_assets.events.sources.timing import seconds_until, server_time
+from resources.errors import PermanentError, TransientError
+from resources.http import OutboundClient, OutboundPolicy
+
+if TYPE_CHECKING:
+    from resources.http import Reply
+
+ENDPOINTS = {"Event": "events", "EventSeries": "eventSeries", "ExhibitionEvent": "exhibitionEvents"}
+"""The kinds of events, and where the details of each are. The same id exists in several kinds."""
+
+PAGE_SIZE = 100
+MAX_PAGES = 1000
+_BATCH = 50
+_FAILURES_IN_A_ROW = 3
+
+
+class LaVitrineSettings(SourceSettings):
+    """La Vitrine: a key for the API, or addresses of pages."""
+
+    model_config = SettingsConfigDict(env_prefix="LAVITRINE_", env_ignore_empty=True, extra="ignore", frozen=True)
+
+    api_key: SecretStr | None = None
+    """Given out by La Vitrine on request."""
+    base_url: str = "https://api.lavitrine.com/v1"
+    page_urls: str = ""
+    """Listing pages or sitemaps whose event pages carry schema.org data, separated by commas or white space."""
+    max_pages: int = 500
+    """Pages asked for in one fetch by way of `page_urls`."""
+    link_pattern: str = DEFAULT_LINKS
+    """Regular expression that the path of an event page matches."""
+    lang: str = "fr"
+
+    @field_validator("link_pattern")
+    @classmethod
+    def _compiles(cls, value: str) -> str:
+        try:
+            re.compile(value)
+        except re.error as error:
+            raise ValueError(f"LAVITRINE_LINK_PATTERN is not a regular expression: {error}") from error
+        return value
+
+    @property
+    def pages(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(re.findall(r"[^\s,]+", self.page_urls)))
+
+    def missing(self) -> list[str]:
+        return [] if self.api_key or self.pages else ["LAVITRINE_API_KEY or LAVITRINE_PAGE_URLS"]
+
+
+class LaVitrineSource:
+    """Events, series and exhibitions of La Vitrine."""
+
+    name: ClassVar[str] = "lavitrine"
+    title: ClassVar[str] = "La Vitrine"
+    homepage: ClassVar[str] = "https://github.com/bboxdigital/lvc-api-docs"
+    volatile_paths: ClassVar[tuple[str, ...]] = VOLATILE_PATHS
+    record_version: ClassVar[int] = 1
+    settings_class: ClassVar[type[SourceSettings]] = LaVitrineSettings
+
+    def __init__(self, settings: LaVitrineSettings) -> None:
+        self.settings = settings
+        self._base = settings.base_url.rstrip("/")
+        self._rules = Rules(languages=tuple(dict.fromkeys((settings.lang, "fr", "en"))), country="CA")
+
+    @property
+    def policy(self) -> OutboundPolicy:
+        """100 requests a minute and key; pages of a site are not asked for faster."""
+        return OutboundPolicy(name=self.name, requests_per_second=100 / 60)
+
+    def fetch(self, window: FetchWindow, client: OutboundClient) -> Iterator[Page]:
+        """The events that begin inside `window`, by each way that is configured.
+
+        Exhibitions without dates are always on: they come undated with every fetch.
+        """
+        if self.settings.api_key:
+            for kind in ENDPOINTS:
+                yield from self._kind(kind, window, client)
+        if self.settings.pages:
+            site = Site(
+                start_urls=self.settings.pages,
+                max_pages=self.settings.max_pages,
+                links=re.compile(self.settings.link_pattern),
+                rules=self._rules,
+            )
+            yield from fetch_site(site, window, client)
+
+    def _kind(self, kind: str, window: FetchWindow, client: OutboundClient) -> Iterator[Page]:
+        """All events of one kind. The list is read to its end first: it would shift during the slower details."""
+        warnings: list[FetchWarning] = []
+        ids, refused, incomplete = self._stubs(kind, window, client)
+        reader = PageReader(window)
+        reader.records.extend(refused)
+        gone = failed = in_a_row = 0
+        for position, source_id in enumerate(ids, start=1):
+            try:
+                self._detail(kind, source_id, reader, client)
+                in_a_row = 0
+            except _GoneError:
+                gone += 1
+            except TransientError as error:
+                in_a_row += 1
+                if in_a_row >= _FAILURES_IN_A_ROW:
+                    raise
+                failed += 1
+                reader.records.append(_unread(kind, source_id, error))
+            if len(reader.records) >= _BATCH and position < len(ids):
+                yield reader.page()
+                reader = PageReader(window)
+        if gone:
+            warnings.append(FetchWarning("detail_gone", f"{gone} listed {kind} records are gone since"))
+        if failed:
+            incomplete = f"{failed} {kind} records could not be read"
+        yield reader.page(warnings=warnings, incomplete=incomplete)
+
+    def _stubs(
+        self, kind: str, window: FetchWindow, client: OutboundClient
+    ) -> tuple[list[str], list[RejectedRecord], str | None]:
+        """The ids of one kind, stubs without one, and why the list may not be whole."""
+        ids: dict[str, None] = {}
+        refused: list[RejectedRecord] = []
+        offset, largest = 0, 0
+        for _ in range(MAX_PAGES):
+            stubs = self._search(kind, offset, window, client)
+            known = len(ids) + len(refused)
+            for stub in stubs:
+                found = identifier(stub.get("identifier")) if isinstance(stub, dict) else None
+                if found is None:
+                    refused.append(_without_id(stub))
+                else:
+                    ids[found] = None
+            # A server that caps `limit` sends pages shorter than asked: short is what is shorter than another page.
+            if not stubs or len(stubs) < largest:
+                return list(ids), refused, None
+            if len(ids) + len(refused) == known:
+                return list(ids), refused, f"the list of {kind} repeats itself at offset {offset}"
+            largest = max(largest, len(stubs))
+            offset += len(stubs)
+        return list(ids), refused, f"the list of {kind} does not end after {MAX_PAGES} pages"
+
+    def _search(self, kind: str, offset: int, window: FetchWindow, client: OutboundClient) -> list[Json]:
+        params: dict[str, Any] = {"schema": kind, "limit": PAGE_SIZE, "offset": offset, "lang": self.settings.lang}
+        if kind != "ExhibitionEvent":  # permanent ones have no dates to be found by
+            begin, end = utc_bounds(window)
+            params |= {"startDate": int(begin.timestamp()), "endDate": int(end.timestamp())}
+        try:
+            answer = self._get("searchEvents", params, client)
+        except _GoneError:
+            return []
+        if not isinstance(answer, list):
+            raise TransientError("La Vitrine answered a search with something else than a list")
+        return answer
+
+    def _detail(self, kind: str, native_id: str, reader: PageReader, client: OutboundClient) -> None:
+        path = f"{ENDPOINTS[kind]}/{quote(native_id, safe='')}"
+        answer = self._get(path, {"lang": self.settings.lang}, client)
+
+        def read(node: dict[str, Json]) -> Event:
+            undated = kind == "ExhibitionEvent"
+            event = read_event(node, self._rules, source_id=f"{kind}:{native_id}", undated=undated)
+            return replace(event, series_id=_series_id(node) or event.series_id)
+
+        reader.add(answer, read)
+
+    def _get(self, path: str, params: Mapping[str, Any], client: OutboundClient) -> Json:
+        from resources.http import HttpStatusError
+
+        key = self.settings.api_key
+        headers = {"Authorization": f"Bearer {key.get_secret_value()}"} if key else {}
+        try:
+            reply = client.get(
+                f"{self._base}/{path}", params=params, headers=headers, inspect=_refuse, expect_json=True
+            )
+        except HttpStatusError as error:
+            if error.status in (404, 410):
+                raise _GoneError(str(error)) from error
+            raise
+        return reply.json()
+
+
+class _GoneError(PermanentError):
+    """Listed a moment ago, and not there now."""
+
+
+def _refuse(reply: Reply) -> None:
+    """Limits are announced by headers of La Vitrine's own: the reset is a time in epoch seconds."""
+    if reply.status == 401:
+        raise PermanentError("La Vitrine refuses the key: check LAVITRINE_API_KEY")
+    if reply.status == 429:
+        reset = seconds_until(reply.headers.get("X-RateLimit-Reset"), now=server_time(reply))
+        if reset is not None and "Retry-After" not in reply.headers:
+            raise TransientError("La Vitrine's limit of requests is reached", retry_after=reset)
+
+
+def _series_id(node: Mapping[str, Any]) -> str | None:
+    parent = node.get("superEvent")
+    if isinstance(parent, list):
+        parent = next((item for item in parent if isinstance(item, dict)), None)
+    found = identifier(parent.get("identifier")) if isinstance(parent, dict) else None
+    return f"EventSeries:{found}" if found else None
+
+
+def _without_id(stub: Json) -> RejectedRecord:
+    if not isinstance(stub, dict):
+        detail = f"a stub that is no object but {type(stub).__name__}"
+        return RejectedRecord(reason=RejectReason.NOT_AN_OBJECT, detail=detail, payload={"stub": repr(stub)[:200]})
+    detail = "a stub without `identifier`"
+    return RejectedRecord(reason=RejectReason.MISSING_ID, detail=detail, payload={"stub": repr(stub)[:500]})
+
+
+def _unread(kind: str, native_id: str, error: TransientError) -> RejectedRecord:
+    detail = f"its details could not be had: {error}"[:300]
+    return RejectedRecord(
+        reason=RejectReason.UNPARSABLE,
+        detail=detail,
+        payload={"@type": kind, "identifier": native_id},
+        source_id=f"{kind}:{native_id}",
+    )

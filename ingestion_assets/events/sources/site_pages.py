@@ -1,0 +1,278 @@
+"""The events of a web site that has no API: from listing pages and sitemaps to event pages and their JSON-LD.
+
+Belongs here: which pages to ask for, in what order, and when to stop. What a page says belongs to `jsonld.py`.
+"""
+
+from __future__ import annotations
+
+import html as html_entities
+import re
+import zlib
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+from urllib.parse import urldefrag, urljoin, urlsplit
+
+from ingestion_assets.events.model import Event, FetchWarning, FetchWindow, Page, RejectedRecord
+from ingestion_assets.events.sources.jsonld import json_ld_blocks, plain_url, read_html
+from ingestion_assets.events.sources.loose_json import loose_values
+from ingestion_assets.events.sources.schema_event import Rules
+from resources.errors import PermanentError, TransientError
+
+if TYPE_CHECKING:
+    from resources.http import OutboundClient, Reply
+
+DEFAULT_LINKS = r"/(?:evenements?|events?|spectacles?|activites?|expositions?|concerts?|festivals?)/[^/?#]+"
+"""Addresses of event pages, in French and English sites: a segment that says so, and a name after it."""
+
+_BATCH = 100
+_MOST_KNOWN = 50_000
+_FAILURES_IN_A_ROW = 3
+"""One page may be broken; when page after page fails, the site is down."""
+_SMALLEST_PAGE = 4096
+"""A real page is larger. What is smaller and has neither data nor links is a notice: "checking your browser"."""
+_MAX_SITEMAP_BYTES = 50 * 1024 * 1024  # https://www.sitemaps.org/protocol.html
+_LOC = re.compile(r"<loc>\s*(?:<!\[CDATA\[)?\s*([^<\]]+?)\s*(?:\]\]>)?\s*</loc>", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """Where to begin and how far to go."""
+
+    start_urls: Sequence[str]
+    max_pages: int
+    """Pages asked for in one fetch, listings and sitemaps included."""
+    links: re.Pattern[str]
+    """What addresses of event pages look like; searched in the path."""
+    rules: Rules
+
+
+def fetch_site(site: Site, window: FetchWindow, client: OutboundClient) -> Iterator[Page]:
+    """The events inside `window` of all pages reachable from the start addresses.
+
+    Followed are sitemaps (also an index of them, and compressed ones), the next page of a listing, and links on the
+    same host that look like event pages. Raises when no start address can be read or page after page fails.
+    """
+    yield from _Crawl(site, window, client).pages()
+
+
+@dataclass(slots=True)
+class _Crawl:
+    site: Site
+    window: FetchWindow
+    client: OutboundClient
+    queue: deque[tuple[str, bool]] = field(default_factory=deque)
+    """Addresses, and whether each is an event page, from which no links are followed."""
+    queued: set[str] = field(default_factory=set)
+    told: dict[str, list[Event | RejectedRecord]] = field(default_factory=dict)
+    """What listings say of events whose own pages are still to come, by address."""
+    starts: dict[str, str] = field(default_factory=dict)
+    gone: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    without_events: int = 0
+    read: int = 0
+
+    def pages(self) -> Iterator[Page]:
+        for url in self.site.start_urls:
+            self.enqueue(url, is_event=False)
+        begun_with = frozenset(self.queued)
+        records: list[Event | RejectedRecord] = []
+        outside = found = in_a_row = 0
+        while self.queue and self.read < self.site.max_pages:
+            url, is_event = self.queue.popleft()
+            self.read += 1
+            try:
+                reply = self.client.get(url, inspect=_notice)
+            except TransientError:
+                in_a_row += 1
+                if in_a_row >= _FAILURES_IN_A_ROW or url in begun_with:
+                    raise
+                self.failed.append(url)
+                continue
+            except PermanentError:
+                if url in begun_with:
+                    raise
+                self.gone.append(url)
+                continue
+            in_a_row = 0
+            new, left_out = self.page(url, reply, is_event=is_event)
+            found += len(new) + left_out
+            outside += left_out
+            records.extend(new)
+            if len(records) >= _BATCH:
+                yield Page(records=records, outside_window=outside)
+                records, outside = [], 0
+        for events in self.told.values():
+            records.extend(self.dated(event) for event in events)
+        yield Page(
+            records=records,
+            outside_window=outside,
+            warnings=self.warnings(),
+            incomplete=self.incomplete(found + len(records)),
+        )
+
+    def enqueue(self, url: str, *, is_event: bool) -> None:
+        url = urldefrag(plain_url(url, ""))[0]
+        if url not in self.queued and len(self.queued) < _MOST_KNOWN:
+            self.queued.add(url)
+            self.queue.append((url, is_event))
+
+    def page(self, url: str, reply: Reply, *, is_event: bool) -> tuple[list[Event | RejectedRecord], int]:
+        """The records of one answer and how many lie outside the window; its links are put in the queue."""
+        text = _sitemap_text(reply)
+        if text is not None:
+            self.sitemap(url, text)
+            return [], 0
+        text = reply.text()
+        reading = read_html(text, window=self.window, rules=replace(self.site.rules, page_url=url))
+        if is_event:
+            known = self.told.pop(url, [])
+            if not reading.records and not reading.outside_window:
+                self.without_events += 1
+                return [self.dated(event) for event in known], 0
+            return [self.dated(record) for record in reading.records], reading.outside_window
+        self.links(url, text)
+        records: list[Event | RejectedRecord] = []
+        for record in reading.records:
+            own_page = _page_of(record, url)
+            if own_page is not None and own_page != url and own_page in self.queued:
+                self.told.setdefault(own_page, []).append(record)
+            else:
+                records.append(self.dated(record))
+        return records, reading.outside_window
+
+    def sitemap(self, url: str, text: str) -> None:
+        locations = [urljoin(url, html_entities.unescape(found)) for found in _LOC.findall(text)]
+        if "<sitemapindex" in text:
+            for location in locations:
+                self.enqueue(location, is_event=False)
+            return
+        # A sitemap of events only may call its pages anything.
+        likely = [location for location in locations if self.site.links.search(urlsplit(location).path)]
+        for location in likely or locations:
+            if _same_host(location, url):
+                self.enqueue(location, is_event=True)
+
+    def links(self, url: str, text: str) -> None:
+        from selectolax.lexbor import LexborHTMLParser
+
+        tree = LexborHTMLParser(text.encode("utf-8", "replace"))
+        for node in tree.css('a[rel~="next"], link[rel~="next"]'):
+            link = _absolute(node.attributes.get("href"), url)
+            if link is not None and _same_host(link, url):
+                self.enqueue(link, is_event=False)
+        hrefs = [node.attributes.get("href") for node in tree.css("a[href]")]
+        for href in (*_listed(text), *hrefs):
+            link = _absolute(href, url)
+            if link is None or not _same_host(link, url) or link == urldefrag(url)[0]:
+                continue
+            if self.site.links.search(urlsplit(link).path):
+                self.enqueue(link, is_event=True)
+
+    def dated(self, record: Event | RejectedRecord) -> Event | RejectedRecord:
+        """The record; with its date in its id when another page told another date under the same id."""
+        if not isinstance(record, Event):
+            return record
+        start = "" if record.start is None else (record.start.local or record.start.date).isoformat()[:16]
+        if self.starts.setdefault(record.source_id, start) == start:
+            return record
+        return replace(record, source_id=f"{record.source_id}#{start}", series_id=record.series_id or record.source_id)
+
+    def warnings(self) -> list[FetchWarning]:
+        found = []
+        if self.gone:
+            found.append(FetchWarning("page_gone", f"{len(self.gone)} linked pages refused, the first: {self.gone[0]}"))
+        if self.failed:
+            found.append(FetchWarning("page_failed", f"{len(self.failed)} pages failed, the first: {self.failed[0]}"))
+        if self.without_events:
+            detail = f"{self.without_events} pages that looked like event pages hold no schema.org Event"
+            found.append(FetchWarning("no_event_in_page", detail))
+        return found
+
+    def incomplete(self, found: int) -> str | None:
+        if self.queue:
+            return f"stopped after {self.site.max_pages} pages, {len(self.queue)} more were known"
+        if self.failed:
+            return f"{len(self.failed)} pages could not be read"
+        if not found:
+            return "no page holds a schema.org Event: have the pages changed?"
+        return None
+
+
+def _page_of(record: Event | RejectedRecord, base: str) -> str | None:
+    """The address of the event's own page, as `enqueue` spells it."""
+    address = record.payload.get("url") if isinstance(record.payload, dict) else None
+    return urldefrag(plain_url(address, base))[0] if isinstance(address, str) else None
+
+
+def _notice(reply: Reply) -> None:
+    """A short page without data and links is a notice in front of the real one: worth asking again."""
+    if reply.status != 200:
+        return
+    body = _inflated(reply.body)
+    if urlsplit(reply.url).path.endswith(".xml") and b"<urlset" not in body and b"<sitemapindex" not in body:
+        raise TransientError("a page came where a sitemap was asked for")
+    if len(body) < _SMALLEST_PAGE and not any(
+        sign in body for sign in (b"ld+json", b"<a ", b"<urlset", b"<sitemapindex")
+    ):
+        raise TransientError("a notice came where a page was asked for")
+
+
+def _sitemap_text(reply: Reply) -> str | None:
+    """The text of a sitemap, None when the answer is another kind of page."""
+    body = _inflated(reply.body)
+    head = body[:2000]
+    return body.decode("utf-8", "replace") if b"<urlset" in head or b"<sitemapindex" in head else None
+
+
+def _inflated(body: bytes) -> bytes:
+    """A sitemap that is a gzip file (`sitemap.xml.gz`); anything else as it is."""
+    if not body.startswith(b"\x1f\x8b"):
+        return body
+    try:
+        return zlib.decompressobj(31).decompress(body, _MAX_SITEMAP_BYTES)
+    except zlib.error as error:
+        raise TransientError("a compressed sitemap arrived damaged") from error
+
+
+def _listed(text: str) -> Iterator[str]:
+    """The addresses in an ItemList, the form in which listings name their event pages without describing them."""
+    for block in json_ld_blocks(text):
+        if "ItemList" not in block:
+            continue
+        try:
+            stack = loose_values(block)
+        except (ValueError, RecursionError):
+            continue
+        while stack:
+            node = stack.pop()
+            if isinstance(node, list):
+                stack.extend(reversed(node))
+            elif isinstance(node, dict):
+                if node.get("@type") == "ListItem":
+                    item = node.get("item")
+                    address = node.get("url") or (item.get("url") if isinstance(item, dict) else item)
+                    if isinstance(address, str):
+                        yield address
+                elements = node.get("itemListElement") or node.get("@graph") or node.get("mainEntity")
+                if isinstance(elements, list | dict):
+                    stack.append(elements)
+
+
+def _absolute(href: str | None, base: str) -> str | None:
+    if not href:
+        return None
+    try:
+        link = urldefrag(urljoin(base, href.strip()))[0]
+    except ValueError:
+        return None
+    return link if link.startswith(("https://", "http://")) else None
+
+
+def _same_host(one: str, other: str) -> bool:
+    try:
+        hosts = [(urlsplit(url).hostname or "").removeprefix("www.") + f":{urlsplit(url).port}" for url in (one, other)]
+    except ValueError:
+        return False
+    return hosts[0] == hosts[1]

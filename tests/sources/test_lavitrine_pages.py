@@ -1,0 +1,115 @@
+"""Events by way of pages: listings, sitemaps and event pages of a site, over HTTP."""
+
+import pytest
+
+from ingestion_assets.events.sources.lavitrine import LaVitrineSource
+from resources.errors import PermanentError, TransientError
+from tests.fakes._server import Answer, FaultPlan, Truth
+from tests.fakes.fetching import Fetched, count, fetch_from
+from tests.fakes.site import FakeSite
+
+VOLATILE = LaVitrineSource.volatile_paths
+
+
+@pytest.mark.parametrize("start", ["/agenda", "/sitemap.xml"])
+def test_every_event_page_is_found_from_a_listing_and_from_a_sitemap(start):
+    with FakeSite(events=60, bad=3, start=start) as service:
+        found = fetch_from(service)
+        event_pages = [line.request.path for line in service.requests if "/soiree-" in line.request.path]
+        assert found.by_id[service.url(7) + "#event"].venue.name == "Salle"
+    assert len(found.by_id) == len(found.events) == 60
+    assert len(found.rejected) == 3
+    assert len(event_pages) == len(set(event_pages)) == 63
+    assert not found.incomplete
+
+
+def test_an_event_page_itself_can_be_the_start():
+    with FakeSite(events=5, bad=0, start="/evenements/soiree-3") as service:
+        found = fetch_from(service)
+    assert [event.title for event in found.events] == ["Soirée 3"]
+
+
+def test_pages_on_other_hosts_are_never_asked_for():
+    with FakeSite(events=20, bad=0) as service:
+        found = fetch_from(service)
+        assert {line.request.headers["host"] for line in service.requests} == {service.origin.removeprefix("http://")}
+    assert found.warnings == []
+
+
+def test_counts_are_the_known_truth_over_two_passes_under_faults():
+    with FakeSite(events=150, bad=3, faults=FaultPlan.usual(seed=4)) as service:
+        first = fetch_from(service)
+        service.advance_to_pass(2)
+        second = fetch_from(service)
+        again = fetch_from(service)
+        assert count(Fetched(), first, VOLATILE) == service.truth(1)
+        assert count(first, second, VOLATILE) == service.truth(2) == Truth(created=3, updated=15, skipped=135, errors=3)
+        assert count(second, again, VOLATILE) == service.repeat_truth(2)
+        assert sum(service.served.values()) > 50
+        assert service.early == []
+
+
+def test_the_number_of_pages_is_bounded_and_then_nothing_is_withdrawn():
+    with FakeSite(events=60, bad=0) as service:
+        found = fetch_from(service, LAVITRINE_MAX_PAGES="25")
+        assert len(service.requests) == 25
+    assert "stopped after 25 pages" in found.incomplete[0]
+
+
+def test_a_linked_page_that_is_gone_is_a_warning():
+    with FakeSite(events=30, bad=0) as service:
+        service.gone = {1, 2}
+        found = fetch_from(service)
+    assert "page_gone" in found.warnings
+    assert {service_id.rpartition("-")[2] for service_id in found.by_id}.isdisjoint({"1#event", "2#event"})
+
+
+def test_a_page_that_fails_costs_itself_only_and_nothing_is_withdrawn():
+    with FakeSite(events=30, bad=0) as service:
+        service.broken = {4}
+        found = fetch_from(service)
+    assert len(found.by_id) == 29
+    assert "page_failed" in found.warnings
+    assert found.incomplete == ["1 pages could not be read"]
+
+
+def test_a_site_that_is_down_ends_the_fetch():
+    with FakeSite(events=30, bad=0) as service:
+        service.broken = set(range(30))
+        with pytest.raises(TransientError):
+            fetch_from(service)
+
+
+def test_a_start_address_that_does_not_exist_is_an_error():
+    with FakeSite(start="/nowhere") as service, pytest.raises(PermanentError, match="404"):
+        fetch_from(service)
+
+
+def test_a_site_without_any_schema_org_event_withdraws_nothing():
+    with FakeSite(start="/contact", events=0, bad=0) as service:
+        found = fetch_from(service)
+    assert found.incomplete == ["no page holds a schema.org Event: have the pages changed?"]
+
+
+def test_links_can_be_told_by_another_pattern():
+    with FakeSite(events=30, bad=0) as service:
+        found = fetch_from(service, LAVITRINE_LINK_PATTERN=r"/soiree-1\d$")
+    assert len(found.by_id) >= 10
+    assert all("soiree-1" in source_id for source_id in found.by_id)
+
+
+def test_a_damaged_compressed_sitemap_is_asked_for_again():
+    class Damaged(FakeSite):
+        tries = 0
+
+        def answer(self, request):
+            answer = super().answer(request)
+            if request.path.endswith(".gz"):
+                self.tries += 1
+                if self.tries == 1:
+                    return Answer(body=answer.body[:2] + b"garbage" * 9, content_type="application/gzip")
+            return answer
+
+    with Damaged(events=20, bad=0, start="/sitemap.xml") as service:
+        assert len(fetch_from(service).by_id) == 20
+        assert service.tries == 2
