@@ -243,11 +243,11 @@ class FakeTicketmaster(FakeService):
     def _moments(self, total: int) -> list[datetime]:
         """Local starts: most in the evening, every seventh day three times as full."""
         chooser = random.Random(self.seed + 1)
-        weights = [3 if day % 7 == 5 else 1 for day in range(self.days)]
-        days = chooser.choices(range(self.days), weights, k=total)
+        days = [day for day in range(self.days) for _ in range(3 if day % 7 == 5 else 1)]
         crowded = self.start_day + timedelta(days=min(5, self.days - 1))
         moments = []
-        for number, day in enumerate(days):
+        for number in range(total):
+            day = chooser.choice(days)
             hour = chooser.choice((10, 13, 14, 19, 19, 20, 20, 20, 21, 23))
             at = time(hour, chooser.choice((0, 0, 15, 30, 45)))
             if number < self.same_minute:
