@@ -1,0 +1,148 @@
+"""Which records are worth comparing. The work per record is bounded, however crowded a day is.
+
+Records meet when they share a logical day and a key: the venue, the address, the spot on the map at that minute, a
+rare word of the title or of the venue in that city, the venue's proper name, two rare words or all words of the title anywhere, or the URL. Small groups are compared
+whole; in a large one a record meets only its neighbours in two sortings, by title and by time.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ingestion_assets.events.deduplication.prepare import Batch, Csr
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ingestion_assets.events.deduplication.prepare import Ints
+
+GROUP = 24
+"""Groups up to this size are compared whole."""
+WINDOW = 6
+"""Neighbours a record meets in a larger group, in each of the two sortings."""
+FAR = 200
+"""Minutes between two starts beyond which records are compared only where the shift is a known mistake."""
+HALF_DAY = 720
+
+
+def candidate_pairs(batch: Batch) -> tuple[Ints, Ints]:
+    """Index pairs `(a, b)`, a < b, each once, ascending. At most about `8 * (GROUP + 2 * WINDOW)` for one record."""
+    import numpy as np
+
+    size = len(batch)
+    if size < 2:
+        return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
+    found: list[Ints] = []
+    for key, rows in _block_keys(batch):
+        for order in ("title", "time"):
+            first = batch.text_rank[batch.title[rows]]
+            second = batch.minute[rows]
+            if order == "time":
+                first, second = second, first
+            sorting = np.lexsort((rows, second, first, key))
+            found.append(_meet(batch, key[sorting], rows[sorting], size, whole=order == "title"))
+    codes = np.unique(np.concatenate(found))
+    return codes // size, codes % size
+
+
+def _meet(batch: Batch, key: NDArray[np.uint64], rows: Ints, size: int, *, whole: bool) -> Ints:
+    """Codes `a * size + b` of the pairs in each run of equal keys. `whole`: small groups too, not only large ones."""
+    import numpy as np
+
+    count = len(key)
+    if count < 2:
+        return np.empty(0, dtype=np.int64)
+    starts = np.flatnonzero(np.r_[True, key[1:] != key[:-1]])
+    lengths = np.diff(np.r_[starts, count])
+    remaining = np.repeat(starts + lengths, lengths) - np.arange(count)  # members from here to the group's end
+    reach = np.where(np.repeat(lengths, lengths) <= GROUP, GROUP if whole else 0, WINDOW)
+    reach = np.minimum(reach, remaining - 1)
+    found = []
+    here = np.flatnonzero(reach >= 1)
+    step = 1
+    while len(here):
+        a, b = rows[here], rows[here + step]
+        keep = plausible_times(batch, a, b)
+        a, b = a[keep], b[keep]
+        found.append(np.minimum(a, b) * size + np.maximum(a, b))
+        step += 1
+        here = here[reach[here] >= step]
+    return np.concatenate(found) if found else np.empty(0, dtype=np.int64)
+
+
+def plausible_times(batch: Batch, a: Ints, b: Ints) -> NDArray[np.bool_]:
+    """Starts that could be one: near, unknown, or apart by a whole UTC offset or half a day (an am/pm slip)."""
+    import numpy as np
+
+    one, two = batch.minute[a], batch.minute[b]
+    apart = np.abs(one - two)
+    offset = np.maximum(np.abs(batch.offset[a]), np.abs(batch.offset[b]))
+    return np.asarray((one < 0) | (two < 0) | (apart <= FAR) | ((apart == offset) & (offset > 0)) | (apart == HALF_DAY))
+
+
+def _block_keys(batch: Batch) -> list[tuple[NDArray[np.uint64], Ints]]:
+    import numpy as np
+
+    every = np.arange(len(batch))
+    day, city = batch.day, batch.city
+    located = ~np.isnan(batch.lat)
+    one, two = _rarest(batch.head, batch.idf)
+    titled_one, titled_two = one[batch.title], two[batch.title]
+    spot_one, spot_two = _rarest(batch.context, batch.idf)
+    area = batch.city
+    keys: list[tuple[NDArray[np.uint64], Ints]] = []
+
+    def add(kind: int, mask: NDArray[np.bool_], *parts: Ints) -> None:
+        rows = every[mask]
+        if len(rows) > 1:
+            keys.append((_mix(kind, *(part[rows] for part in (day, *parts))), rows))
+
+    add(1, batch.alias >= 0, batch.alias)
+    add(2, batch.place > 0, batch.place, city)
+    add(3, titled_one >= 0, titled_one, area)
+    add(4, titled_two >= 0, titled_two, area)
+    add(5, every >= 0, batch.title)
+    # A grid cell of about 200 m, and the same grid half a cell off, so that neighbours across a border still meet.
+    for kind, shift in ((6, 0.0), (7, 0.5)):
+        cell_lat = np.floor(np.nan_to_num(batch.lat) * 500 + shift).astype(np.int64)
+        cell_lon = np.floor(np.nan_to_num(batch.lon) * 350 + shift).astype(np.int64)
+        add(kind, located, cell_lat, cell_lon, batch.minute)
+    add(8, spot_one >= 0, spot_one, area)
+    add(9, spot_two >= 0, spot_two, area)
+    add(10, batch.url > 0, batch.url)
+    # Without a city: the venue's proper name, and both rare words at once.
+    add(11, batch.spot >= 0, batch.spot)
+    add(12, titled_two >= 0, titled_one, titled_two)
+    return keys
+
+
+def _rarest(csr: Csr, idf: NDArray[np.float64]) -> tuple[Ints, Ints]:
+    """By row: its rarest token and the second rarest, -1 where there is none. Ties go by the alphabet."""
+    import numpy as np
+
+    lengths = np.diff(csr.start)
+    row = np.repeat(np.arange(len(lengths)), lengths)
+    sorting = np.lexsort((csr.data, -idf[csr.data], row))
+    data = csr.data[sorting]
+    one = np.full(len(lengths), -1, dtype=np.int64)
+    two = one.copy()
+    has = lengths >= 1
+    one[has] = data[csr.start[:-1][has]]
+    has = lengths >= 2
+    two[has] = data[csr.start[:-1][has] + 1]
+    return one, two
+
+
+def _mix(kind: int, *parts: Ints) -> NDArray[np.uint64]:
+    """A 64-bit hash of columns (splitmix64's finaliser): grouping only, so a collision costs a comparison, no error."""
+    import numpy as np
+
+    with np.errstate(over="ignore"):
+        value = np.full(len(parts[0]), kind, dtype=np.uint64)
+        for part in parts:
+            value = (value ^ part.astype(np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
+            value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+            value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+            value ^= value >> np.uint64(31)
+    return value

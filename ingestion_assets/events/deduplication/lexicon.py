@@ -1,0 +1,79 @@
+"""The words we know: which phrase plays which role in a title, and which French and English words mean the same.
+
+The words themselves are in `lexicon.toml`, for people to read and extend. How titles use them belongs to `titles`.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
+from typing import NamedTuple
+
+from ingestion_assets.events.deduplication.text import words
+
+
+class Entry(NamedTuple):
+    """One phrase: its words, its role and the code that stands for it in every language."""
+
+    phrase: tuple[str, ...]
+    role: str
+    code: str
+    weak: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Lexicon:
+    """Phrases by their first word, longest first."""
+
+    by_first: Mapping[str, tuple[Entry, ...]]
+
+    def match(self, text: list[str], position: int) -> Entry | None:
+        """The longest known phrase that begins at `position`, plural s ignored on single words."""
+        word = text[position]
+        for entry in self.by_first.get(word, ()):
+            length = len(entry.phrase)
+            if length == 1 or tuple(text[position : position + length]) == entry.phrase:
+                return entry
+        if len(word) > 3 and word[-1] == "s":
+            for entry in self.by_first.get(word[:-1], ()):
+                if len(entry.phrase) == 1:
+                    return entry
+        return None
+
+
+def build_lexicon(tables: Mapping[str, Mapping[str, list[str]]]) -> Lexicon:
+    """The lexicon of parsed tables `role -> code -> phrases`. ValueError names a phrase that stands in two lines."""
+    weak = {tuple(words(phrase)) for phrases in tables.get("weak", {}).values() for phrase in phrases}
+    seen: dict[tuple[str, ...], str] = {}
+    by_first: dict[str, list[Entry]] = {}
+    for role, lines in tables.items():
+        if role == "weak":
+            continue
+        for code, phrases in lines.items():
+            for phrase in phrases:
+                key = tuple(words(phrase))
+                place = f"{role}.{code}"
+                if not key:
+                    raise ValueError(f"the lexicon line {place} holds a phrase without a word: {phrase!r}")
+                if seen.get(key) == place:
+                    continue
+                if key in seen:
+                    raise ValueError(f"the phrase {phrase!r} stands in {seen[key]} and in {place}; keep one of them")
+                seen[key] = place
+                by_first.setdefault(key[0], []).append(Entry(key, role, code, key in weak))
+    return Lexicon(
+        {
+            first: tuple(sorted(entries, key=lambda entry: (-len(entry.phrase), entry.phrase)))
+            for first, entries in by_first.items()
+        }
+    )
+
+
+@lru_cache(maxsize=1)
+def default_lexicon() -> Lexicon:
+    """The lexicon shipped with the package, read once."""
+    text = files(__package__).joinpath("lexicon.toml").read_text(encoding="utf-8")
+    return build_lexicon(tomllib.loads(text))

@@ -1,0 +1,280 @@
+"""A title read once: the act, who supports it, and what the rest says about the listing.
+
+Belongs here: what one title says by itself. Comparing two titles belongs to `pairs`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+from ingestion_assets.events.deduplication.lexicon import Entry, Lexicon, default_lexicon
+from ingestion_assets.events.deduplication.text import bare, fold, stem
+
+_ITEM = re.compile(
+    r"(?P<clock>\b\d{1,2}\s?h\s?\d{2}\b|\b\d{1,2}\s?h\b(?!')|\b\d{1,2}(?::\d{2})?\s?[ap]\.?m\b\.?|\b\d{1,2}:\d{2}\b)"
+    r"|(?P<ofmany>\b\d{1,2}\s?(?:/|\bof\b|\bde\b|\bsur\b)\s?\d{1,2}\b)"
+    r"|(?P<hash>(?:#|\bn[o°º]\.?)\s?\d+)"
+    r"|(?P<word>[^\W_]+(?:['&.][^\W_]+)*)"
+    r"|(?P<sep>[()\[\]{}:|/@;!?•·\"«»]|\s[-–—~_]+\s|[–—]|[-–—]\s|,\s)"
+    r"|(?P<join>[+])"
+)
+_ROMAN = {"ii": 2, "iii": 3, "iv": 4, "vi": 6, "vii": 7, "viii": 8, "ix": 9, "xi": 11, "xii": 12}
+_ROMAN_PART = {**_ROMAN, "i": 1, "v": 5, "x": 10}
+_NUMBER = {
+    word: number
+    for number, names in enumerate(
+        (
+            "un une one premier premiere first", "deux two deuxieme second seconde", "trois three troisieme third",
+            "quatre four quatrieme fourth", "cinq five cinquieme fifth", "six sixieme sixth", "sept seven septieme seventh",
+            "huit eight huitieme eighth", "neuf nine neuvieme ninth", "dix ten dixieme tenth",
+        ),
+        start=1,
+    )
+    for word in names.split()
+}  # fmt: skip
+_ORDINAL = re.compile(r"^(\d{1,3})(?:e|er|re|ere|eme|ieme|st|nd|rd|th)$")
+_YEAR = re.compile(r"^(?:19|20)\d\d$")
+_EDITION = frozenset({"edition", "annual", "annuel", "annuelle", "anniversaire", "anniversary"})
+_LABELS = frozenset({"status", "session", "addon", "calendar", "stop", "clock", "part", "number"})
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedTitle:
+    """What one title says. All words are folded, and replaced by their lexicon code or their stem."""
+
+    head: tuple[str, ...]
+    """The words that say which event it is, in order, each once. Never empty."""
+    support: tuple[str, ...] = ()
+    """Words of lesser acts, guests and presenters."""
+    text: str = ""
+    """The head's words sorted: what string similarities compare."""
+    kinds: frozenset[str] = frozenset()
+    secondary: frozenset[str] = frozenset()
+    """Kinds that happen beside another event: workshop, talk, opening …"""
+    sessions: frozenset[str] = frozenset()
+    clock: int | None = None
+    """A time of day in the title, in minutes."""
+    parts: frozenset[tuple[str, int]] = frozenset()
+    numbers: frozenset[str] = frozenset()
+    addons: frozenset[str] = frozenset()
+    tribute: bool = False
+    umbrella: bool = False
+    statuses: frozenset[str] = frozenset()
+    lang: str = ""
+    """`fr`, `en`, or empty: what its little words and accents say, when they say anything."""
+
+
+class _Unit:
+    """One piece of a title: a phrase of the lexicon, a plain word, a clock, a number or a separator."""
+
+    __slots__ = ("code", "role", "value", "weak")
+
+    def __init__(self, role: str, code: str, *, weak: bool = False, value: int | None = None) -> None:
+        self.role = role
+        self.code = code
+        self.weak = weak
+        self.value = value
+
+
+@lru_cache(maxsize=200_000)
+def parse_title(title: str) -> ParsedTitle:
+    """Read a title with the shipped lexicon. Cached: series and chains repeat their titles by the thousand."""
+    return _Parser(default_lexicon()).parse(title)
+
+
+class _Parser:
+    def __init__(self, lexicon: Lexicon) -> None:
+        self.lexicon = lexicon
+
+    def parse(self, title: str) -> ParsedTitle:
+        units = _number_parts(self._units(fold(title)))
+        segments = _segments(units)
+        head: list[str] = []
+        support: list[str] = []
+        flags: dict[str, set[str]] = {name: set() for name in ("kind", "secondary", "session", "addon", "status")}
+        parts: set[tuple[str, int]] = set()
+        clock: int | None = None
+        tribute = umbrella = False
+        for segment in segments:
+            label = all(unit.role in _LABELS for unit in segment)
+            lesser = False
+            for position, unit in enumerate(segment):
+                role = unit.role
+                if role in ("stop", "calendar"):
+                    continue
+                if role == "clock":
+                    clock = unit.value if clock is None else clock
+                    continue
+                if role == "number" and unit.value is not None:
+                    parts.add((unit.code, unit.value))
+                    continue
+                if role in ("status", "session", "addon") and (label or not unit.weak):
+                    flags[role].add(unit.code)
+                    continue
+                if role == "tribute":
+                    tribute = True
+                    if not unit.weak:
+                        continue
+                elif role == "support":
+                    # A title that begins with `Avec …` names no act before it; its words are the act.
+                    lesser = lesser or bool(head)
+                    continue
+                elif role == "presents":
+                    before = position and unit.code == "presents"
+                    if before and head:
+                        support += head
+                        head.clear()
+                    continue
+                elif role == "umbrella":
+                    umbrella = True
+                elif role in ("kind", "secondary"):
+                    flags[role].add(unit.code)
+                (support if lesser else head).append(unit.code)
+        head = list(dict.fromkeys(head))
+        if not head:
+            spoken = [unit.code for unit in units if unit.role not in ("sep", "clock", "stop")]
+            # `!!!` is a band and `20h` may be a title: then the whole text is the one word there is.
+            head = list(dict.fromkeys(support or spoken)) or [fold(title).strip()]
+            support = []
+        return ParsedTitle(
+            head=tuple(head),
+            support=tuple(dict.fromkeys(word for word in support if word not in head)),
+            text=" ".join(sorted(head)),
+            kinds=frozenset(flags["kind"]),
+            secondary=frozenset(flags["secondary"]),
+            sessions=frozenset(flags["session"]),
+            clock=clock,
+            parts=frozenset(parts),
+            numbers=frozenset(word for word in head if word.isdigit()),
+            addons=frozenset(flags["addon"]),
+            tribute=tribute,
+            umbrella=umbrella,
+            statuses=frozenset(flags["status"]),
+            lang=_language(title),
+        )
+
+    def _units(self, text: str) -> list[_Unit]:
+        """The title's pieces, longest known phrases first. A phrase never reaches across a separator."""
+        units: list[_Unit] = []
+        run: list[str] = []
+        for found in _ITEM.finditer(text):
+            group = found.lastgroup
+            if group == "word":
+                word = bare(found[0].replace(".", ""))
+                if word:
+                    run.append(word)
+                continue
+            units += self._phrases(run)
+            run = []
+            if group == "clock":
+                units.append(_Unit("clock", "clock", value=_minutes(found[0])))
+            elif group == "ofmany":
+                units.append(_Unit("number", "part", value=int(re.findall(r"\d+", found[0])[0])))
+            elif group == "hash":
+                units.append(_Unit("number", "part", value=int(re.findall(r"\d+", found[0])[0])))
+            elif group == "join":
+                units.append(_Unit("support", "support"))
+            else:
+                units.append(_Unit("sep", found[0].strip() or "-"))
+        return units + self._phrases(run)
+
+    def _phrases(self, run: list[str]) -> list[_Unit]:
+        units: list[_Unit] = []
+        position = 0
+        while position < len(run):
+            entry: Entry | None = self.lexicon.match(run, position)
+            if entry is None:
+                units.append(_Unit("word", stem(run[position])))
+                position += 1
+                continue
+            units.append(_Unit(entry.role, entry.code, weak=entry.weak))
+            position += len(entry.phrase)
+        return units
+
+
+_FRENCH = frozenset("le la les un une des du de et à au aux avec pour sur dans chez ou en l d".split())
+_ENGLISH = frozenset("the of and with for in at by to from on an its our your w".split())
+_LETTERS = re.compile(r"[^\W\d_]+")
+
+
+def _language(title: str) -> str:
+    found = set(_LETTERS.findall(title.lower()))
+    french, english = len(found & _FRENCH), len(found & _ENGLISH)
+    if french == english:
+        return "fr" if any(char in "éèêàçôîûùœ" for char in title.lower()) else ""
+    return "fr" if french > english else "en"
+
+
+def _segments(units: list[_Unit]) -> list[list[_Unit]]:
+    segments: list[list[_Unit]] = [[]]
+    for unit in units:
+        if unit.role == "sep":
+            if segments[-1]:
+                segments.append([])
+        else:
+            segments[-1].append(unit)
+    return [segment for segment in segments if segment]
+
+
+def _number_parts(units: list[_Unit]) -> list[_Unit]:
+    """`Day 2`, `2e partie`, `Part II`: the counting word and its number become one unit. Years and editions go."""
+    result: list[_Unit] = []
+    position = 0
+    while position < len(units):
+        unit = units[position]
+        following = units[position + 1] if position + 1 < len(units) else None
+        if unit.role == "part":
+            number = _as_number(following, roman=True)
+            if following is not None and following.role == "number":
+                number = following.value
+            if number is not None:
+                result.append(_Unit("number", unit.code, value=number))
+                position += 2
+                continue
+            unit = _Unit("word", unit.code)  # `class`, `part` and the like without a number are plain words
+        elif following is not None and unit.role in ("word", "concept"):
+            ordinal = _ORDINAL.match(unit.code)
+            number = int(ordinal[1]) if ordinal else _NUMBER.get(unit.code)
+            if following.role == "part" and number is not None and (ordinal or number <= 10):
+                following_code = following.code
+                position += 2
+                if not (following_code == "volume" and ordinal):  # `12e édition` counts years, not pieces
+                    result.append(_Unit("number", following_code, value=number))
+                continue
+            if ordinal and following.code in _EDITION:
+                position += 2
+                continue
+        if unit.role == "word" and _YEAR.match(unit.code):
+            position += 1
+            continue
+        if unit.role == "word" and unit.code in _ROMAN and result:
+            unit = _Unit("word", str(_ROMAN[unit.code]))
+        result.append(unit)
+        position += 1
+    return result
+
+
+def _as_number(unit: _Unit | None, *, roman: bool) -> int | None:
+    if unit is None or unit.role in ("sep", "clock"):
+        return None
+    code = unit.code
+    if code.isdigit() and len(code) <= 3:
+        return int(code)
+    if roman and code in _ROMAN_PART:
+        return _ROMAN_PART[code]
+    if unit.role in ("word", "concept"):
+        return _NUMBER.get(code)
+    return None
+
+
+def _minutes(text: str) -> int | None:
+    """`20h30`, `8 pm`, `8:30 p.m.`, `14:00` in minutes after midnight; None for what is no time of day."""
+    numbers = [int(found) for found in re.findall(r"\d+", text)]
+    hour, minute = numbers[0], numbers[1] if len(numbers) > 1 else 0
+    if "p" in text and hour < 12:
+        hour += 12
+    elif "a" in text and hour == 12:
+        hour = 0
+    return hour * 60 + minute if hour < 24 and minute < 60 else None

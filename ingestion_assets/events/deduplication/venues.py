@@ -1,0 +1,199 @@
+"""Places: what of a venue's name identifies it, what its address says, which city is meant, how alike two venues are.
+
+Belongs here: what can be said of places by themselves. Aliases learned from a corpus come from `statistics`.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import lru_cache
+from importlib.resources import files
+
+from ingestion_assets.events.deduplication.text import fold, stem, words
+
+
+class Likeness(IntEnum):
+    """How two venues compare, from certainly two to certainly one. `UNKNOWN`: one of them is not named."""
+
+    DIFFERENT = 0
+    CLASHING = 1
+    """The same proper name on two sorts of place: a theatre and a library of one street."""
+    WEAK = 2
+    UNKNOWN = 3
+    PARTIAL = 4
+    STRONG = 5
+    SAME = 6
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedVenue:
+    """What a venue's name says. `core` are its proper words, `sorts` its kinds of place, `initials` of all its words,
+    `joined` its words without the generic ones, run together."""
+
+    key: str
+    """The name reduced to core and sorts; two spellings with one key are one venue. Empty: nowhere in particular."""
+    core: frozenset[str] = frozenset()
+    sorts: frozenset[str] = frozenset()
+    initials: str = ""
+    joined: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Tables:
+    generic: Mapping[str, str]
+    filler: frozenset[str]
+    nowhere: frozenset[str]
+    city: Mapping[str, str]
+    region: frozenset[str]
+
+
+@lru_cache(maxsize=1)
+def _tables() -> _Tables:
+    raw = tomllib.loads(files(__package__).joinpath("venues.toml").read_text(encoding="utf-8"))
+    return _Tables(
+        generic={" ".join(words(word)): sort for sort, names in raw["generic"].items() for word in names},
+        filler=frozenset(raw["filler"]["filler"]),
+        nowhere=frozenset(" ".join(words(name)) for name in raw["nowhere"]["nowhere"]),
+        city={" ".join(words(name)): city for city, names in raw["city"].items() for name in names},
+        region=frozenset(raw["region"]["region"]),
+    )
+
+
+@lru_cache(maxsize=50_000)
+def parse_city(city: str | None) -> str:
+    """The city's common name, folded: boroughs become their city, a region after a comma goes. Empty: not named."""
+    if not city:
+        return ""
+    tables = _tables()
+    name = " ".join(words(city.split(",", maxsplit=1)[0]))
+    name = re.sub(r"^(?:ville de|city of) ", "", name)
+    if name in tables.city:
+        return tables.city[name]
+    tokens = name.split()
+    while len(tokens) > 1 and tokens[-1] in tables.region:
+        tokens.pop()
+    name = " ".join("saint" if word == "st" else "sainte" if word == "ste" else word for word in tokens)
+    return tables.city.get(name, name)
+
+
+@lru_cache(maxsize=100_000)
+def parse_venue(name: str | None, city: str = "") -> ParsedVenue:
+    """The identifying words of a venue's name; `city` (as `parse_city` gives it) and what follows a comma are dropped."""
+    if not name:
+        return _NOWHERE
+    tables = _tables()
+    spoken = words(name)
+    if " ".join(spoken) in tables.nowhere or not spoken:
+        return _NOWHERE
+    away = set(city.split()) | ({city} if city else set())
+    core: list[str] = []
+    sorts: list[str] = []
+    for word in spoken:
+        sort = tables.generic.get(word) or (tables.generic.get(word[:-1]) if word.endswith("s") else None)
+        if sort:
+            sorts.append(sort)
+        elif word not in tables.filler:
+            core.append({"st": "saint", "ste": "sainte"}.get(word, word))
+    proper = [word for word in core if word not in away and word not in tables.region]
+    # `Théâtre de Québec` is named after its city and has nothing else to go by.
+    chosen = frozenset(stem(word) for word in (proper or core))
+    kinds = frozenset(sorts)
+    if not chosen and not kinds:
+        chosen = frozenset(spoken)
+    initials = "".join(
+        word[0]
+        for word in spoken
+        if word not in ("the", "la", "le", "les", "l", "de", "du", "des", "d", "of", "et", "and")
+    )
+    key = " ".join(sorted(chosen)) + "|" + " ".join(sorted(kinds))
+    joined = "".join(word for word in spoken if word not in tables.generic and word not in away)
+    return ParsedVenue(key, chosen, kinds, initials, joined)
+
+
+_NOWHERE = ParsedVenue("")
+
+_STREET_WORDS = frozenset(
+    "rue street st ave avenue av boul boulevard blvd bd chemin ch road rd place pl drive dr route rte cote est east e ouest west w o "
+    "nord north n sud south s the le la les de du des l d bureau suite local app apt unit floor etage".split()
+)
+
+
+@lru_cache(maxsize=100_000)
+def parse_address(address: str | None) -> tuple[str, frozenset[str]]:
+    """Civic number and proper words of the street. Empty where there is none."""
+    if not address:
+        return "", frozenset()
+    line = fold(address).split(",")
+    # `123, rue X` has its street behind the comma.
+    text = " ".join(line[:2]) if line[0].strip().isdigit() else line[0]
+    found = re.match(r"\s*(\d{1,6})[a-z]?(?:-\d+)?\b", text)
+    number = found[1] if found else ""
+    rest = words(text[found.end() :] if found else text)
+    return number, frozenset(stem(word) for word in rest if word not in _STREET_WORDS and not word.isdigit())
+
+
+def compare_addresses(a: tuple[str, frozenset[str]], b: tuple[str, frozenset[str]]) -> int:
+    """1: the same door, -1: two doors, 0: cannot tell."""
+    if not a[0] or not b[0] or not a[1] or not b[1]:
+        return 0
+    shared = bool(a[1] & b[1])
+    if a[0] == b[0]:
+        return 1 if shared else 0
+    return -1
+
+
+def compare_venues(a: ParsedVenue, b: ParsedVenue) -> Likeness:
+    """How alike two venue names are, apart from where they stand. Symmetric."""
+    from rapidfuzz.distance import OSA, JaroWinkler
+
+    if not a.key or not b.key:
+        return Likeness.UNKNOWN
+    if a.key == b.key:
+        return Likeness.SAME
+    clash = bool(a.sorts and b.sorts and not a.sorts & b.sorts)
+    if not a.core or not b.core:
+        # `Salle communautaire` and `Salle communautaire Nord`: only sorts to go by on one side.
+        return Likeness.WEAK if a.sorts & b.sorts else Likeness.DIFFERENT
+    common = a.core & b.core
+    left, right = a.core - common, b.core - common
+    if left and right:
+        for word in sorted(left):
+            cutoff = 1 if len(word) < 8 else 2
+            near = next(
+                (
+                    other
+                    for other in sorted(right)
+                    if len(word) > 3 and len(other) > 3 and OSA.distance(word, other, score_cutoff=cutoff) <= cutoff
+                ),
+                None,
+            )
+            if near is not None and not (word.isdigit() or near.isdigit()):
+                common |= {word}
+                left, right = left - {word}, right - {near}
+    if not left and not right:
+        return Likeness.CLASHING if clash else Likeness.SAME if a.sorts == b.sorts else Likeness.STRONG
+    if common and (not left or not right):
+        if clash:
+            return Likeness.CLASHING
+        shorter = min(a.core, b.core, key=len)
+        return Likeness.STRONG if len(common) > 1 or len(max(shorter, key=len)) > 4 else Likeness.PARTIAL
+    if _abbreviates(a, b) or _abbreviates(b, a):
+        return Likeness.STRONG
+    if a.joined and (a.joined == b.joined or JaroWinkler.similarity(a.joined, b.joined) >= 0.94):
+        return Likeness.CLASHING if clash else Likeness.STRONG
+    if common:
+        share = len(common) / min(len(a.core), len(b.core))
+        return Likeness.PARTIAL if share >= 0.5 and not clash else Likeness.WEAK
+    return Likeness.DIFFERENT
+
+
+def _abbreviates(short: ParsedVenue, long: ParsedVenue) -> bool:
+    """`TNM` for Théâtre du Nouveau Monde, `PdA` for Place des Arts."""
+    if len(short.core) != 1:
+        return False
+    letters = next(iter(short.core))
+    return 2 <= len(letters) <= 6 and len(long.initials) >= 2 and letters in (long.initials, long.initials[1:])
