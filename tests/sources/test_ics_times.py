@@ -162,7 +162,8 @@ def test_two_calendars_in_one_file_keep_their_own_zones():
         ("DTSTART:bientôt", "invalid_start"),
         ("DTSTART:00000000", "invalid_start"),
         ("DTSTART;TZID=America/Toronto", "missing_start"),
-        ("DTSTART:99991231T235959-1200\nX:1", "invalid_start"),
+        ("DTSTART:99991231T235959-1200", "invalid_start"),
+        ("DTSTART:00010101T000000", "invalid_start"),
     ],
 )
 def test_a_start_that_cannot_be_read_is_one_rejected_record_and_the_neighbours_stay(lines: str, reason: str):
@@ -212,6 +213,8 @@ def test_a_start_that_cannot_be_read_is_one_rejected_record_and_the_neighbours_s
         ("DTSTART;TZID=America/Toronto:20261205T190000\nDURATION:une heure", "-", ("end_unreadable",)),
         ("DTSTART;TZID=America/Toronto:20261205T190000\nDURATION:P", "-", ("end_unreadable",)),
         ("DTSTART;TZID=America/Toronto:20261205T190000\nDURATION:P999999W", "-", ("end_unreadable",)),
+        ("DTSTART;TZID=America/Toronto:20261205T190000\nDTEND:99980101T000000Z", "-", ("end_too_far",)),
+        ("DTSTART;VALUE=DATE:20261205\nDTEND;VALUE=DATE:99991231", "-", ("end_unreadable",)),
         ("DTSTART;TZID=America/Toronto:20261205T190000\nDTEND:plus tard", "-", ("end_unreadable",)),
         ("DTSTART;TZID=America/Toronto:20261205T190000\nDTEND;VALUE=DATE:20261206", "-", ("end_kind_mismatch",)),
     ],

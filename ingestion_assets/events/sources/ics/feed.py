@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import date
 
 from ingestion_assets.events.model import Event, FetchWarning, FetchWindow, Json, Page, RejectedRecord, RejectReason
 from ingestion_assets.events.sources.ics.components import (
@@ -21,9 +22,9 @@ from ingestion_assets.events.sources.ics.components import (
 )
 from ingestion_assets.events.sources.ics.mapping import identity, record, to_event
 from ingestion_assets.events.sources.ics.recurrence import Budget
-from ingestion_assets.events.sources.ics.series import Limits, expand
+from ingestion_assets.events.sources.ics.series import Limits, Outcome, expand
 from ingestion_assets.events.sources.ics.values import Zones, parse_when
-from ingestion_assets.events.sources.ics.vevent import Fault, Occurrence, VEvent, read_event
+from ingestion_assets.events.sources.ics.vevent import Occurrence, VEvent, read_event
 
 PAGE_SIZE = 1000
 MAX_RECORDS = 200_000
@@ -34,6 +35,9 @@ MAX_EVENT_CHARS = 1024 * 1024
 
 NOT_PUBLISHED = frozenset({"REQUEST", "REPLY", "COUNTER", "DECLINECOUNTER", "REFRESH"})
 """iTIP methods (RFC 5546) of mail between organiser and guests. Such a file publishes nothing."""
+
+_UNFORESEEN = (ArithmeticError, LookupError, TypeError, ValueError)
+"""What reading one event could still raise. No input is known that does; if one is met, it costs that event only."""
 
 _SCANNED = ("UID", "DTSTART", "RECURRENCE-ID", "RRULE", "RDATE")
 
@@ -164,52 +168,55 @@ class _Run:
         for raw in group.events:
             event = read_event(raw, self._zones(raw.calendar))
             if _size(event) > MAX_EVENT_CHARS:
-                yield self._rejected(
-                    event, RejectReason.TOO_LARGE, f"the event has more than {MAX_EVENT_CHARS} characters"
-                )
+                detail = f"the event has more than {MAX_EVENT_CHARS} characters"
+                yield self._rejected(event, RejectReason.TOO_LARGE, detail)
             else:
                 events.append(event)
         if not events:
             return
-        limits = Limits(self.window, events[0].zones.fallback, self.max_occurrences, self.budget)
-        outcome = expand(events, limits)
+        shown_in = events[0].zones.fallback
+        try:
+            outcome = expand(events, Limits(self.window, shown_in, self.max_occurrences, self.budget))
+        except _UNFORESEEN as error:
+            yield self._rejected(events[0], RejectReason.INVALID_VALUE, f"the event cannot be read: {error!r}")
+            return
+        yield from self._of_outcome(outcome, shown_in)
+
+    def _of_outcome(self, outcome: Outcome, shown_in: str) -> Iterator[Event | RejectedRecord]:
         self.notes["superseded"] += outcome.superseded
-        self.notes["private_skipped"] += outcome.private
+        self.notes["private_skipped"] += outcome.private + sum(fault.event.private for fault in outcome.faults)
         if outcome.capped:
             self.incomplete = f"the feed {self.feed!r} has a series with more than {self.max_occurrences} occurrences"
-        if not outcome.occurrences and not outcome.faults and not outcome.private:
+        if not (outcome.occurrences or outcome.faults or outcome.private):
             self.outside += 1
         for fault in outcome.faults:
             if not fault.event.private:
-                yield self._of_fault(fault)
+                yield self._rejected(fault.event, fault.reason, fault.detail)
         for occurrence in outcome.occurrences:
-            yield self._of_occurrence(occurrence, limits.shown_in)
+            yield self._of_occurrence(occurrence, shown_in)
 
     def _of_occurrence(self, occurrence: Occurrence, shown_in: str) -> Event | RejectedRecord:
-        event = to_event(occurrence, self.feed, shown_in)
+        try:
+            event = to_event(occurrence, self.feed, shown_in)
+        except _UNFORESEEN as error:
+            return self._rejected(occurrence.event, RejectReason.INVALID_VALUE, f"the event cannot be read: {error!r}")
         if isinstance(event, str):
-            rejected = self._rejected(occurrence.event, RejectReason.MISSING_TITLE, event)
             day = occurrence.start.moment(shown_in).date
-            return RejectedRecord(
-                reason=rejected.reason,
-                detail=rejected.detail,
-                payload=rejected.payload,
-                source_id=rejected.source_id,
-                day=day,
-            )
+            return self._rejected(occurrence.event, RejectReason.MISSING_TITLE, event, day=day)
         return event
 
-    def _of_fault(self, fault: Fault) -> RejectedRecord:
-        return self._rejected(fault.event, fault.reason, fault.detail)
-
-    def _rejected(self, event: VEvent, reason: RejectReason, detail: str) -> RejectedRecord:
+    def _rejected(self, event: VEvent, reason: RejectReason, detail: str, *, day: date | None = None) -> RejectedRecord:
         payload: dict[str, Json] = {"calendar": {"feed": self.feed}}
         if reason is not RejectReason.TOO_LARGE:
             payload |= dict(sorted(record(event).items()))
         else:
             payload |= {"UID": event.value("UID")[:255], "SUMMARY": event.value("SUMMARY")[:255]}
         return RejectedRecord(
-            reason=reason, detail=detail, payload=payload, source_id=f"{self.feed}:{identity(event, self.feed)}"
+            reason=reason,
+            detail=detail,
+            payload=payload,
+            source_id=f"{self.feed}:{identity(event, self.feed)}",
+            day=day,
         )
 
     def _surely_outside(self, raw: RawEvent, line: str) -> bool:

@@ -82,9 +82,13 @@ def read_place(event: VEvent) -> Place:
     text = unescape(event.value("LOCATION"))
     if "<" in text or "&" in text:
         text = html_to_text(text)
-    link = _URL.search(text)
-    if link is not None:
-        text = text[: link.start()] + text[link.end() :]
+    match = _URL.search(text)
+    link = None
+    if match is not None:
+        # The bracket or full stop after a link belongs to the sentence around it.
+        link = clean_text(match[0].rstrip(".)]}!?:"))
+        text = (text[: match.start()] + text[match.end() :]).replace("()", " ")
+        text = text.rstrip(" (")
     parts = [part for part in (clean_text(piece, limit=MAX_PART) for piece in re.split(r"[\n,;|]+", text)) if part]
     online = False
     if parts and all(_ONLINE.fullmatch(part.strip("() ")) for part in parts):
@@ -95,9 +99,8 @@ def read_place(event: VEvent) -> Place:
         parts = _apple_parts(apple)
     point, warnings = _point(event, apple)
     if not parts and point is None:
-        return Place(None, online or link is not None, link[0] if link else None, warnings)
-    venue = _venue(parts, point)
-    return Place(venue, online, link[0] if link else None, warnings)
+        return Place(None, online or link is not None, link, warnings)
+    return Place(_venue(parts, point), online, link, warnings)
 
 
 def _apple_parts(apple: Property) -> list[str]:

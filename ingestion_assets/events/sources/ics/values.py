@@ -134,6 +134,8 @@ def parse_when(value: str, params: dict[str, str], zones: Zones) -> When:
     if match is None:
         raise ValueError(f"no date or time: {value.strip()[:60]!r}")
     year, month, day, hour, minute, second, suffix = match.groups()
+    if year in {"0001", "9999"}:
+        raise ValueError(f"the year {year} is beyond what clocks can be converted in")
     if hour is None or params.get("VALUE", "").upper() == "DATE":
         return When(datetime(int(year), int(month), int(day)), True, zones.fallback)  # noqa: DTZ001 - wall clock
     try:

@@ -13,6 +13,8 @@ from ingestion_assets.events.sources.ics.components import Property, RawEvent, p
 from ingestion_assets.events.sources.ics.values import When, Zones, parse_duration, parse_when
 
 _DAY = timedelta(days=1)
+_LONGEST = timedelta(days=36_525)
+"""An end more than a century away is somebody's way to say "for ever": the end is not known."""
 _RECURRING = ("RRULE", "RDATE")
 
 
@@ -158,6 +160,9 @@ def _end(event: VEvent, start: When, warnings: list[str]) -> tuple[timedelta | N
             return None, None
     except (ValueError, OverflowError):
         warnings.append("end_unreadable")
+        return None, None
+    if length > _LONGEST:
+        warnings.append("end_too_far")
         return None, None
     if length < timedelta(0):
         warnings.append("end_before_start")
