@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from resources.postgres import _accounts
 from resources.postgres._accounts import Account, Switch
 from resources.postgres._binaries import Installation
-from resources.postgres._errors import EmbeddedServerError
+from resources.postgres._errors import EmbeddedServerBusyError, EmbeddedServerError
 from resources.postgres._home import DRAFT_PREFIX, Home
+from resources.postgres._locks import FileLock
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -124,14 +125,22 @@ def create(home: Home, account: Account, installation: Installation) -> None:
         *(installation.program("initdb"), "--pgdata", data, "--username", SUPERUSER, "--auth", "trust"),
         *("--encoding", "UTF8", "--locale", "C", *locale, "--data-checksums", "--no-instructions"),
     ]
-    done = subprocess.run(  # noqa: S603 - a program of an installed wheel, no shell
-        helper.command(arguments),
-        **helper.options(),
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
-    )
+    lock = FileLock(home.server_lock, owner=home.owner())
+    if not lock.acquire(exclusive=False, timeout=1.0):
+        raise EmbeddedServerBusyError(f"{home.server_lock} is locked by another process. Try again.")
+    try:
+        done = subprocess.run(  # noqa: S603 - a program of an installed wheel, no shell
+            helper.command(arguments),
+            **helper.options(),
+            # It goes on when we are killed; while it does, the lock tells the next one not to touch its files.
+            pass_fds=(lock.fileno(),),
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+    finally:
+        lock.release()
     if done.returncode != 0:
         shutil.rmtree(draft)
         output = "\n  ".join((done.stdout + done.stderr).strip().splitlines()[-15:])

@@ -123,10 +123,15 @@ def existing_home(directory: Path) -> Home | None:
 
 def settle(directory: Path) -> tuple[Home, Account, Installation]:
     """Decide where a new server lives and who runs it. Called under the lock of `directory`, when it has no cluster."""
-    link = directory / "relocated"
-    if link.is_symlink():  # of a start that was interrupted, or the cluster was deleted by hand
-        link.unlink()
     installation = _binaries.newest()
+    link = directory / "relocated"
+    if link.is_symlink():
+        place = link.readlink()
+        if place.is_dir() and os.geteuid() == 0:  # of a first start that was interrupted
+            account = _accounts.owner_account(place.stat().st_gid, place.stat().st_gid)
+            if usable := _usable(account, place, installation):
+                return Home(place), account, usable
+        link.unlink()  # the cluster was deleted by hand
     for account in _accounts.candidates(directory):
         if usable := _usable(account, directory, installation):
             return Home(directory), account, usable
@@ -170,23 +175,24 @@ def installation_for(account: Account, major: int) -> Installation:
     )
 
 
-def delete(directory: Path) -> None:
-    """Delete the cluster of `directory` and all that was made for it. The server is stopped."""
-    home = existing_home(directory) or Home(directory)
+def delete(directory: Path, home: Home | None) -> None:
+    """Delete a stopped server's files, all that this package has made and nothing else."""
+    if home is None:
+        home = Home(directory)
     if home.socket.is_symlink():
         shutil.rmtree(home.socket.readlink(), ignore_errors=True)
         home.socket.unlink()
-    for folder in (home.data, home.socket, *home.root.glob(f"{DRAFT_PREFIX}*")):
-        if folder.is_dir():
-            shutil.rmtree(folder)
     if home.root != directory:
         shutil.rmtree(home.root)
-        (directory / "relocated").unlink()
-    for file in (home.log, home.log.with_name("server.log.1"), home.password):
-        file.unlink(missing_ok=True)
-    for file in (home.holders_lock, home.server_lock, Home(directory).start_lock):
-        file.unlink(missing_ok=True)
-    if not any(directory.iterdir()):
+        (directory / "relocated").unlink(missing_ok=True)
+    else:
+        for folder in (home.data, home.socket, *home.root.glob(f"{DRAFT_PREFIX}*")):
+            if folder.is_dir():
+                shutil.rmtree(folder)
+        for file in (home.log, home.log.with_name("server.log.1"), home.password, home.holders_lock, home.server_lock):
+            file.unlink(missing_ok=True)
+    Home(directory).start_lock.unlink(missing_ok=True)
+    if directory.is_dir() and not any(directory.iterdir()):
         directory.rmdir()
 
 

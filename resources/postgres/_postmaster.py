@@ -62,6 +62,7 @@ class PidFile:
     pid: int
     port: int | None
     listens_on_tcp: bool
+    ready: bool
 
 
 def read_pid_file(home: Home) -> PidFile | None:
@@ -73,7 +74,9 @@ def read_pid_file(home: Home) -> PidFile | None:
     if not lines or not lines[0].strip().lstrip("-").isdecimal():
         return None
     port = int(lines[3]) if len(lines) > 3 and lines[3].strip().isdecimal() else None
-    return PidFile(abs(int(lines[0])), port, len(lines) > 5 and bool(lines[5].strip()))
+    # The lines are those of miscadmin.h: pid, data directory, start time, port, socket folder, address, shm key, state.
+    listens = len(lines) > 5 and bool(lines[5].strip())
+    return PidFile(abs(int(lines[0])), port, listens, len(lines) > 7 and lines[7].strip() == "ready")
 
 
 def port_of(home: Home) -> int:
@@ -112,6 +115,24 @@ def alive(home: Home) -> bool:
         lock.release()
     # The lock is not held by a server that somebody started by hand with pg_ctl.
     return live_pid(home) is not None
+
+
+def is_cut_off(home: Home) -> bool:
+    """Whether the server lives and is ready, but its socket was removed from outside: nobody will ever reach it."""
+    claim = read_pid_file(home)
+    if claim is None or not claim.ready or live_pid(home) is None:
+        return False
+    return not (current_socket_folder(home) / f".s.PGSQL.{port_of(home)}").exists()
+
+
+def wait_until_gone(home: Home, patience: float) -> bool:
+    """Wait at most `patience` seconds until no process of the server lives; False when one still does."""
+    deadline = time.monotonic() + patience
+    while alive(home):
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(_POLL)
+    return True
 
 
 def launch(home: Home, account: Account, installation: Installation, socket: Path, tcp_port: int | None) -> int:
@@ -164,7 +185,7 @@ def stop(home: Home) -> None:
             raise EmbeddedServerError(
                 f"PostgreSQL (process {pid}) belongs to another user. Stop it as that user: kill -INT {pid}"
             ) from error
-        if _gone(home, patience):
+        if wait_until_gone(home, patience):
             break
     clear_orphans(home)
     remove_sockets(current_socket_folder(home))
@@ -182,7 +203,7 @@ def clear_orphans(home: Home) -> None:
             for process in _processes_in(home.data):
                 with suppress(psutil.Error):  # gone in the meantime, or not ours: the wait below tells
                     process.send_signal(number)
-        if _gone(home, patience):
+        if wait_until_gone(home, patience):
             return
     raise EmbeddedServerError(
         f"a PostgreSQL process keeps using {home.data}, and it is not one that can be stopped from here. "
@@ -221,15 +242,6 @@ def _open_log(home: Home) -> BinaryIO:
     if os.geteuid() == 0 and (owner := home.owner()) is not None:
         os.fchown(fd, *owner)
     return os.fdopen(fd, "ab")
-
-
-def _gone(home: Home, patience: float) -> bool:
-    deadline = time.monotonic() + patience
-    while alive(home):
-        if time.monotonic() >= deadline:
-            return False
-        time.sleep(_POLL)
-    return True
 
 
 def _process(pid: int) -> psutil.Process | None:

@@ -46,6 +46,9 @@ _START_TIMEOUT = 60.0
 _RECOVERY_TIMEOUT = 900.0
 """Seconds that a server may take to answer; the second while it says that it is starting up or recovering."""
 
+_INITDB_TIMEOUT = 120.0
+"""Seconds that an `initdb` may go on whose parent was killed. Its files can be removed when it has ended."""
+
 _ORPHAN_TIMEOUT = 2.0
 """Seconds that processes without a postmaster may take to leave by themselves."""
 
@@ -114,7 +117,7 @@ class EmbeddedServer:
             hold = self._hold
             if hold is None or not hold.held:
                 return
-            if not self.directory.is_dir():
+            if self._home is not None and not self._home.root.is_dir():
                 self._drop_hold()
                 log.warning(
                     "%s was deleted while in use; its PostgreSQL notices and ends within a minute", self.directory
@@ -135,32 +138,28 @@ class EmbeddedServer:
 
         Raises `EmbeddedServerBusyError` when others hold it and `force` is not set.
         """
-        with self._mutex, _readable_errors(self.directory):
-            if not self.directory.is_dir():
+        with self._mutex, _readable_errors(self.directory), self._gate():
+            self._home = self._current_home()
+            if self._home is None:
                 self._drop_hold()
                 return
-            with self._gate():
-                self._home = _home.existing_home(self.directory)
-                if self._home is None:
-                    self._drop_hold()
-                    return
-                hold = self._hold or FileLock(self._home.holders_lock, owner=self._home.owner())
-                if not hold.acquire(exclusive=True) and not force:
-                    if self._hold is not None:  # the attempt cost us our own
-                        hold.acquire(exclusive=False, timeout=1.0)
-                    raise EmbeddedServerBusyError(
-                        f"other processes use the PostgreSQL of {self.directory}. Stop them first, or stop it by force."
-                    )
-                self._stop()
-                hold.release()
-                self._drop_hold()
+            hold = self._hold or FileLock(self._home.holders_lock, owner=self._home.owner())
+            if not hold.acquire(exclusive=True) and not force:
+                if self._hold is not None:  # the attempt cost us our own
+                    hold.acquire(exclusive=False, timeout=1.0)
+                raise EmbeddedServerBusyError(
+                    f"other processes use the PostgreSQL of {self.directory}. Stop them first, or stop it by force."
+                )
+            self._stop()
+            hold.release()
+            self._drop_hold()
 
     def restart(self) -> None:
         """Stop the server, whoever uses it, and start it again at the same address."""
         with self._mutex, _readable_errors(self.directory):
             _home.make_folder(self.directory)
             with self._gate():
-                self._home = _home.existing_home(self.directory)
+                self._home = self._current_home()
                 self._stop()
                 self._ensure_up()
                 self._hold_on()
@@ -169,9 +168,9 @@ class EmbeddedServer:
         """Stop the server, whoever uses it, and delete its data and all that was made for it. For tests."""
         with self._mutex, _readable_errors(self.directory):
             self.stop(force=True)
-            if self.directory.is_dir():
-                with self._gate():
-                    _home.delete(self.directory)
+            with self._gate():
+                _home.delete(self.directory, self._home)
+            self._home = self._socket = self._password = None
 
     def url(self, database: str) -> str:
         """The libpq URL of a database, through the Unix socket. It holds no secret."""
@@ -228,17 +227,29 @@ class EmbeddedServer:
         """Only one process at a time starts or stops the server, and nobody becomes a holder meanwhile."""
         asked = Home(self.directory)
         with ExitStack() as stack:
-            _lock_gate(asked, stack)
-            home = _home.existing_home(self.directory)
+            if self.directory.is_dir():
+                _lock_gate(asked, stack)
+            home = self._current_home()
             if home is not None and home != asked:
                 _lock_gate(home, stack)  # copies of the asked folder lead to the same place; there they meet
             yield
+
+    def _current_home(self) -> Home | None:
+        """Where the cluster is; if the folder that leads there was deleted, where it was when we used it."""
+        home = _home.existing_home(self.directory)
+        if home is None and self._home is not None and self._home.initialised:
+            return self._home
+        return home
 
     def _ensure_up(self) -> None:
         """Join a live server or start one, and leave when it has answered."""
         home = _home.existing_home(self.directory)
         if home is None:
             home, account, installation = _home.settle(self.directory)
+            if not _postmaster.wait_until_gone(home, _INITDB_TIMEOUT):
+                raise EmbeddedServerBusyError(
+                    f"an initdb whose parent was killed still works in {home.root}. Wait for it to end, or end it."
+                )
             _cluster.create(home, account, installation)
         self._home = home
         launched = not _postmaster.alive(home)
@@ -305,6 +316,10 @@ class EmbeddedServer:
                     f"PostgreSQL in {home.root} runs but did not answer for {waited:.0f} s: {said}"
                     f"{log_tail(home.log, start=log_start)}"
                 )
+            if _postmaster.is_cut_off(home):
+                log.warning("the socket of the PostgreSQL in %s was deleted; starting it again", home.root)
+                _postmaster.stop(home)
+                continue
             # What we have just launched has no pid file for a moment either, and is no orphan.
             if not (launched or speaks) and waited > _ORPHAN_TIMEOUT and _postmaster.live_pid(home) is None:
                 _postmaster.clear_orphans(home)
