@@ -136,6 +136,12 @@ def test_the_id_is_what_the_page_calls_the_event(properties, source_id):
     assert one(**properties).source_id == source_id
 
 
+def test_an_id_of_any_length_becomes_one_that_fits_an_index():
+    first, second = (one(**{"@id": "https://salle.example/" + "x" * 5000 + end}).source_id for end in "ab")
+    assert first.startswith("sha256:")
+    assert first != second
+
+
 def test_several_events_without_ids_get_ids_that_last():
     nodes = [{"@type": "Event", "name": name, "startDate": "2026-12-05"} for name in ("A", "B")]
     first = [event.source_id for event in read(*nodes)]

@@ -364,3 +364,10 @@ def test_the_source_is_on_without_any_setting_and_can_be_switched_off():
     assert OpenDataMontrealSettings().missing() == []
     source = build("open_data_montreal", {"OPEN_DATA_MONTREAL_ENABLED": "false"})
     assert source.settings.missing() == ["OPEN_DATA_MONTREAL_ENABLED=true"]
+
+
+def test_an_address_of_any_length_gives_an_id_that_fits_an_index():
+    long = "https://montreal.ca/" + "x" * 5000
+    assert parsed(url_fiche=long).source_id.startswith("sha256:")
+    assert parsed(url_fiche=long).source_id != parsed(url_fiche=long + "y").source_id
+    assert len(parsed(url_fiche="https://montreal.ca/evenements/" + "9" * 400).source_id) <= 500

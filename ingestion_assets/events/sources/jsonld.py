@@ -26,6 +26,7 @@ from ingestion_assets.events.sources.text import clean_text
 
 MAX_BLOCK_CHARS = 8_000_000
 _MOST_SCHEDULES = 50
+_MAX_ID_CHARS = 500
 MAX_NODES = 200_000
 """Objects and lists looked at in one page."""
 
@@ -234,13 +235,23 @@ def own_id(node: Mapping[str, Any], rules: Rules) -> str | None:
         value = scalar(node.get(name))
         if isinstance(value, dict):
             value = value.get("@id")
-        text = clean_text(value, limit=1000) if isinstance(value, str) else None
+        text = clean_text(value) if isinstance(value, str) else None
         if text and not text.startswith("_:"):
-            return plain_url(text, rules.page_url or "")
+            return _short(plain_url(text, rules.page_url or ""))
     value = scalar(node.get("identifier"))
     if isinstance(value, dict):
         value = scalar(value.get("value", value.get("@id")))
-    return clean_text(value, limit=1000)
+    text = clean_text(value)
+    return _short(text) if text else None
+
+
+def _short(text: str) -> str:
+    """An id that fits a database index: a hash of it when it is too long."""
+    return text if len(text) <= _MAX_ID_CHARS else _hash(text)
+
+
+def _hash(text: str) -> str:
+    return "sha256:" + hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:32]
 
 
 def plain_url(text: str, base: str) -> str:
@@ -259,16 +270,16 @@ def plain_url(text: str, base: str) -> str:
 def _fingerprint(node: Mapping[str, Any], rules: Rules, *, alone: bool) -> str:
     """An id for an event that has none: its page's address when it is alone there, else a hash of what it is."""
     if alone and rules.page_url:
-        return rules.page_url
+        return _short(rules.page_url)
     place = scalar(node.get("location"))
     parts = (node.get("name"), node.get("startDate"), place.get("name") if isinstance(place, dict) else place)
     said = json.dumps([rules.page_url, *(text_of(part, rules.languages)[0] for part in parts)], ensure_ascii=False)
-    return "sha256:" + hashlib.sha256(said.encode("utf-8", "replace")).hexdigest()[:32]
+    return _hash(said)
 
 
 def _written(value: Json) -> str:
     value = scalar(value)
-    return str(value) if isinstance(value, str | int | float) else ""
+    return str(value)[:100] if isinstance(value, str | int | float) else ""
 
 
 def _suffix(node: Mapping[str, Any], rules: Rules) -> str | None:

@@ -9,8 +9,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from functools import lru_cache
+from hashlib import sha256
 from typing import Any
-from urllib.parse import urlsplit
 
 from ingestion_assets.events.model import (
     Event,
@@ -24,10 +25,12 @@ from ingestion_assets.events.model import (
     Venue,
 )
 from ingestion_assets.events.sources.encoding import REPLACEMENT, repair_mojibake
+from ingestion_assets.events.sources.fields import MAX_TITLE_CHARS, coordinates, web_url
 from ingestion_assets.events.sources.tabular import column_name
 from ingestion_assets.events.sources.text import UnstorableError, clean_text, html_to_text, storable
 
 ZONE = "America/Toronto"
+MAX_ID_CHARS = 500
 REQUIRED = ("titre", "url_fiche", "date_debut")
 """Without these columns there is no event; every other one may be absent."""
 
@@ -60,24 +63,16 @@ def parse(record: Json, window: FetchWindow, *, repaired: bool = False) -> Event
         return None
     url = row.text("url_fiche")
     source_id = _source_id(url) if url else None
-    title = row.text("titre")
-    fault = _fault(payload, source_id, title, day)
-    if fault is not None:
-        reason, detail = fault
-        return RejectedRecord(reason=reason, detail=detail, payload=payload, source_id=source_id, day=day)
-    assert source_id is not None  # noqa: S101 (what `_fault` has just said, for the type checker)
-    assert title is not None  # noqa: S101
-    assert day is not None  # noqa: S101
+    title = clean_text(row.text("titre"), limit=MAX_TITLE_CHARS)
+    if source_id is None or title is None or day is None:
+        return _refused(payload, source_id, title, day)
     end = _day(payload.get("date_fin"))
     if end is not None and end < day:
         row.warnings.append("end_before_start")
         end = None
     online = _is_online(row.text("emplacement"))
     borough = row.text("arrondissement", dash=True)
-    description = payload.get("description")
-    text = html_to_text(repair_mojibake(description)) if isinstance(description, str) else None
-    if isinstance(description, str) and (REPLACEMENT in description or repair_mojibake(description) is not description):
-        row.note(damaged=REPLACEMENT in description)
+    organizer = "Ville de Montréal" if borough in (None, "Ville de Montréal") else f"Ville de Montréal – {borough}"
     return Event(
         source_id=source_id,
         title=title,
@@ -85,14 +80,12 @@ def parse(record: Json, window: FetchWindow, *, repaired: bool = False) -> Event
         start=Moment(day, None, ZONE),
         end=Moment(end, None, ZONE) if end else None,
         status=_status(title),
-        description=None if not text or text == "nan" else text,
+        description=row.markup("description"),
         venue=None if online else _venue(row),
         online=online,
-        url=url,
+        url=web_url(url),
         price=_price(row.text("cout")),
-        organizer=f"Ville de Montréal – {borough}"
-        if borough and borough != "Ville de Montréal"
-        else "Ville de Montréal",
+        organizer=organizer,
         categories=_list(row.text("type_evenement")),
         audience=_list(row.text("public_cible")),
         language="fr",
@@ -115,18 +108,25 @@ class _Cells:
     def text(self, column: str, *, dash: bool = False) -> str | None:
         """`dash`: lost letters in this column can only have been the en dash between two names."""
         value = self.record.get(column)
-        if value in (None, "", "nan"):
+        if not isinstance(value, str):
+            return clean_text(value)
+        # Most cells are one of a few dozen words; long ones are seen once.
+        text, warnings = (_cleaned if len(value) <= 80 else _cleaned.__wrapped__)(value, dash)
+        self.warnings.extend(warnings)
+        return text
+
+    def markup(self, column: str) -> str | None:
+        """Text of a cell that may hold HTML."""
+        value = self.record.get(column)
+        if not isinstance(value, str):
             return None
-        if isinstance(value, str) and not value.isascii():
-            original = value
-            value = repair_mojibake(value)
-            if REPLACEMENT in value and dash:
-                value = _LOST_LETTERS.sub("–", value)
-            if value is not original:
-                self.note(damaged=False)
-            if REPLACEMENT in value:
-                self.note(damaged=True)
-        return clean_text(value)
+        repaired = repair_mojibake(value)
+        if repaired is not value:
+            self.warnings.append("encoding_repaired")
+        if REPLACEMENT in repaired:
+            self.warnings.append("encoding_damaged")
+        text = html_to_text(repaired)
+        return text if text not in ("", "nan") else None
 
     def number(self, column: str) -> float | None:
         value = self.record.get(column)
@@ -137,23 +137,33 @@ class _Cells:
         except (TypeError, ValueError, OverflowError):
             return None
 
-    def note(self, *, damaged: bool) -> None:
-        self.warnings.append("encoding_damaged" if damaged else "encoding_repaired")
+
+@lru_cache(maxsize=4096)
+def _cleaned(value: str, dash: bool) -> tuple[str | None, tuple[str, ...]]:
+    """Clean text of a cell, and what had to be repaired for it."""
+    warnings: list[str] = []
+    repaired = repair_mojibake(value)
+    if dash and REPLACEMENT in repaired:
+        repaired = _LOST_LETTERS.sub("–", repaired)
+    if repaired is not value:
+        warnings.append("encoding_repaired")
+    if REPLACEMENT in repaired:
+        warnings.append("encoding_damaged")
+    return clean_text(repaired), tuple(warnings)
 
 
-def _fault(
-    record: Mapping[str, Any], source_id: str | None, title: str | None, day: date | None
-) -> tuple[RejectReason, str] | None:
-    if source_id is None:
-        return RejectReason.MISSING_ID, "no url_fiche, which is what identifies an event of this data set"
-    if title is None:
-        return RejectReason.MISSING_TITLE, "no titre"
-    if day is not None:
-        return None
+def _refused(record: Mapping[str, Any], source_id: str | None, title: str | None, day: date | None) -> RejectedRecord:
+    """The record with the first thing that it lacks."""
     written = clean_text(record.get("date_debut"), limit=60)
-    if written is None:
-        return RejectReason.MISSING_START, "no date_debut"
-    return RejectReason.INVALID_START, f"date_debut is not a date: {written!r}"
+    if source_id is None:
+        reason, detail = RejectReason.MISSING_ID, "no url_fiche, which is what identifies an event of this data set"
+    elif title is None:
+        reason, detail = RejectReason.MISSING_TITLE, "no titre"
+    elif written is None:
+        reason, detail = RejectReason.MISSING_START, "no date_debut"
+    else:
+        reason, detail = RejectReason.INVALID_START, f"date_debut is not a date: {written!r}"
+    return RejectedRecord(reason=reason, detail=detail, payload=record, source_id=source_id, day=day)
 
 
 def _source_id(url: str) -> str:
@@ -161,10 +171,11 @@ def _source_id(url: str) -> str:
 
     Four digits that look like a year are part of the words.
     """
-    found = _TRAILING_NUMBER.search(urlsplit(url).path)
-    if found is None or _YEAR.fullmatch(found[1]):
-        return url
-    return found[1]
+    found = _TRAILING_NUMBER.search(url.partition("#")[0].partition("?")[0])
+    if found is not None and len(found[1]) <= 20 and not _YEAR.fullmatch(found[1]):
+        return found[1]
+    # A key has to fit a database index; an address of this length is damage, but one that can be kept.
+    return url if len(url) <= MAX_ID_CHARS else f"sha256:{sha256(url.encode()).hexdigest()}"
 
 
 def _day(value: object) -> date | None:
@@ -197,9 +208,7 @@ def _is_online(place: str | None) -> bool:
 
 
 def _venue(row: _Cells) -> Venue:
-    lat, lon = row.number("lat"), row.number("long")
-    if lat is None or lon is None or not (-90 <= lat <= 90 and -180 <= lon <= 180) or (lat == 0 and lon == 0):
-        lat = lon = None
+    lat, lon = coordinates(row.number("lat"), row.number("long"))
     address = [part for part in (row.text("adresse_principale"), row.text("adresse_secondaire")) if part]
     return Venue(
         name=row.text("titre_adresse"),
