@@ -128,8 +128,8 @@ class _List:
     nameless: int = 0
     counted: int | None = None
     """Objects in the whole list by the service's count, which is optional."""
-    again: bool = False
-    """The list is read a second time."""
+    known_pages: int = 0
+    """Pages that an earlier reading brought. Their records without an id are not taken again."""
 
     @property
     def short(self) -> bool:
@@ -200,7 +200,6 @@ class _Fetch:
         """All pages of a list; read again once if fewer objects came than the service counted."""
         stuck = yield from self._read(part)
         if stuck or part.short:
-            part.again = True
             stuck = yield from self._read(part)
         if stuck or part.short:
             met = len(part.met) + part.nameless
@@ -213,7 +212,7 @@ class _Fetch:
         used: set[str] = set()
         if self._settings.page_size is not None:
             part.params["page_size"] = str(self._settings.page_size)
-        for _ in range(MAX_PAGES):
+        for number in range(MAX_PAGES):
             try:
                 body = self._api.get_expanded(part.path, part.params | paging)
             except RefusedError as error:
@@ -222,7 +221,8 @@ class _Fetch:
                 raise
             events = body.fields.get("events")
             events = events if isinstance(events, list) else []
-            yield self._page(events, lacking=body.lacking, part=part)
+            yield self._page(events, lacking=body.lacking, part=part, known=number < part.known_pages)
+            part.known_pages = max(part.known_pages, number + 1)
             said = mapping(body.fields.get("pagination"))
             part.counted = _count(said.get("object_count"))
             if said.get("has_more_items") is not True:
@@ -235,14 +235,14 @@ class _Fetch:
             paging = dict([following])
         return f"it did not end after {MAX_PAGES} pages"
 
-    def _page(self, events: Sequence[Json], *, lacking: Iterable[str], part: _List) -> Page:
+    def _page(self, events: Sequence[Json], *, lacking: Iterable[str], part: _List, known: bool = False) -> Page:
         self._lacking.update(lacking)
         reader = PageReader(self._window)
         for raw in events:
             fields = mapping(raw)
             key = identifier(fields.get("id"))
             if key is None:
-                if not part.again:
+                if not known:
                     part.nameless += 1
                     reader.add(raw, self._event)
                 continue

@@ -157,7 +157,7 @@ def plain_text(text: str) -> str:
 
 def calendar_day(value: Json) -> date | None:
     """A day written `YYYY-MM-DD`, of a plausible year."""
-    if not isinstance(value, str) or len(value) != 10:
+    if not isinstance(value, str) or len(value) != 10 or value[7] != "-":
         return None
     try:
         day = date.fromisoformat(value)
