@@ -23,6 +23,7 @@ _SCHEMES = frozenset({"postgres", "postgresql"})
 _SECRET_PARAMETERS = frozenset(
     {"password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key"}
 )
+_DATABASE_PARAMETERS = frozenset({"dbname", "database"})
 _MASK = "***"
 
 
@@ -58,18 +59,16 @@ def sqlalchemy_psycopg(url: str) -> str:
 def with_database(url: str, name: str) -> str:
     """The same server, another database, in the form that `url` has."""
     parts = _parse(url)
-    others = tuple((key, value) for key, value in parts.parameters if key not in {"dbname", "database"})
     driver = _driver(url)
-    parts = replace(parts, database=name, parameters=others)
+    parts = replace(parts, database=name)
     return _libpq(parts) if driver is None else _sqlalchemy(parts, driver)
 
 
 def database_name(url: str) -> str:
     """The database that the URL names. Without one, PostgreSQL's clients take the user's name, and so does this."""
     parts = _parse(url)
-    named = dict(parts.parameters)
     user = unquote((parts.credentials or "").partition(":")[0])
-    name = named.get("dbname") or named.get("database") or parts.database or named.get("user") or user
+    name = parts.database or dict(parts.parameters).get("user") or user
     if not name:
         raise DatabaseUrlError("the database URL names no database: write postgresql://user@host:5432/database")
     return name
@@ -127,7 +126,11 @@ def _parse(url: str) -> _Parts:
         parameters.insert(0, ("host", unquote(folder)))
         if port:
             parameters.insert(1, ("port", port))
-    return _Parts(credentials if at else None, tuple(servers), unquote(path), tuple(parameters))
+    # libpq lets the parameter win over the path; SQLAlchemy knows it by another name, and only as a path.
+    named_database = [value for key, value in parameters if key in _DATABASE_PARAMETERS]
+    others = tuple((key, value) for key, value in parameters if key not in _DATABASE_PARAMETERS)
+    database = named_database[-1] if named_database else unquote(path)
+    return _Parts(credentials if at else None, tuple(servers), database, others)
 
 
 def _libpq(parts: _Parts) -> str:
