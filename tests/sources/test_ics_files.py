@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ingestion_assets.events.model import Event, RejectReason
 from ingestion_assets.events.sources.ics.components import MAX_EVENTS, parse_line, read_calendar
 from ingestion_assets.events.sources.ics.feed import read_feed
-from ingestion_assets.events.sources.ics.mapping import identity
+from ingestion_assets.events.sources.ics.payload import identity
 from ingestion_assets.events.sources.ics.values import Zones
 from ingestion_assets.events.sources.ics.vevent import read_event
 from tests.fakes.calendars import WINDOW, read, read_bytes, starts

@@ -23,6 +23,7 @@ _LINE_END = re.compile(rb"\r*\n|\r")
 _FOLD = re.compile(rb"\n[ \t]")
 _LINE = re.compile(r'(?:[\w-]+\.)?([A-Za-z0-9_-]+)((?:;[^:"]*(?:"[^"]*"[^:"]*)*)?):(.*)', re.DOTALL)
 _PARAM = re.compile(r';\s*([A-Za-z0-9_-]+)\s*=((?:"[^"]*"|[^";])*)')
+_MARKS = frozenset("BbEe")
 _CARET = re.compile(r"\^([n^'])")
 _CARET_MEANS = {"n": "\n", "^": "^", "'": '"'}
 
@@ -167,7 +168,7 @@ class _Reader:
         self.dropped = 0
 
     def take(self, line: str) -> None:
-        start = line[:6].upper()
+        start = line[:6].upper() if line[:1] in _MARKS else ""
         if start == "BEGIN:":
             self._begin(line[6:].strip().upper(), line)
         elif start[:4] == "END:":

@@ -20,7 +20,8 @@ from ingestion_assets.events.sources.ics.components import (
     parse_line,
     read_calendar,
 )
-from ingestion_assets.events.sources.ics.mapping import identity, record, to_event
+from ingestion_assets.events.sources.ics.mapping import Mapper
+from ingestion_assets.events.sources.ics.payload import identity, record
 from ingestion_assets.events.sources.ics.recurrence import Budget
 from ingestion_assets.events.sources.ics.series import Limits, Outcome, expand
 from ingestion_assets.events.sources.ics.values import Zones, parse_when
@@ -40,6 +41,7 @@ _UNFORESEEN = (ArithmeticError, LookupError, TypeError, ValueError)
 """What reading one event could still raise. No input is known that does; if one is met, it costs that event only."""
 
 _SCANNED = ("UID", "DTSTART", "RECURRENCE-ID", "RRULE", "RDATE")
+_FIRST = frozenset("UDRudr")
 
 
 @dataclass(slots=True)
@@ -93,6 +95,10 @@ class _Run:
     budget: Budget = field(default_factory=Budget)
     zones: dict[int, Zones] = field(default_factory=dict)
     """By identity of the calendar, which outlives the run."""
+    mapper: Mapper = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.mapper = Mapper(self.feed)
 
     def pages(self, calendar: CalendarFile) -> Iterator[Page]:
         records: list[Event | RejectedRecord] = []
@@ -197,12 +203,12 @@ class _Run:
 
     def _of_occurrence(self, occurrence: Occurrence, shown_in: str) -> Event | RejectedRecord:
         try:
-            event = to_event(occurrence, self.feed, shown_in)
+            event = self.mapper.to_event(occurrence, shown_in)
         except _UNFORESEEN as error:
             return self._rejected(occurrence.event, RejectReason.INVALID_VALUE, f"the event cannot be read: {error!r}")
-        if isinstance(event, str):
+        if event is None:
             day = occurrence.start.moment(shown_in).date
-            return self._rejected(occurrence.event, RejectReason.MISSING_TITLE, event, day=day)
+            return self._rejected(occurrence.event, RejectReason.MISSING_TITLE, "the event has no SUMMARY", day=day)
         return event
 
     def _rejected(self, event: VEvent, reason: RejectReason, detail: str, *, day: date | None = None) -> RejectedRecord:
@@ -245,6 +251,8 @@ def _groups(events: Iterable[RawEvent]) -> Iterable[_Group]:
         uid = start = None
         recurs = False
         for line in raw.lines:
+            if line[0] not in _FIRST:  # most lines are something else, and there are many
+                continue
             head = line[:13].upper()
             if not head.startswith(_SCANNED):
                 continue
@@ -262,4 +270,9 @@ def _groups(events: Iterable[RawEvent]) -> Iterable[_Group]:
 
 
 def _size(event: VEvent) -> int:
-    return sum(len(prop.value) for prop in event.properties if prop.params.get("ENCODING", "").upper() != "BASE64")
+    return sum(
+        len(prop.value)
+        for found in event.properties.values()
+        for prop in found
+        if prop.params.get("ENCODING", "").upper() != "BASE64"
+    )

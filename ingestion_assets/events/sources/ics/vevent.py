@@ -15,7 +15,6 @@ from ingestion_assets.events.sources.ics.values import When, Zones, parse_durati
 _DAY = timedelta(days=1)
 _LONGEST = timedelta(days=36_525)
 """An end more than a century away is somebody's way to say "for ever": the end is not known."""
-_RECURRING = ("RRULE", "RDATE")
 
 
 @dataclass(slots=True)
@@ -24,17 +23,19 @@ class VEvent:
 
     raw: RawEvent
     zones: Zones
-    properties: list[Property]
+    properties: dict[str, list[Property]]
+    """By name, in the order in which they stand."""
     unreadable: list[str]
     """Lines that are no properties."""
 
     def first(self, name: str) -> Property | None:
         """The first property called `name` that has a value."""
-        return next((prop for prop in self.properties if prop.name == name and prop.value.strip()), None)
+        found = self.properties.get(name)
+        return None if found is None else next((prop for prop in found if prop.value.strip()), None)
 
     def all(self, name: str) -> list[Property]:
         """Every property called `name`, in order."""
-        return [prop for prop in self.properties if prop.name == name]
+        return self.properties.get(name, [])
 
     def value(self, name: str) -> str:
         """The value of the first property called `name`, trimmed; empty without one."""
@@ -47,7 +48,7 @@ class VEvent:
 
     @property
     def recurring(self) -> bool:
-        return any(prop.name in _RECURRING for prop in self.properties)
+        return "RRULE" in self.properties or "RDATE" in self.properties
 
     @property
     def cancelled(self) -> bool:
@@ -105,7 +106,7 @@ class Fault:
 
 def read_event(raw: RawEvent, zones: Zones) -> VEvent:
     """All lines of a VEVENT as properties. Never fails."""
-    found: list[Property] = []
+    found: dict[str, list[Property]] = {}
     unreadable: list[str] = []
     for line in raw.lines:
         prop = parse_line(line)
@@ -113,7 +114,7 @@ def read_event(raw: RawEvent, zones: Zones) -> VEvent:
             if line.strip():
                 unreadable.append(line)
         else:
-            found.append(prop)
+            found.setdefault(prop.name, []).append(prop)
     return VEvent(raw, zones, found, unreadable)
 
 
