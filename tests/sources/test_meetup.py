@@ -83,6 +83,21 @@ def test_an_unknown_group_is_a_warning_and_nothing_may_be_withdrawn():
     assert "'nobody'" in found.incomplete[0]
 
 
+def test_a_group_without_events_in_the_window_is_no_gap():
+    before = FetchWindow(date(2026, 6, 1), date(2026, 6, 8), "America/Toronto")
+    with FakeMeetup(count=30, groups=2) as service:
+        found = fetch_from(service, window=before)
+    assert (found.events, found.warnings, found.incomplete) == ([], [], [])
+    assert len(service.requests) == 6
+
+
+def test_a_group_that_is_null_by_mistake_is_asked_for_again():
+    with answering(json_answer({"data": {"groupByUrlname": None}})) as service:
+        found = fetch_from(service, window=MONTH)
+    assert len(found.events) == 20
+    assert not found.incomplete
+
+
 def test_the_token_is_fetched_by_a_signed_assertion_and_renewed_when_it_is_refused():
     with FakeMeetup(count=300, groups=3, jwt=True, token_requests=2) as service:
         found = fetch_from(service, window=MONTH)
