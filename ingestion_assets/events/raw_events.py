@@ -15,7 +15,7 @@ from ingestion_assets import progress
 from ingestion_assets.counts import Counts
 from ingestion_assets.events.loading import LoadResult, load_pages
 from ingestion_assets.events.previews import counts_metadata, rejected_preview, table, table_schema
-from ingestion_assets.events.sources import source_class
+from ingestion_assets.events.sources import SOURCE_NAMES, source_class
 from ingestion_assets.events.sources.base import Source
 from ingestion_assets.failures import classified, stop_run_retries
 from ingestion_assets.ledger.dagster_runs import import_job
@@ -64,7 +64,7 @@ def build_raw_events(name: str) -> dg.AssetsDefinition:
         },
         op_tags={"dagster/max_runtime": str(MAX_RUNTIME_SECONDS)},
         partitions_def=weekly_partitions(),
-        backfill_policy=dg.BackfillPolicy.single_run(),
+        backfill_policy=_own_run(name),
         # One import of a service at a time: its limits are ours to keep, and so is its patience.
         pool=f"source_{name}",
         code_version=str(source.record_version),
@@ -108,6 +108,15 @@ def build_raw_events(name: str) -> dg.AssetsDefinition:
         )
 
     return _raw_events.with_hooks({stop_run_retries})
+
+
+def _own_run(name: str) -> dg.BackfillPolicy:
+    """Every week of a backfill in one run, and in a run of this source's own.
+
+    Dagster puts assets with equal policies into one run, in which they would wait for each other and fail together. The
+    number is larger than the partitions there can be; that it differs by source is what keeps the runs apart.
+    """
+    return dg.BackfillPolicy.multi_run(max_partitions_per_run=2000 + SOURCE_NAMES.index(name))
 
 
 def _enabled(name: str) -> Source:
