@@ -251,6 +251,30 @@ def test_of_two_versions_of_an_occurrence_the_newer_one_counts():
     assert found.warnings == ["superseded"]
 
 
+@pytest.mark.parametrize("ended", ["EXDATE:20270311T000000Z", "RRULE:FREQ=WEEKLY;UNTIL=20270305"])
+def test_a_change_to_an_occurrence_that_was_deleted_since_is_gone(ended: str):
+    rule = "" if ended.startswith("RRULE") else "RRULE:FREQ=WEEKLY;COUNT=2\n"
+    master = f"UID:w\n{start()}{rule}{ended}\nSEQUENCE:"
+    override = "UID:w\nRECURRENCE-ID:20270311T000000Z\nDTSTART:20270312T000000Z\nSEQUENCE:"
+    gone = read(f"{master}3", f"{override}2")
+    assert starts(gone) == ["03-03 19:00"]
+    assert gone.warnings == ["superseded"]
+    # As new as its master: somebody changed it after the rest was deleted.
+    assert starts(read(f"{master}3", f"{override}3")) == ["03-03 19:00", "03-11 19:00"]
+    # Of a rule that cannot be read nobody knows what it has deleted.
+    assert "03-11 19:00" in starts(read(f"{master}3\nRRULE:UNTL=1", f"{override}2"))
+
+
+def test_a_newer_master_keeps_older_changes_to_times_that_it_still_has():
+    found = read(f"{WEEKLY}\nSEQUENCE:9", "UID:w\nRECURRENCE-ID:20270311T000000Z\nDTSTART:20270312T000000Z")
+    assert starts(found) == ["03-03 19:00", "03-11 19:00", "03-17 19:00", "03-24 19:00"]
+
+
+def test_an_empty_rule_is_none():
+    event = one("UID:s\nDTSTART:20261205T190000\nRRULE:\nEXDATE:\nRDATE:")
+    assert (event.source_id, event.series_id) == ("f:s", None)
+
+
 # What other occurrences leave alone.
 
 

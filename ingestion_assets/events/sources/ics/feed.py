@@ -262,7 +262,7 @@ def _groups(events: Iterable[RawEvent]) -> Iterable[_Group]:
             elif name == "DTSTART":
                 start = start or line
             elif name in {"RECURRENCE-ID", "RRULE", "RDATE"}:
-                recurs = True
+                recurs = recurs or bool(line.partition(":")[2].strip())
         group = groups.setdefault(uid or f"\x00{raw.index}", _Group())
         group.events.append(raw)
         group.simple_start = start if not recurs and len(group.events) == 1 else None

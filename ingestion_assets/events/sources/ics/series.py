@@ -135,8 +135,9 @@ def _add_overrides(latest: dict[str, Dated], master: VEvent | None, limits: Limi
 
 def _series(master: Dated, overrides: list[Dated], limits: Limits, outcome: Outcome) -> None:
     latest = _latest([_aligned(override, master.start) for override in overrides], outcome)
-    _add_overrides(latest, master.event, limits, outcome)
     times = SeriesTimes(master, limits.shown_in, limits.budget, outcome.faults)
+    _drop_deleted(latest, master, times, outcome)
+    _add_overrides(latest, master.event, limits, outcome)
     kept = 0
     for segment in _segments(master, latest):
         span = segment.span(limits.window)
@@ -158,6 +159,29 @@ def _series(master: Dated, overrides: list[Dated], limits: Limits, outcome: Outc
                 return
             kept += 1
             _add(occurrence, limits, outcome)
+
+
+def _drop_deleted(latest: dict[str, Dated], master: Dated, times: SeriesTimes, outcome: Outcome) -> None:
+    """Forget overrides of times that a newer master no longer has: it has excluded them since, or ended before them.
+
+    Deleting an occurrence that was changed before leaves both in some feeds: the change, and a later master with an
+    EXDATE. An override as new as its master is kept, whatever it overrides.
+    """
+    sequence = master.event.sequence
+    older = {
+        key: override.rid.local
+        for key, override in latest.items()
+        if override.rid is not None and override.event.sequence < sequence
+    }
+    if not older:
+        return
+    present = set(times.between(min(older.values()), max(older.values())))
+    if outcome.faults:
+        return  # a rule that cannot be expanded does not say what is left
+    for key, local in older.items():
+        if local not in present:
+            del latest[key]
+            outcome.superseded += 1
 
 
 def _segments(master: Dated, latest: dict[str, Dated]) -> Iterator[_Segment]:

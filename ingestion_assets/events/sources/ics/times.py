@@ -60,6 +60,8 @@ class SeriesTimes:
     def _rules(self, name: str) -> list[Rule]:
         rules: list[Rule] = []
         for prop in self.master.event.all(name)[:MAX_RULES]:
+            if not prop.value.strip():
+                continue
             try:
                 rules.append(parse_rule(prop.value, is_date=self.master.start.is_date, zone=self.master.start.zone))
             except (BrokenRuleError, TooManyError) as error:

@@ -48,7 +48,7 @@ class VEvent:
 
     @property
     def recurring(self) -> bool:
-        return "RRULE" in self.properties or "RDATE" in self.properties
+        return self.first("RRULE") is not None or self.first("RDATE") is not None
 
     @property
     def cancelled(self) -> bool:
@@ -57,11 +57,15 @@ class VEvent:
             or (self.raw.calendar.get("METHOD") or "").upper() == "CANCEL"
         )
 
+    @property
+    def sequence(self) -> int:
+        """SEQUENCE; 0 where it is missing or no number."""
+        text = self.value("SEQUENCE")
+        return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
+
     def version(self) -> tuple[int, str, str, int]:
         """What decides between two VEVENTs for the same occurrence: the highest wins, of equals the last."""
-        sequence = self.value("SEQUENCE")
-        number = int(sequence) if sequence.isascii() and sequence.isdigit() and len(sequence) < 10 else 0
-        return number, self.value("LAST-MODIFIED"), self.value("DTSTAMP"), self.raw.index
+        return self.sequence, self.value("LAST-MODIFIED"), self.value("DTSTAMP"), self.raw.index
 
 
 @dataclass(frozen=True, slots=True)

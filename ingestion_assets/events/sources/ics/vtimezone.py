@@ -89,17 +89,19 @@ def _agrees(zone: str, wanted: tuple[tuple[datetime, timedelta], ...]) -> bool:
 
 
 def _observed(observance: dict[str, Property], year: int) -> tuple[_Change | None, tuple[datetime, timedelta] | None]:
-    """The change of clocks that an observance makes in `year`, and its first onset with the offset from then on."""
+    """The change of clocks that an observance makes near `year`, and its first onset with the offset from then on."""
     try:
         before, after = _span(observance["TZOFFSETFROM"].value), _span(observance["TZOFFSETTO"].value)
         onset = datetime.strptime(observance["DTSTART"].value.strip()[:8], "%Y%m%d")  # noqa: DTZ007 - wall clock
     except (KeyError, ValueError):
         return None, None
-    day = onset if onset.year == year else None
-    if onset.year <= year and "RRULE" in observance:
-        day = _yearly(observance["RRULE"].value.upper(), onset, year)
-    if onset.year > year:
+    if onset.year > year + 1:
         return None, None
+    if "RRULE" in observance:
+        day = _yearly(observance["RRULE"].value.upper(), onset, year) if onset.year <= year else None
+    else:
+        # Some programs write only the changes around their events, each as a date of its own.
+        day = onset if onset.year >= year - 1 else None
     return None if day is None else _Change(day, before, after), (onset, after)
 
 
