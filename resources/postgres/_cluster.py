@@ -14,6 +14,7 @@ from resources.postgres import _accounts
 from resources.postgres._accounts import Account, Switch
 from resources.postgres._binaries import Installation
 from resources.postgres._errors import EmbeddedServerBusyError, EmbeddedServerError
+from resources.postgres._files import replace_private
 from resources.postgres._home import DRAFT_PREFIX, Home
 from resources.postgres._locks import FileLock
 
@@ -166,10 +167,12 @@ def data_version(home: Home) -> int:
 
 def configure(home: Home, account: Account) -> None:
     """Write the server's settings. At every start, so that a newer version of the platform brings its own along."""
-    _replace(home.data / "postgresql.conf", _SETTINGS, account)
-    _replace(home.data / "pg_hba.conf", _ACCESS, account)
+    owner = (account.uid, account.gid)
+    replace_private(home.data / "postgresql.conf", _SETTINGS, owner=owner)
+    replace_private(home.data / "pg_hba.conf", _ACCESS, owner=owner)
     if not (home.data / "local.conf").exists():
-        _replace(home.data / "local.conf", "# Settings of your own; they win over postgresql.conf.\n", account)
+        own = "# Settings of your own; they win over postgresql.conf.\n"
+        replace_private(home.data / "local.conf", own, owner=owner)
 
 
 def ensure_role(connection: Connection[Any]) -> None:
@@ -189,19 +192,8 @@ def ensure_password(connection: Connection[Any], home: Home) -> str:
         password = home.password.read_text(encoding="ascii").strip()
     else:
         password = secrets.token_urlsafe(32)
-        _replace(home.password, f"{password}\n", None)
+        replace_private(home.password, f"{password}\n", owner=home.owner())
     # The server gets the SCRAM verifier: a password in a statement could reach a log.
     verifier = connection.pgconn.encrypt_password(password.encode(), ROLE.encode(), b"scram-sha-256").decode()
     connection.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(ROLE), sql.Literal(verifier)))
     return password
-
-
-def _replace(path: Path, text: str, account: Account | None) -> None:
-    """Write a file of mode 0600 in one step; never through a link that the folder's owner may have placed."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(fd, "w", encoding="utf-8") as file:
-        file.write(text)
-    if account is not None:
-        account.give(draft)
-    draft.replace(path)

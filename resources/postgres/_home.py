@@ -15,12 +15,14 @@ programs of the wheel are copied there too when they are out of reach.
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import re
 import secrets
 import shutil
 import stat
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,8 +31,13 @@ from resources.postgres._accounts import Account
 from resources.postgres._binaries import Installation
 from resources.postgres._errors import EmbeddedServerError
 
+log = logging.getLogger(__name__)
+
 DRAFT_PREFIX = "initdb-"
 """Of the folders that `initdb` works in, beside the data directory that they become."""
+
+_ORIGIN = "origin"
+"""In a relocated server's folder: the path of the folder that it is for."""
 
 _SYSTEM_FOLDER = "ingestion-postgres"
 
@@ -117,7 +124,7 @@ def existing_home(directory: Path) -> Home | None:
                 f"the database of {directory} was made by root and lies in {target}. Run as root, or set "
                 "INGESTION_HOME to a folder of your own."
             )
-        return Home(target) if Home(target).initialised else None
+        return Home(target) if _is_place(target) and Home(target).initialised else None
     return Home(directory) if Home(directory).initialised else None
 
 
@@ -127,7 +134,7 @@ def settle(directory: Path) -> tuple[Home, Account, Installation]:
     link = directory / "relocated"
     if link.is_symlink():
         place = link.readlink()
-        if place.is_dir() and os.geteuid() == 0:  # of a first start that was interrupted
+        if _is_place(place):  # of a first start that was interrupted
             account = _accounts.owner_account(place.stat().st_gid, place.stat().st_gid)
             if usable := _usable(account, place, installation):
                 return Home(place), account, usable
@@ -180,7 +187,9 @@ def delete(directory: Path, home: Home | None) -> None:
     if home is None:
         home = Home(directory)
     if home.socket.is_symlink():
-        shutil.rmtree(home.socket.readlink(), ignore_errors=True)
+        remove_sockets(home)
+        with suppress(OSError):  # another's by now, or gone
+            home.socket.readlink().rmdir()
         home.socket.unlink()
     if home.root != directory:
         shutil.rmtree(home.root)
@@ -216,6 +225,10 @@ def _relocate(directory: Path, installation: Installation) -> tuple[Home, Accoun
     if base is None:
         return None
     key = hashlib.sha256(os.fsencode(directory)).hexdigest()[:12]
+    for earlier in base.glob(f"{key}-*/{_ORIGIN}"):
+        log.warning(
+            "an earlier database of %s is still in %s; delete it when it is not needed", directory, earlier.parent
+        )
     # A name that was never used: the cluster of a folder that was deleted and made again is not taken up by surprise.
     place = base / f"{key}-{secrets.token_hex(4)}"
     account = _accounts.nameless_account(directory)
@@ -226,9 +239,18 @@ def _relocate(directory: Path, installation: Installation) -> tuple[Home, Accoun
     if usable is None:
         place.rmdir()
         return None
-    (place / "origin").write_text(f"{directory}\n", encoding="utf-8", errors="surrogateescape")
+    (place / _ORIGIN).write_text(f"{directory}\n", encoding="utf-8", errors="surrogateescape")
     (directory / "relocated").symlink_to(place)
     return Home(place), account, usable
+
+
+def _is_place(folder: Path) -> bool:
+    """Whether root made this folder for a relocated server. A link to it may have been placed by anybody."""
+    try:
+        statuses = folder.lstat(), (folder / _ORIGIN).lstat()
+    except OSError:
+        return False
+    return os.geteuid() == 0 and all(status.st_uid == 0 for status in statuses)
 
 
 def _system_folder() -> Path | None:
@@ -257,14 +279,13 @@ def socket_folder(home: Home, account: Account) -> Path:
     place = home.socket
     if place.is_symlink():
         target = place.readlink()
-        if _is_private(target, account) and _fits(target):
+        if _is_private(target, account.uid) and _fits(target):
             return target
         place.unlink()
     elif place.is_dir():
-        if _is_private(place, account) and _fits(place):
+        if _is_private(place, account.uid) and _fits(place):
             return place
-        remove_sockets(place)
-        place.rmdir()
+        shutil.rmtree(place)
     if _fits(place):
         place.mkdir(mode=0o700)
         account.give(place)
@@ -287,19 +308,21 @@ def current_socket_folder(home: Home) -> Path:
     return home.socket.readlink() if home.socket.is_symlink() else home.socket
 
 
-def remove_sockets(folder: Path) -> None:
+def remove_sockets(home: Home) -> None:
     """Remove what a dead server left: its lock file names a process id that may be another's by now."""
-    for path in folder.glob(".s.PGSQL.*"):
-        path.unlink(missing_ok=True)
+    folder = current_socket_folder(home)
+    if home.data.is_dir() and _is_private(folder, home.data.stat().st_uid):
+        for path in folder.glob(".s.PGSQL.*"):
+            path.unlink(missing_ok=True)
 
 
 def _fits(folder: Path) -> bool:
     return len(os.fsencode(folder)) <= _LONGEST_SOCKET_FOLDER and _PLAIN.fullmatch(str(folder)) is not None
 
 
-def _is_private(folder: Path, account: Account) -> bool:
+def _is_private(folder: Path, uid: int) -> bool:
     try:
         status = folder.lstat()
     except FileNotFoundError:
         return False
-    return stat.S_ISDIR(status.st_mode) and status.st_uid == account.uid and not status.st_mode & 0o077
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == uid and not status.st_mode & 0o077

@@ -14,6 +14,8 @@ import time
 import weakref
 from pathlib import Path
 
+from resources.postgres._files import open_private
+
 _POLL = 0.02
 _every_lock: weakref.WeakSet[FileLock] = weakref.WeakSet()
 
@@ -21,7 +23,7 @@ _every_lock: weakref.WeakSet[FileLock] = weakref.WeakSet()
 class FileLock:
     """A shared or exclusive lock on a file, which is made when it is missing. Not for use by two threads at once.
 
-    `owner` is the (uid, gid) that a new file is given when we are root, so that its folder's owner can lock it later.
+    `owner` is the (uid, gid) of who must be able to lock the file when root has made it.
     """
 
     def __init__(self, path: Path, *, owner: tuple[int, int] | None = None) -> None:
@@ -71,11 +73,7 @@ class FileLock:
             os.close(fd)
 
     def _open(self) -> int:
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        fd = os.open(self.path, flags, 0o600)
-        if self._owner is not None and os.geteuid() == 0 and os.fstat(fd).st_uid != self._owner[0]:
-            os.fchown(fd, *self._owner)
-        return fd
+        return open_private(self.path, os.O_RDWR, owner=self._owner)
 
     def _is_current(self) -> bool:
         """Whether the locked file is still the one at the path."""

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from resources.postgres._accounts import Account
 from resources.postgres._binaries import Installation
 from resources.postgres._errors import EmbeddedServerBusyError, EmbeddedServerError
+from resources.postgres._files import open_private, replace_private
 from resources.postgres._home import Home, current_socket_folder, remove_sockets
 from resources.postgres._locks import FileLock
 
@@ -138,7 +139,7 @@ def wait_until_gone(home: Home, patience: float) -> bool:
 def launch(home: Home, account: Account, installation: Installation, socket: Path, tcp_port: int | None) -> int:
     """Start a postmaster and return its process id. The caller knows that none is alive, and waits for answers."""
     (home.data / "postmaster.pid").unlink(missing_ok=True)
-    remove_sockets(socket)
+    remove_sockets(home)
     trim_log(home)
     lock = FileLock(home.server_lock, owner=home.owner())
     if not lock.acquire(exclusive=False, timeout=1.0):
@@ -188,7 +189,7 @@ def stop(home: Home) -> None:
         if wait_until_gone(home, patience):
             break
     clear_orphans(home)
-    remove_sockets(current_socket_folder(home))
+    remove_sockets(home)
 
 
 def clear_orphans(home: Home) -> None:
@@ -221,27 +222,21 @@ def reap() -> None:
 def trim_log(home: Home) -> None:
     """Keep the end of a log that has grown, as `server.log.1`, and empty it. Safe while the server appends to it."""
     try:
-        with home.log.open("r+b") as file:
+        with os.fdopen(os.open(home.log, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC), "r+b") as file:
             size = file.seek(0, os.SEEK_END)
             if size <= _LARGEST_LOG:
                 return
             file.seek(size - _KEPT_OF_LOG)
             kept = home.log.with_name(f"{home.log.name}.1")
-            kept.unlink(missing_ok=True)
-            fd = os.open(kept, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-            with os.fdopen(fd, "wb") as copy:
-                copy.write(file.read())
+            replace_private(kept, file.read().decode(errors="replace"), owner=home.owner())
             file.truncate(0)
     except FileNotFoundError:
         return
 
 
 def _open_log(home: Home) -> BinaryIO:
-    """The server's log, to append to; never through a link that the folder's owner may have placed."""
-    fd = os.open(home.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    if os.geteuid() == 0 and (owner := home.owner()) is not None:
-        os.fchown(fd, *owner)
-    return os.fdopen(fd, "ab")
+    """The server's log, to append to."""
+    return os.fdopen(open_private(home.log, os.O_WRONLY | os.O_APPEND, owner=home.owner()), "ab")
 
 
 def _process(pid: int) -> psutil.Process | None:

@@ -130,6 +130,9 @@ class EmbeddedServer:
             except EmbeddedServerBusyError as error:
                 # Somebody else is starting or stopping it at this moment: a holder, who will stop it in his turn.
                 log.warning("left PostgreSQL running: %s", error)
+            except EmbeddedServerError as error:
+                # Who leaves has done his work; that it cannot be stopped from here is not his failure.
+                log.error("PostgreSQL was not stopped: %s", error)  # noqa: TRY400 - a sentence, no traceback
             finally:
                 self._drop_hold()
 
@@ -335,24 +338,18 @@ class EmbeddedServer:
                 f"{hold.path} is locked by another program. Find and end it: fuser {hold.path}"
             )
         self._hold = hold
-        atexit.register(self._release_at_exit)
+        atexit.register(self.release)
 
     def _drop_hold(self) -> None:
         if self._hold is not None:
             self._hold.release()
             self._hold = None
-            atexit.unregister(self._release_at_exit)
+            atexit.unregister(self.release)
 
     def _stop(self) -> None:
         if self._home is not None:
             _postmaster.stop(self._home)
             _postmaster.trim_log(self._home)
-
-    def _release_at_exit(self) -> None:
-        try:
-            self.release()
-        except (EmbeddedServerError, OSError) as error:  # nobody is left to catch it
-            log.error("the embedded PostgreSQL was not stopped: %s", error)  # noqa: TRY400 - a sentence, no traceback
 
     def _forget(self) -> None:
         """In a forked child: the parent's hold is not ours, and a thread of the parent may have had the mutex."""

@@ -139,7 +139,7 @@ def test_a_forked_child_that_ends_does_not_stop_the_server_of_its_parent(warm_se
     server.start()
     child = os.fork()
     if child == 0:
-        server._release_at_exit()
+        server.release()
         os._exit(0)
     assert os.waitpid(child, 0)[1] == 0
     assert answers(server.url("postgres"))

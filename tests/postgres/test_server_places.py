@@ -13,7 +13,8 @@ import psutil
 import psycopg
 import pytest
 
-from resources.postgres import _accounts, _binaries, _cluster, _home
+from resources.postgres import _accounts, _binaries, _home
+from resources.postgres._files import open_private, replace_private
 from resources.postgres.server import EmbeddedServer, EmbeddedServerError
 
 Make = Callable[..., EmbeddedServer]
@@ -335,7 +336,46 @@ def test_settings_are_replaced_not_written_into(open_folder: Path) -> None:
     target = open_folder / "elsewhere"
     target.write_text("keep")
     (open_folder / "file").symlink_to(target)
-    _cluster._replace(open_folder / "file", "new", None)
+    replace_private(open_folder / "file", "new", owner=None)
     assert (open_folder / "file").read_text() == "new"
     assert target.read_text() == "keep"
     assert stat.S_IMODE((open_folder / "file").lstat().st_mode) == 0o600
+
+
+@as_root
+def test_root_gives_away_its_own_files_but_no_hard_links(open_folder: Path, unprivileged: int) -> None:
+    owner = (unprivileged, unprivileged)
+    os.close(open_private(open_folder / "ours", os.O_RDWR, owner=owner))
+    assert (open_folder / "ours").stat().st_uid == unprivileged
+
+    (open_folder / "shadow").write_text("root's")
+    (open_folder / "trap").hardlink_to(open_folder / "shadow")
+    os.close(open_private(open_folder / "trap", os.O_RDWR, owner=owner))
+    assert (open_folder / "shadow").stat().st_uid == 0
+
+
+@as_root
+def test_a_planted_way_to_another_folder_is_not_followed(make_server: Make, open_folder: Path) -> None:
+    victim = open_folder / "precious"
+    (victim / "data").mkdir(parents=True)
+    (victim / "data" / "PG_VERSION").write_text("18\n")
+    directory = open_folder / "postgres"
+    directory.mkdir()
+    (directory / "relocated").symlink_to(victim)
+    os.chown(victim, 65534, 65534)
+    assert _home.existing_home(directory) is None
+    EmbeddedServer(directory).destroy()
+    assert (victim / "data" / "PG_VERSION").exists()
+
+
+@as_root
+def test_a_user_without_a_name_can_have_a_server_or_is_told_why_not(
+    open_folder: Path, hold: Callable, make_server: Make
+) -> None:
+    nameless = _accounts.nameless_account(open_folder).uid
+    home = open_folder / "home"
+    home.mkdir(mode=0o700)
+    os.chown(home, nameless, nameless)
+    answer = hold(home / "postgres", nameless).ask("start")
+    make_server(home / "postgres")
+    assert answer == "1" or "which needs a user that has a name" in answer
