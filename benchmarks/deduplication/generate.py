@@ -487,7 +487,10 @@ class _Maker:
         return f"The {name}" if style < 0.75 else name
 
     def play(self) -> tuple[str, str]:
-        return self.random.choice(words.PLAY)
+        if self.chance(0.3):
+            return self.random.choice(words.PLAY)
+        (fr, en), (fr_tail, en_tail) = self.random.choice(words.PLAY_HEAD), self.random.choice(words.PLAY_TAIL)
+        return f"{fr} {fr_tail}", f"{en} {en_tail}"
 
     def topics(self) -> tuple[tuple[str, str], ...]:
         return words.TOPIC_OUTSIDE if self.spec.outside else words.TOPIC_KNOWN

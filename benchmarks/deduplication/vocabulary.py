@@ -44,6 +44,17 @@ PLAY = (
     ("Les Ombres du fleuve", "Shadows of the River"), ("Contes d'hiver", "Winter Tales"), ("Le Cirque des étoiles", "The Circus of Stars"),
     ("La Maison bleue", "The Blue House"), ("Lettres à Rosalie", "Letters to Rosalie"), ("Le Procès de la baleine", "The Trial of the Whale"),
 )  # fmt: skip
+PLAY_HEAD = (
+    ("Le Jardin", "The Garden"), ("La Maison", "The House"), ("Le Roi", "The King"), ("La Reine", "The Queen"), ("Le Voyage", "The Journey"),
+    ("La Nuit", "The Night"), ("Le Secret", "The Secret"), ("Les Lettres", "The Letters"), ("La Légende", "The Legend"), ("Le Silence", "The Silence"),
+    ("L'Ombre", "The Shadow"), ("Le Dernier Tramway", "The Last Streetcar"), ("La Chute", "The Fall"), ("Le Procès", "The Trial"),
+    ("Les Cousines", "The Cousins"), ("Le Gardien", "The Keeper"), ("La Tempête", "The Storm"), ("Le Banquet", "The Feast"),
+)  # fmt: skip
+PLAY_TAIL = (
+    ("des cendres", "of Ashes"), ("de verre", "of Glass"), ("du fleuve", "of the River"), ("des étoiles", "of the Stars"), ("d'hiver", "of Winter"),
+    ("de Rosalie", "of Rosalie"), ("de la baleine", "of the Whale"), ("des loups", "of the Wolves"), ("sans retour", "of No Return"), ("du phare", "of the Lighthouse"),
+    ("de sable", "of Sand"), ("des oiseaux", "of the Birds"), ("de Maître Anselme", "of Master Anselme"), ("des Laframboise", "of the Laframboises"),
+)  # fmt: skip
 TOPIC_KNOWN = (
     ("céramique", "ceramics"), ("poterie", "pottery"), ("aquarelle", "watercolour"), ("tricot", "knitting"), ("couture", "sewing"),
     ("photographie", "photography"), ("yoga", "yoga"), ("méditation", "meditation"), ("dessin", "drawing"), ("robotique", "robotics"),

@@ -24,6 +24,8 @@ WINDOW = 6
 FAR = 200
 """Minutes between two starts beyond which records are compared only where the shift is a known mistake."""
 HALF_DAY = 720
+DOORS = 60
+"""Minutes by which doors open before the show: one source shifted by its clock, another showing the doors."""
 
 
 def candidate_pairs(batch: Batch) -> tuple[Ints, Ints]:
@@ -78,19 +80,23 @@ def plausible_times(batch: Batch, a: Ints, b: Ints) -> NDArray[np.bool_]:
     one, two = batch.minute[a], batch.minute[b]
     apart = np.abs(one - two)
     offset = np.maximum(np.abs(batch.offset[a]), np.abs(batch.offset[b]))
-    return np.asarray((one < 0) | (two < 0) | (apart <= FAR) | ((apart == offset) & (offset > 0)) | (apart == HALF_DAY))
+    slip = (np.abs(apart - offset) <= DOORS) & (offset > 0)
+    return np.asarray((one < 0) | (two < 0) | (apart <= FAR) | slip | (apart == HALF_DAY))
 
 
 def _block_keys(batch: Batch) -> list[tuple[NDArray[np.uint64], Ints]]:
     import numpy as np
 
     every = np.arange(len(batch))
-    day, city = batch.day, batch.city
+    day = batch.day
     located = ~np.isnan(batch.lat)
     one, two = _rarest(batch.head, batch.idf)
     titled_one, titled_two = one[batch.title], two[batch.title]
     spot_one, spot_two = _rarest(batch.context, batch.idf)
-    area = batch.city
+    # A title without a venue beside it often ends in one.
+    unnamed = batch.alias < 0
+    spot_one, spot_two = np.where(unnamed, titled_one, spot_one), np.where(unnamed, titled_two, spot_two)
+    area = _areas(batch)
     keys: list[tuple[NDArray[np.uint64], Ints]] = []
 
     def add(kind: int, mask: NDArray[np.bool_], *parts: Ints) -> None:
@@ -99,7 +105,7 @@ def _block_keys(batch: Batch) -> list[tuple[NDArray[np.uint64], Ints]]:
             keys.append((_mix(kind, *(part[rows] for part in (day, *parts))), rows))
 
     add(1, batch.alias >= 0, batch.alias)
-    add(2, batch.place > 0, batch.place, city)
+    add(2, batch.place > 0, batch.place, area)
     add(3, titled_one >= 0, titled_one, area)
     add(4, titled_two >= 0, titled_two, area)
     add(5, every >= 0, batch.title)
@@ -115,6 +121,36 @@ def _block_keys(batch: Batch) -> list[tuple[NDArray[np.uint64], Ints]]:
     add(11, batch.spot >= 0, batch.spot)
     add(12, titled_two >= 0, titled_one, titled_two)
     return keys
+
+
+def _areas(batch: Batch) -> Ints:
+    """Each record's city; where none is named, the one that most records of that day name for its venue, address or cell."""
+    import numpy as np
+
+    area = batch.city.copy()
+    nameless = np.flatnonzero(area == 0)
+    if not len(nameless):
+        return area
+    cell = np.floor(np.nan_to_num(batch.lat) * 5).astype(np.int64) * 4_000 + np.floor(
+        np.nan_to_num(batch.lon) * 5
+    ).astype(np.int64)
+    clues = (
+        np.where(batch.spot >= 0, batch.spot, -1),
+        np.where(batch.place > 0, batch.place, -1),
+        np.where(np.isnan(batch.lat), -1, cell + 10_000_000),
+    )
+    for clue in clues:
+        wanted = nameless[(area[nameless] == 0) & (clue[nameless] != -1)]
+        if not len(wanted):
+            continue
+        named = np.flatnonzero((batch.city > 0) & (clue != -1))
+        rows, votes = np.unique(np.c_[batch.day[named], clue[named], batch.city[named]], axis=0, return_counts=True)
+        order = np.lexsort(([batch.city_rank[c] for c in rows[:, 2].tolist()], -votes))
+        best: dict[tuple[int, int], int] = {}
+        for day, value, city in rows[order].tolist():
+            best.setdefault((day, value), city)
+        area[wanted] = [best.get((int(batch.day[i]), int(clue[i])), 0) for i in wanted.tolist()]
+    return area
 
 
 def _rarest(csr: Csr, idf: NDArray[np.float64]) -> tuple[Ints, Ints]:

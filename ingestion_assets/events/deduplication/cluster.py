@@ -32,6 +32,18 @@ class Scored:
     b: Ints
     odds: Floats
     conflict: NDArray[np.int8]
+    shifted: NDArray[np.bool_]
+    """The two starts agree only if one clock is taken for wrong."""
+
+
+@dataclass(slots=True)
+class Doubts:
+    """By record: what it leaves open. A record that leaves much open must not choose between rivals."""
+
+    timeless: NDArray[np.bool_]
+    placeless: NDArray[np.bool_]
+    labelled: NDArray[np.bool_]
+    """Its title names a session or a part, so the day has more than one."""
 
 
 @dataclass(slots=True)
@@ -60,31 +72,56 @@ def components(size: int, a: Sequence[int], b: Sequence[int]) -> list[int]:
 
 
 def group(
-    size: int, pairs: Scored, *, accept: float, margin: float, largest: int, forced: Sequence[tuple[int, int]] = ()
+    pairs: Scored,
+    doubts: Doubts,
+    *,
+    accept: float,
+    margin: float,
+    largest: int,
+    forced: Sequence[tuple[int, int]] = (),
 ) -> Grouping:
-    """Group `size` records. `accept` and `margin` are log-odds, `forced` pairs are united before anything else.
+    """Group the records. `accept` and `margin` are log-odds, `forced` pairs are united before anything else.
 
-    A record whose two best links lead to records that exclude each other, with less than `margin` between them, joins
-    neither: a wrong merge hides an event, a missed one only repeats it.
+    A record without a time or a place whose two best links lead to records that exclude each other, with less than
+    `margin` between them, joins neither; nor does one without a time where others name sessions or parts and it does
+    not. A wrong merge hides an event, a missed one only repeats it.
     """
     import numpy as np
 
+    size = len(doubts.timeless)
     open_ = (pairs.odds >= accept) & (pairs.conflict == Conflict.NONE)
     refused: dict[int, Conflict] = {}
     for position in np.flatnonzero((pairs.odds >= accept) & (pairs.conflict != Conflict.NONE)).tolist():
         refused[position] = Conflict(int(pairs.conflict[position]))
     free = _forced_pairs(size, pairs, forced)
-    for position in _ambiguous(size, pairs, open_, margin):
+    for position in (*_ambiguous(pairs, doubts, open_, margin), *_unsaid(pairs, doubts, open_)):
         if position not in free:
             refused[position] = Conflict.AMBIGUOUS
             open_[position] = False
-    edges = np.flatnonzero(open_)
-    label = components(
-        size, [*pairs.a[edges].tolist(), *(i for i, _ in forced)], [*pairs.b[edges].tolist(), *(j for _, j in forced)]
-    )
-    result = np.asarray(label, dtype=np.int64)
+    result = _components(size, pairs, open_, forced)
     _settle(result, pairs, open_, refused, largest=largest, forced=forced)
     return Grouping(result, refused)
+
+
+def _components(size: int, pairs: Scored, open_: NDArray[np.bool_], forced: Sequence[tuple[int, int]] = ()) -> Ints:
+    import numpy as np
+
+    edges = np.flatnonzero(open_)
+    a, b = pairs.a[edges].tolist(), pairs.b[edges].tolist()
+    return np.asarray(components(size, [*a, *(i for i, _ in forced)], [*b, *(j for _, j in forced)]), dtype=np.int64)
+
+
+def _unsaid(pairs: Scored, doubts: Doubts, open_: NDArray[np.bool_]) -> list[int]:
+    """Links of a record without time and label, or across a shifted clock, among records that name sessions or parts."""
+    import numpy as np
+
+    label = _components(len(doubts.labelled), pairs, open_)
+    several = np.bincount(label, weights=doubts.labelled, minlength=len(label)) > 0
+    vague = doubts.timeless & ~doubts.labelled
+    mute = vague[pairs.a] != vague[pairs.b]
+    shifted = pairs.shifted & ~(doubts.labelled[pairs.a] & doubts.labelled[pairs.b])
+    dropped: list[int] = np.flatnonzero(open_ & several[label[pairs.a]] & (mute | shifted)).tolist()
+    return dropped
 
 
 def _forced_pairs(size: int, pairs: Scored, forced: Sequence[tuple[int, int]]) -> set[int]:
@@ -94,14 +131,16 @@ def _forced_pairs(size: int, pairs: Scored, forced: Sequence[tuple[int, int]]) -
     return {i for i, pair in enumerate(zip(pairs.a.tolist(), pairs.b.tolist(), strict=True)) if pair in wanted}
 
 
-def _ambiguous(size: int, pairs: Scored, open_: NDArray[np.bool_], margin: float) -> list[int]:
+def _ambiguous(pairs: Scored, doubts: Doubts, open_: NDArray[np.bool_], margin: float) -> list[int]:
     """Positions of the links that lead one record to two events that exclude each other, and are about as good."""
     import numpy as np
 
     edges = np.flatnonzero(open_)
     if len(edges) < 2:
         return []
+    size = len(doubts.timeless)
     code = pairs.a * size + pairs.b
+    vague = doubts.timeless | doubts.placeless
     ends = np.r_[pairs.a[edges], pairs.b[edges]]
     others = np.r_[pairs.b[edges], pairs.a[edges]]
     position = np.r_[edges, edges]
@@ -110,7 +149,7 @@ def _ambiguous(size: int, pairs: Scored, open_: NDArray[np.bool_], margin: float
     ends, others, position, odds = ends[sorting], others[sorting], position[sorting], odds[sorting]
     first = np.r_[True, ends[1:] != ends[:-1]]
     best = np.maximum.accumulate(np.where(first, np.arange(len(ends)), 0))
-    second = np.flatnonzero(~first & (odds[best] - odds < margin))
+    second = np.flatnonzero(~first & (odds[best] - odds < margin) & vague[ends])
     if not len(second):
         return []
     one, two = others[best[second]], others[second]

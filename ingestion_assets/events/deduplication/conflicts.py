@@ -32,6 +32,8 @@ class Conflict(IntEnum):
     AMBIGUOUS = 8
     OUTVOTED = 9
     TOO_LARGE = 10
+    SAME_SOURCE_LISTS_BOTH = 11
+    """One source lists two things that do not look like one: it knows them to be two."""
 
     @property
     def label(self) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.resources import files
 from typing import NamedTuple
@@ -29,6 +29,10 @@ class Lexicon:
     """Phrases by their first word, longest first."""
 
     by_first: Mapping[str, tuple[Entry, ...]]
+    concepts: frozenset[str] = frozenset()
+    """Codes that carry meaning: two different ones are two different things, whatever the language."""
+    by_shape: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Single long words by each of their shapes with one letter left out, for finding misspelt ones."""
 
     def match(self, text: list[str], position: int) -> Entry | None:
         """The longest known phrase that begins at `position`, plural s ignored on single words."""
@@ -42,6 +46,31 @@ class Lexicon:
                 if len(entry.phrase) == 1:
                     return entry
         return None
+
+    def misspelt(self, word: str) -> Entry | None:
+        """The one long known word that `word` misses by a single letter; None when there is none or several."""
+        if len(word) < _LONG - 1 or not word.isalpha() or word in self.by_first:
+            return None
+        meant = {known for shape in _shapes(word) for known in self.by_shape.get(shape, ())}
+        meant = {known for known in meant if _one_edit(word, known)}
+        codes = {self.by_first[known][-1].code for known in meant}
+        if len(codes) != 1:
+            return None
+        return next(entry for entry in self.by_first[min(meant)] if len(entry.phrase) == 1)
+
+
+_LONG = 7
+"""Letters from which a known word is recognised with one letter wrong; shorter ones have too many neighbours."""
+
+
+def _shapes(word: str) -> set[str]:
+    return {word, *(word[:i] + word[i + 1 :] for i in range(len(word)))}
+
+
+def _one_edit(word: str, known: str) -> bool:
+    from rapidfuzz.distance import OSA
+
+    return OSA.distance(word, known, score_cutoff=1) <= 1
 
 
 def build_lexicon(tables: Mapping[str, Mapping[str, list[str]]]) -> Lexicon:
@@ -64,12 +93,22 @@ def build_lexicon(tables: Mapping[str, Mapping[str, list[str]]]) -> Lexicon:
                     raise ValueError(f"the phrase {phrase!r} stands in {seen[key]} and in {place}; keep one of them")
                 seen[key] = place
                 by_first.setdefault(key[0], []).append(Entry(key, role, code, key in weak))
+    shapes: dict[str, set[str]] = {}
+    for (word, *more), place in seen.items():
+        if not more and len(word) >= _LONG and not place.startswith(("stop", "calendar")):
+            for shape in _shapes(word):
+                shapes.setdefault(shape, set()).add(word)
     return Lexicon(
         {
             first: tuple(sorted(entries, key=lambda entry: (-len(entry.phrase), entry.phrase)))
             for first, entries in by_first.items()
-        }
+        },
+        concepts=frozenset(code for role in _MEANING for code in tables.get(role, {})),
+        by_shape={shape: tuple(sorted(known)) for shape, known in shapes.items()},
     )
+
+
+_MEANING = ("concept", "kind", "secondary")
 
 
 @lru_cache(maxsize=1)

@@ -6,10 +6,12 @@ Belongs here: measuring. How much a level weighs stands in `weights.toml`; what 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ingestion_assets.events.deduplication.prepare import DAY, Batch, Csr
+from ingestion_assets.events.deduplication.blocks import DOORS, FAR, HALF_DAY
+from ingestion_assets.events.deduplication.prepare import Batch, Csr
 from ingestion_assets.events.deduplication.venues import Likeness, compare_addresses, compare_venues
 
 if TYPE_CHECKING:
@@ -26,8 +28,10 @@ LEVELS: dict[str, tuple[str, ...]] = {
     "title": ("same", "nearly", "within", "mostly", "half", "little", "one_word", "nothing"),
     "left_over_both": ("none", "light", "one_word", "two_words", "more"),
     "left_over_one": ("none", "light", "one_word", "two_words", "more"),
+    "rest": ("none", "one_side", "both_known", "both_same_language", "both_other_language", "both"),
     "shared_weight": ("none", "light", "one_word", "two_words", "more"),
     "spelling": ("same", "97", "90", "80", "65", "50", "apart"),
+    "letters": ("same", "95", "88", "75", "apart"),
     "languages": ("unknown", "same", "differ"),
     "translated": ("no", "little", "half", "nothing"),
     "numbers": ("none", "same", "one_side", "differ"),
@@ -50,6 +54,7 @@ LEVELS: dict[str, tuple[str, ...]] = {
         "95min",
         "200min",
         "utc_slip",
+        "utc_slip_and_doors",
         "half_day",
         "one_dated",
         "both_dated",
@@ -82,6 +87,9 @@ class _Overlap:
     shared: Floats
     rest_a: Floats
     rest_b: Floats
+    known_a: Mask
+    """A word of the lexicon is among what only the first head has."""
+    known_b: Mask
 
 
 def pair_features(batch: Batch, a: Ints, b: Ints) -> PairFeatures:
@@ -132,6 +140,7 @@ def _overlap(batch: Batch, a: Ints, b: Ints) -> _Overlap:
         np.bincount(pair_a, weight_a * in_b, minlength=size) + np.bincount(pair_b, weight_b * in_a, minlength=size)
     ) / 2
     rests: list[Floats] = []
+    knowns: list[Mask] = []
     for pair, token, found, weight in ((pair_a, token_a, in_b, weight_a), (pair_b, token_b, in_a, weight_b)):
         left = ~found
         explained = np.zeros(len(pair), dtype=bool)
@@ -144,8 +153,16 @@ def _overlap(batch: Batch, a: Ints, b: Ints) -> _Overlap:
                 context_pair, context_token = _expand(batch.context, side[touched])
                 known |= _within(position * width + token[left], context_pair * width + context_token)
             explained[left] = known
-        rests.append(np.bincount(pair, weight * left * np.where(explained, 0.15, 1.0), minlength=size))
-    return _Overlap(shared, *rests)
+        rests.append(_float(np.bincount(pair, weight * left * np.where(explained, 0.15, 1.0), minlength=size)))
+        solid = left & ~explained & batch.known[token]
+        knowns.append(np.bincount(pair, solid, minlength=size) > 0)
+    return _Overlap(shared, rests[0], rests[1], knowns[0], knowns[1])
+
+
+def _float(values: NDArray[Any]) -> Floats:
+    import numpy as np
+
+    return values.astype(np.float64, copy=False)
 
 
 def _expand(csr: Csr, rows: Ints) -> tuple[Ints, Ints]:
@@ -212,7 +229,8 @@ def _title_levels(batch: Batch, a: Ints, b: Ints, overlap: _Overlap) -> dict[str
     low, high = np.minimum(overlap.rest_a, overlap.rest_b), np.maximum(overlap.rest_a, overlap.rest_b)
     total = overlap.shared + low + high
     share = np.divide(overlap.shared, total, out=np.zeros(len(a)), where=total > 0)
-    spelling = _spelling(batch, a, b)
+    spelling = _spelling(batch.texts, batch.title[a], batch.title[b])
+    letters = _spelling(batch.raws, batch.raw[a], batch.raw[b])
     same = (batch.title[a] == batch.title[b]) | (spelling >= 100.0)
     title = np.select(
         [
@@ -234,11 +252,25 @@ def _title_levels(batch: Batch, a: Ints, b: Ints, overlap: _Overlap) -> dict[str
         "title": title.astype(np.int8),
         "left_over_both": _weight_level(rest),
         "left_over_one": _weight_level(np.where(same, 0.0, high)),
+        "rest": np.select(
+            [
+                high < 0.5,
+                low < 0.5,
+                overlap.known_a & overlap.known_b,
+                languages == 1,
+                languages == 2,
+            ],
+            [0, 1, 2, 3, 4],
+            default=5,
+        ).astype(np.int8),
         "shared_weight": _weight_level(overlap.shared),
         "spelling": np.select(
             [spelling >= 100, spelling >= 97, spelling >= 90, spelling >= 80, spelling >= 65, spelling >= 50],
             [0, 1, 2, 3, 4, 5],
             default=6,
+        ).astype(np.int8),
+        "letters": np.select(
+            [letters >= 100, letters >= 95, letters >= 88, letters >= 75], [0, 1, 2, 3], default=4
         ).astype(np.int8),
         "languages": languages.astype(np.int8),
         "translated": np.where(languages == 2, np.select([title <= 3, title <= 5], [1, 2], default=3), 0).astype(
@@ -254,18 +286,16 @@ def _weight_level(weight: Floats) -> Levels:
     return np.select([weight < 0.5, weight < 4.0, weight < 8.5, weight < 14.0], [0, 1, 2, 3], default=4).astype(np.int8)
 
 
-def _spelling(batch: Batch, a: Ints, b: Ints) -> Floats:
-    """Similarity 0..100 of the sorted words and of the words run together, each pair of titles once."""
+def _spelling(texts: Sequence[str], one: Ints, two: Ints) -> Floats:
+    """Similarity 0..100 of two columns of text ids, each pair of texts once."""
     import numpy as np
     from rapidfuzz.fuzz import ratio
     from rapidfuzz.process import cpdist
 
-    width = len(batch.texts)
-    low, high = np.minimum(batch.title[a], batch.title[b]), np.maximum(batch.title[a], batch.title[b])
-    codes, back = np.unique(low * width + high, return_inverse=True)
-    left, right = [batch.texts[i] for i in codes // width], [batch.texts[i] for i in codes % width]
-    sorted_words = cpdist(left, right, scorer=ratio, dtype=np.float32)
-    return np.asarray(sorted_words, dtype=np.float64)[back]
+    width = len(texts)
+    codes, back = np.unique(np.minimum(one, two) * width + np.maximum(one, two), return_inverse=True)
+    left, right = [texts[i] for i in codes // width], [texts[i] for i in codes % width]
+    return np.asarray(cpdist(left, right, scorer=ratio, dtype=np.float32), dtype=np.float64)[back]
 
 
 # What titles say about the listing
@@ -414,23 +444,23 @@ def _time_levels(batch: Batch, a: Ints, b: Ints) -> dict[str, Levels]:
     apart = np.abs(one - two)
     offset = np.maximum(np.abs(batch.offset[a]), np.abs(batch.offset[b]))
     slip = (apart == offset) & (offset >= 60)
+    near_slip = (np.abs(apart - offset) <= DOORS) & (offset >= 240)
     neither, either = (one < 0) & (two < 0), (one < 0) | (two < 0)
-    time = np.select(
-        [
-            neither,
-            either,
-            apart == 0,
-            slip & (apart > 65),
-            apart <= 15,
-            apart <= 35,
-            apart <= 65,
-            apart <= 95,
-            apart <= 200,
-            apart == DAY // 2,
-        ],
-        [9, 8, 0, 6, 1, 2, 3, 4, 5, 7],
-        default=10,
-    )
+    steps = [
+        (neither, "both_dated"),
+        (either, "one_dated"),
+        (apart == 0, "same"),
+        (slip & (apart > 65), "utc_slip"),
+        (apart <= 15, "15min"),
+        (apart <= 35, "35min"),
+        (apart <= 65, "65min"),
+        (apart <= 95, "95min"),
+        (apart <= FAR, "200min"),
+        (near_slip, "utc_slip_and_doors"),
+        (apart == HALF_DAY, "half_day"),
+    ]
+    code = LEVELS["time"].index
+    time = np.select([mask for mask, _ in steps], [code(name) for _, name in steps], default=code("apart"))
     end_one, end_two = batch.end[a], batch.end[b]
     end = np.where((end_one < 0) | (end_two < 0), 0, np.where(end_one == end_two, 1, 2))
     span_one, span_two = batch.span[a], batch.span[b]

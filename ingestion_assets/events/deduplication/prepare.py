@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from ingestion_assets.events.deduplication.lexicon import default_lexicon
 from ingestion_assets.events.deduplication.records import Key, Record
 from ingestion_assets.events.deduplication.statistics import CorpusStatistics
 from ingestion_assets.events.deduplication.text import fold
@@ -118,10 +119,16 @@ class Batch:
     """By title id: its place in alphabetical order."""
     head: Csr
     """By title id."""
+    raw: Ints
+    """Id of the whole title's letters and digits."""
+    raws: Sequence[str]
+    """By raw id."""
     context: Csr
     """By record: words of its venue, city, organiser, performers and lesser acts."""
     idf: Floats
     """By token id."""
+    known: NDArray[np.bool_]
+    """By token id: a word of the lexicon, which means the same in both languages."""
     tokens: Sequence[str]
     day: Ints
     minute: Ints
@@ -144,6 +151,8 @@ class Batch:
     addresses: Sequence[tuple[str, frozenset[str]]]
     city: Ints
     """0: not named."""
+    city_rank: Sequence[int]
+    """By city id: its place in the alphabet."""
     lat: Floats
     lon: Floats
     url: Ints
@@ -182,13 +191,16 @@ def prepare(records: Sequence[Record], statistics: CorpusStatistics, moved: Mapp
     timed.sort(key=lambda row: (row[1], row[0].source, row[0].source_id))
     size = len(timed)
 
-    token, title_of, source, venue, alias, spots, city, url, lang, address, sets = (_Interner() for _ in range(11))
+    token, title_of, source, venue, alias, spots, city, url, lang, address, sets, letters = (
+        _Interner() for _ in range(12)
+    )
     for interner, nothing in ((city, ""), (url, ""), (lang, ""), (sets, frozenset())):
         interner(nothing)  # id 0 means: not named
     columns: dict[str, list[int]] = {
         name: [0] * size
         for name in (
             "title",
+            "raw",
             "day",
             "minute",
             "end",
@@ -217,6 +229,7 @@ def prepare(records: Sequence[Record], statistics: CorpusStatistics, moved: Mapp
         town = parse_city(record.city)
         spot = parse_venue(record.venue_name, town)
         columns["title"][row] = title_of(tuple(sorted(set(map(token, title.head)))))
+        columns["raw"][row] = letters(_letters(record.title))
         columns["day"][row], columns["minute"][row], columns["offset"][row] = day, minute, offset
         columns["source"][row] = source(record.source)
         columns["lang"][row] = lang((record.lang or title.lang or "")[:2].lower())
@@ -252,13 +265,16 @@ def prepare(records: Sequence[Record], statistics: CorpusStatistics, moved: Mapp
     heads = [sorted(number[old] for old in ids) for ids in title_of.values]
     texts = [" ".join(tokens[i] for i in ids) for ids in heads]
     rank = np.empty(len(texts), dtype=np.int64)
-    rank[sorted(range(len(texts)), key=texts.__getitem__)] = np.arange(len(texts))
+    rank[:] = _ranks(texts)
+    vocabulary = default_lexicon().concepts
     as_array = {name: np.asarray(values, dtype=np.int64) for name, values in (columns | parsed | flags).items()}
     return Batch(
         records=[row[0] for row in timed],
         keys=[row[0].key for row in timed],
         titles=titles,
         title=as_array["title"],
+        raw=as_array["raw"],
+        raws=letters.values,
         texts=texts,
         text_rank=rank,
         head=_csr(heads),
@@ -267,6 +283,8 @@ def prepare(records: Sequence[Record], statistics: CorpusStatistics, moved: Mapp
         tokens=tokens,
         venues=venue.values,
         addresses=address.values,
+        known=np.asarray([word in vocabulary for word in tokens] or [False], dtype=bool),
+        city_rank=_ranks(city.values),
         lat=lat,
         lon=lon,
         people=people,
@@ -294,6 +312,11 @@ def prepare(records: Sequence[Record], statistics: CorpusStatistics, moved: Mapp
 
 
 @lru_cache(maxsize=100_000)
+def _letters(title: str) -> str:
+    return "".join(filter(str.isalnum, fold(title)))
+
+
+@lru_cache(maxsize=100_000)
 def _phrase_words(phrase: str) -> tuple[str, ...]:
     title = parse_title(phrase)
     return title.head + title.support
@@ -302,6 +325,14 @@ def _phrase_words(phrase: str) -> tuple[str, ...]:
 @lru_cache(maxsize=100_000)
 def _name(person: str) -> str:
     return " ".join(sorted(_phrase_words(person))) or fold(person)
+
+
+def _ranks(values: Sequence[str]) -> list[int]:
+    """For each value its place when all are sorted."""
+    ranks = [0] * len(values)
+    for rank, index in enumerate(sorted(range(len(values)), key=values.__getitem__)):
+        ranks[index] = rank
+    return ranks
 
 
 def _end(record: Record, day: int) -> int:

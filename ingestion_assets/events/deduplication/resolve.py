@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ingestion_assets.events.deduplication.blocks import candidate_pairs
-from ingestion_assets.events.deduplication.cluster import Grouping, Scored, components, group
+from ingestion_assets.events.deduplication.cluster import Doubts, Grouping, Scored, components, group
 from ingestion_assets.events.deduplication.conflicts import Conflict, conflicts
 from ingestion_assets.events.deduplication.pairs import LEVELS, PairFeatures, pair_features
 from ingestion_assets.events.deduplication.prepare import Batch, logical_day, prepare
@@ -243,7 +243,12 @@ def resolve_batch(
         features, scored = _score(batch, a, b, model, config, apart, forced)
 
     grouping = group(
-        len(batch), scored, accept=accept, margin=config.margin, largest=config.largest_cluster, forced=forced
+        scored,
+        _doubts(batch),
+        accept=accept,
+        margin=config.margin,
+        largest=config.largest_cluster,
+        forced=forced,
     )
     return BatchResult(batch, scored, features, grouping, _best_links(scored, grouping), frozenset(forced))
 
@@ -262,13 +267,29 @@ def _score(
     features = pair_features(batch, a, b)
     odds = _exact(batch, a, b) if config.exact_only else model.log_odds(features)
     conflict = conflicts(batch, a, b)
+    twice = (batch.source[a] == batch.source[b]) & (odds < 0) & (conflict == Conflict.NONE)
+    conflict[twice] = Conflict.SAME_SOURCE_LISTS_BOTH
     if apart or forced:
         code = a * len(batch) + b
         for pairs, value in ((forced, Conflict.NONE), (apart, Conflict.SPLIT_BY_PERSON)):
             for one, two in pairs:
                 place = int(np.searchsorted(code, min(one, two) * len(batch) + max(one, two)))
                 conflict[place] = value
-    return features, Scored(a, b, np.round(odds, 9), conflict)
+    shifted = np.isin(features.levels["time"], [LEVELS["time"].index(level) for level in _SHIFTED])
+    return features, Scored(a, b, np.round(odds, 9), conflict, shifted)
+
+
+_SHIFTED = ("utc_slip", "utc_slip_and_doors", "half_day")
+
+
+def _doubts(batch: Batch) -> Doubts:
+    import numpy as np
+
+    return Doubts(
+        timeless=(batch.minute < 0) & (batch.parsed["clock"] < 0),
+        placeless=(batch.alias < 0) & np.isnan(batch.lat) & (batch.place == 0),
+        labelled=(batch.parsed["sessions"] > 0) | (batch.parsed["parts"] > 0),
+    )
 
 
 def _exact(batch: Batch, a: Ints, b: Ints) -> Floats:

@@ -186,6 +186,8 @@ class _Parser:
         while position < len(run):
             entry: Entry | None = self.lexicon.match(run, position)
             if entry is None:
+                entry = self.lexicon.misspelt(run[position])
+            if entry is None:
                 units.append(_Unit("word", stem(run[position])))
                 position += 1
                 continue

@@ -30,6 +30,8 @@ CROSSES: tuple[tuple[str, str], ...] = (
     ("source", "time"),
     ("source", "title"),
     ("left_over_both", "venue"),
+    ("rest", "alone_in_slot"),
+    ("rest", "title"),
     ("left_over_one", "umbrella"),
     ("sessions", "time"),
 )
