@@ -7,7 +7,7 @@ Its client decides about retries, pacing, size limits and addresses (`resources/
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -21,7 +21,9 @@ class SourceSettings(BaseSettings):
     An empty variable counts as unset, so that `TICKETMASTER_API_KEY=` in a file switches the source off.
     """
 
-    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_ignore_empty=True, extra="ignore", frozen=True, use_attribute_docstrings=True
+    )
 
     def missing(self) -> list[str]:
         """The environment variables without which this source cannot run. Empty: the source is enabled."""
@@ -42,6 +44,12 @@ class Source(Protocol):
     every element of a list. They are left out of the content hash."""
     record_version: ClassVar[int]
     """Raised when the parser reads the same payload differently, so that stored records are parsed anew."""
+    settings_class: ClassVar[type[SourceSettings]]
+    """Built without arguments: it reads the environment."""
+
+    def __init__(self, settings: Any) -> None:
+        """`settings` is an instance of `settings_class`."""
+        ...
 
     @property
     def policy(self) -> OutboundPolicy:
