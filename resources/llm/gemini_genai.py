@@ -52,6 +52,9 @@ class GenaiAdapter:
             raise gemini.too_slow(self.model, within) from None
         except _transport_errors():
             raise gemini.cannot_reach(self.model) from None
+        except ValueError:
+            # The SDK reads any body of status 200 as JSON, a proxy's page too.
+            raise gemini.not_an_answer(self.model) from None
         return self._read(response, request.answer)
 
     def _config(self, request: CompletionRequest[T], within: float) -> Any:

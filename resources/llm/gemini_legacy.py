@@ -67,6 +67,8 @@ class LegacyAdapter:
             raise gemini.classify(status, error.message, list(error.details or ()), lower, model=self.model) from None
         except (transport.RequestException, OSError):
             raise gemini.cannot_reach(self.model) from None
+        except ValueError:
+            raise gemini.not_an_answer(self.model) from None
         return self._read(response, request.answer)
 
     def _ask(self, request: CompletionRequest[T], within: float) -> Any:

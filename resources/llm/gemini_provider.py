@@ -130,6 +130,16 @@ def too_slow(model: str, within: float) -> LlmUnavailableError:
     )
 
 
+def not_an_answer(model: str) -> LlmResponseError:
+    """Status 200, and nothing of Gemini's in the body."""
+    return LlmResponseError(
+        "gemini answered 200 without a completion; is GEMINI_BASE_URL the address of an API?",
+        provider=PROVIDER,
+        flaw=Flaw.MALFORMED,
+        model=model,
+    )
+
+
 def blocked(block_reason: str | None, finish_reason: str | None, *, model: str) -> LlmError | None:
     """The error that a reason stands for; None when the answer may be read. Names without the enum's class."""
     if block_reason and block_reason not in ("BLOCKED_REASON_UNSPECIFIED", "BLOCK_REASON_UNSPECIFIED"):

@@ -61,9 +61,9 @@ class FakeProvider:
         """Change what it does from now on; buckets are full again."""
         self._ask("/_config", changes)
 
-    def reset(self) -> None:
-        """Empty the books, fill the buckets."""
-        self._ask("/_reset", {})
+    def reset(self, **config: Any) -> None:
+        """A provider as new: empty books, full buckets, the default settings but for those given."""
+        self._ask("/_reset", config)
 
     def _ask(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         data = None if body is None else json.dumps(body).encode()

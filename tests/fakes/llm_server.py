@@ -163,9 +163,7 @@ class Provider:
             self.configure(request.json())
             return Reply.of(200, asdict(self.config))
         if path == "/_reset":
-            self.entries.clear()
-            self._admissions.clear()
-            self._admitted = 0
+            self.__init__(Config(**request.json()))  # type: ignore[misc]
             return Reply.of(200, {})
         if path.endswith("/chat/completions"):
             return await self._openai(request, chat=True)

@@ -1,0 +1,358 @@
+"""What every provider's adapter does, with the real SDKs over HTTP. One contract, all SDKs.
+
+The old Gemini SDK is an extra that cannot be installed beside the development tools; its part runs where it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+from collections.abc import Callable
+from enum import StrEnum
+
+import pytest
+from pydantic import BaseModel, SecretStr
+
+from resources.llm.adapter import Adapter, Answer
+from resources.llm.errors import (
+    Flaw,
+    LlmAuthenticationError,
+    LlmError,
+    LlmQuotaError,
+    LlmRateLimitError,
+    LlmRefusalError,
+    LlmRequestError,
+    LlmResponseError,
+    LlmUnavailableError,
+    QuotaScope,
+)
+from resources.llm.pacing.bucket import Limits
+from resources.llm.protocol import CompletionRequest
+from tests.fakes.llm_provider import FakeProvider
+
+KEY = "sk-very-secret-key-0123456789"
+MODEL = "some-model"
+
+
+class Colour(StrEnum):
+    RED = "red"
+    BLUE = "blue"
+
+
+class Part(BaseModel):
+    name: str
+    colour: Colour
+
+
+class Reply(BaseModel):
+    """Nested, with a list and a closed enum: what real answers are made of."""
+
+    event_id: str
+    parts: tuple[Part, ...]
+    good: bool
+
+
+REQUEST = CompletionRequest(
+    system="You label things.",
+    prompt='{"event_id": "é-1"}',
+    answer=Reply,
+    max_output_tokens=200,
+    purpose="test",
+)
+
+
+def build(kind: str, provider: FakeProvider) -> Adapter:
+    if kind == "openai":
+        from resources.llm.openai_provider import OpenAiAdapter
+
+        return OpenAiAdapter(api_key=SecretStr(KEY), model=MODEL, base_url=provider.openai_url)
+    if kind == "genai":
+        from resources.llm.gemini_genai import GenaiAdapter
+
+        return GenaiAdapter(api_key=SecretStr(KEY), model=MODEL, base_url=provider.gemini_url)
+    if importlib.util.find_spec("google.generativeai") is None:
+        pytest.skip("google-generativeai is not installed (extra gemini-legacy)")
+    from resources.llm.gemini_legacy import LegacyAdapter
+
+    return LegacyAdapter(api_key=SecretStr(KEY), model=MODEL, base_url=provider.gemini_url)
+
+
+@pytest.fixture(params=["openai", "genai", "legacy"])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+Ask = Callable[..., tuple[Answer[Reply], list[Limits]]]
+
+
+@pytest.fixture
+def ask(kind: str, provider: FakeProvider) -> Ask:
+    def call(*, within: float = 10.0) -> tuple[Answer[Reply], list[Limits]]:
+        heard: list[Limits] = []
+
+        async def once() -> Answer[Reply]:
+            adapter = build(kind, provider)
+            try:
+                return await adapter.call(REQUEST, within=within, heard=heard.append)
+            finally:
+                await adapter.aclose()
+
+        return asyncio.run(once()), heard
+
+    return call
+
+
+def failing(ask: Ask, *, within: float = 10.0) -> LlmError:
+    """The error of a call, which must not carry the key, the prompt or the provider's own words into a log."""
+    with pytest.raises(LlmError) as caught:
+        ask(within=within)
+    text = f"{caught.value} {caught.value!r}"
+    assert KEY not in text
+    assert "é-1" not in text
+    assert caught.value.model == MODEL
+    return caught.value
+
+
+def test_an_answer_is_validated_and_its_tokens_are_counted(ask: Ask, provider: FakeProvider) -> None:
+    answer, _ = ask()
+
+    assert isinstance(answer.value, Reply)
+    assert answer.value.event_id == "é-1"
+    assert answer.value.parts[0].colour in Colour
+    assert answer.usage.input_tokens > 20
+    assert answer.usage.output_tokens > 5
+    assert provider.books()["answered"] == 1
+
+
+def test_a_wrong_key_is_one_call_and_names_the_variable(ask: Ask, kind: str, provider: FakeProvider) -> None:
+    # Gemini answers 400 to a key that does not exist; it is a wrong key all the same.
+    provider.configure(keys=["another"])
+
+    error = failing(ask)
+
+    assert isinstance(error, LlmAuthenticationError)
+    assert f"{'OPENAI' if kind == 'openai' else 'GEMINI'}_API_KEY" in str(error)
+    assert provider.books()["requests"] == 1
+
+
+@pytest.mark.parametrize("status", [403])
+def test_a_forbidden_key_is_a_wrong_key(ask: Ask, provider: FakeProvider, status: int) -> None:
+    provider.configure(always=f"status:{status}")
+
+    assert isinstance(failing(ask), LlmAuthenticationError)
+
+
+def test_an_unknown_model_names_the_variable(ask: Ask, kind: str, provider: FakeProvider) -> None:
+    provider.configure(models=["another"])
+
+    error = failing(ask)
+
+    assert isinstance(error, LlmRequestError)
+    assert f"{'OPENAI' if kind == 'openai' else 'GEMINI'}_MODEL" in str(error)
+
+
+@pytest.mark.parametrize("status", [400, 422])
+def test_a_rejected_request_is_permanent(ask: Ask, provider: FakeProvider, status: int) -> None:
+    provider.configure(always=f"status:{status}")
+
+    assert isinstance(failing(ask), LlmRequestError)
+
+
+@pytest.mark.parametrize("status", [408, 409, 500, 502, 503, 504])
+def test_an_outage_is_transient_and_the_sdk_does_not_retry_it(ask: Ask, provider: FakeProvider, status: int) -> None:
+    provider.configure(always=f"status:{status}")
+
+    assert isinstance(failing(ask), LlmUnavailableError)
+    assert provider.books()["requests"] == 1
+
+
+@pytest.mark.parametrize("fault", ["server_error", "html_error", "reset"])
+def test_whatever_breaks_on_the_way_is_transient(ask: Ask, provider: FakeProvider, fault: str) -> None:
+    provider.configure(**{fault: 1.0})
+
+    assert isinstance(failing(ask), LlmUnavailableError)
+    assert provider.books()["requests"] == 1
+
+
+def test_silence_ends_with_the_timeout_that_was_asked_for(ask: Ask, provider: FakeProvider) -> None:
+    provider.configure(stall=1.0)
+
+    error = failing(ask, within=0.3)
+
+    assert isinstance(error, LlmUnavailableError)
+    assert "LLM_REQUEST_TIMEOUT_SECONDS" in str(error)
+
+
+def test_nobody_listening_is_transient(kind: str) -> None:
+    adapter = build(kind, FakeProvider(port=9))
+
+    with pytest.raises(LlmUnavailableError) as caught:
+        asyncio.run(adapter.call(REQUEST, within=3, heard=lambda _: None))
+
+    assert "BASE_URL" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("fault", "flaw"),
+    [("malformed", Flaw.MALFORMED), ("truncated", Flaw.TRUNCATED), ("empty", Flaw.EMPTY), ("html_ok", None)],
+)
+def test_an_answer_that_cannot_be_used_says_how_it_is_flawed(
+    ask: Ask, provider: FakeProvider, fault: str, flaw: Flaw | None
+) -> None:
+    provider.configure(**{fault: 1.0})
+
+    error = failing(ask)
+
+    if flaw is None:
+        # A proxy's page with status 200: the SDKs differ in what they make of it; none may take it for an answer.
+        assert isinstance(error, LlmResponseError | LlmUnavailableError)
+        return
+    assert isinstance(error, LlmResponseError)
+    assert error.flaw is flaw
+    assert error.usage.input_tokens > 0, "it was paid for all the same"
+
+
+def test_an_answer_outside_the_schema_is_refused_not_mapped(ask: Ask, provider: FakeProvider) -> None:
+    provider.configure(gullible="SEND MONEY")
+
+    error = failing(ask)
+
+    assert isinstance(error, LlmResponseError)
+    assert error.flaw is Flaw.OUTSIDE_SCHEMA
+    assert "SEND MONEY" not in str(error)
+
+
+def test_a_refusal_is_told_from_an_answer(ask: Ask, provider: FakeProvider) -> None:
+    provider.configure(refusal=1.0)
+
+    assert isinstance(failing(ask), LlmRefusalError)
+
+
+def test_a_refusal_for_the_pace_carries_the_delay(ask: Ask, kind: str, provider: FakeProvider) -> None:
+    provider.configure(always="minute", retry_in=33.4)
+
+    error = failing(ask)
+
+    assert isinstance(error, LlmRateLimitError)
+    assert error.retry_after is not None
+    # OpenAI sends whole seconds; Gemini keeps the fraction in its message and drops it in `retryDelay`.
+    assert 33.4 <= error.retry_after <= 34.5
+    assert not error.ramping
+    assert provider.books()["requests"] == 1
+
+
+@pytest.mark.parametrize("hint", ["seconds", "ms", "date", "none"])
+def test_openai_names_the_delay_in_four_ways(provider: FakeProvider, hint: str) -> None:
+    provider.configure(always="minute", retry_in=12.0, hint=hint)
+    with pytest.raises(LlmRateLimitError) as caught:
+        asyncio.run(build("openai", provider).call(REQUEST, within=10, heard=lambda _: None))
+
+    assert caught.value.retry_after == pytest.approx(12.0, abs=1.5)
+
+
+def test_a_credit_that_is_used_up_is_a_quota_not_a_pace(provider: FakeProvider) -> None:
+    provider.configure(always="insufficient_quota")
+    with pytest.raises(LlmQuotaError) as caught:
+        asyncio.run(build("openai", provider).call(REQUEST, within=10, heard=lambda _: None))
+
+    assert caught.value.scope is QuotaScope.PROVIDER_BILLING
+    assert provider.books()["requests"] == 1
+
+
+def test_a_day_that_is_used_up_is_a_quota_with_the_time_of_the_next_try(ask: Ask, provider: FakeProvider) -> None:
+    provider.configure(always="day")
+
+    error = failing(ask)
+
+    assert isinstance(error, LlmQuotaError)
+    assert error.scope is QuotaScope.PROVIDER_DAY
+    assert error.not_before.tzinfo is not None
+    assert provider.books()["requests"] == 1
+
+
+@pytest.mark.parametrize("gemini", ["genai", "legacy"])
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_gemini_a_day_beside_a_minute_is_a_day_however_the_body_is_wrapped(
+    provider: FakeProvider, gemini: str, wrapped: bool
+) -> None:
+    provider.configure(always="minute_and_day", wrapped=wrapped)
+    with pytest.raises(LlmQuotaError):
+        asyncio.run(build(gemini, provider).call(REQUEST, within=10, heard=lambda _: None))
+
+
+@pytest.mark.parametrize("gemini", ["genai", "legacy"])
+def test_gemini_names_its_limit_when_it_refuses(provider: FakeProvider, gemini: str) -> None:
+    provider.configure(always="minute")
+    with pytest.raises(LlmRateLimitError) as caught:
+        asyncio.run(build(gemini, provider).call(REQUEST, within=10, heard=lambda _: None))
+
+    assert (caught.value.dimension, caught.value.limit_per_minute) == ("requests", 10.0)
+
+
+@pytest.mark.parametrize("gemini", ["genai", "legacy"])
+def test_gemini_a_refusal_without_details_only_slows_down(provider: FakeProvider, gemini: str) -> None:
+    provider.configure(always="bare")
+    with pytest.raises(LlmRateLimitError) as caught:
+        asyncio.run(build(gemini, provider).call(REQUEST, within=10, heard=lambda _: None))
+
+    assert caught.value.ramping
+    assert caught.value.retry_after is None
+
+
+@pytest.mark.parametrize("gemini", ["genai", "legacy"])
+def test_gemini_a_blocked_prompt_is_a_refusal(provider: FakeProvider, gemini: str) -> None:
+    provider.configure(block="PROHIBITED_CONTENT")
+    with pytest.raises(LlmRefusalError) as caught:
+        asyncio.run(build(gemini, provider).call(REQUEST, within=10, heard=lambda _: None))
+
+    assert "PROHIBITED_CONTENT" in str(caught.value)
+
+
+def test_openai_slow_down_is_told_from_a_limit(provider: FakeProvider) -> None:
+    provider.configure(always="slow_down")
+    with pytest.raises(LlmRateLimitError) as caught:
+        asyncio.run(build("openai", provider).call(REQUEST, within=10, heard=lambda _: None))
+
+    assert caught.value.ramping
+
+
+def test_openai_limits_are_heard_from_answers_and_from_refusals(provider: FakeProvider) -> None:
+    provider.configure(rpm=60, tpm=90_000, capacity_seconds=1.0)
+    heard: list[Limits] = []
+
+    async def twice() -> None:
+        adapter = build("openai", provider)
+        await adapter.call(REQUEST, within=10, heard=heard.append)
+        with pytest.raises(LlmRateLimitError):
+            await adapter.call(REQUEST, within=10, heard=heard.append)
+        await adapter.aclose()
+
+    asyncio.run(twice())
+
+    assert [limits.requests.limit for limits in heard if limits.requests is not None] == [60.0, 60.0]
+    assert heard[0].tokens is not None
+    assert heard[0].tokens.limit == 90_000.0
+
+
+def test_azure_headers_are_no_limit(provider: FakeProvider) -> None:
+    provider.configure(rpm=60, headers="azure")
+    heard: list[Limits] = []
+    asyncio.run(build("openai", provider).call(REQUEST, within=10, heard=heard.append))
+
+    assert heard == [Limits()]
+
+
+def test_accounts_with_one_key_share_a_name_that_does_not_show_it(provider: FakeProvider) -> None:
+    one, same = build("openai", provider), build("openai", provider)
+
+    assert one.account == same.account
+    assert KEY not in one.account
+
+
+@pytest.mark.parametrize("package", ["openai", "google.genai", "google.generativeai"])
+def test_importing_the_clients_costs_no_sdk(package: str) -> None:
+    import subprocess
+    import sys
+
+    script = f"import sys, resources.llm, resources.llm.client; sys.exit({package!r} in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
