@@ -88,10 +88,18 @@ def test_counts_are_the_known_truth_over_two_passes_under_faults():
 
 def test_a_hundred_requests_a_minute_are_never_exceeded():
     with FakeLaVitrine(events=240, bad=0, per_minute=100) as service:
-        found = fetch_from(service)
+        found = fetch_from(service, LAVITRINE_REQUESTS_PER_MINUTE="100")
         assert {line.status for line in service.requests} == {200}
         assert service.clock.monotonic() > 120
     assert len(found.by_id) == 240
+
+
+def test_the_published_pace_is_kept_except_towards_this_machine():
+    public = build("lavitrine", {"LAVITRINE_API_KEY": KEY})
+    mixed = build("lavitrine", {"LAVITRINE_PAGE_URLS": "http://127.0.0.1:1/agenda, https://site.example/agenda"})
+    local = build("lavitrine", {"LAVITRINE_API_KEY": KEY, "LAVITRINE_BASE_URL": "http://127.0.0.1:1/v1"})
+    assert public.policy.requests_per_second == mixed.policy.requests_per_second == 100 / 60
+    assert local.policy.requests_per_second is None
 
 
 def test_a_smaller_limit_is_obeyed_by_its_headers():
@@ -168,5 +176,8 @@ def test_one_way_in_is_enough_and_without_any_both_are_named():
     pages = build("lavitrine", {"LAVITRINE_PAGE_URLS": "https://a.example/x,\n https://b.example/y"}).settings
     assert pages.missing() == []
     assert pages.pages == ("https://a.example/x", "https://b.example/y")
+    for wrong in ("agenda.html", "https://", "http://[broken"):
+        with pytest.raises(ValueError, match=r"no http address|Invalid IPv6"):
+            build("lavitrine", {"LAVITRINE_PAGE_URLS": wrong})
     with pytest.raises(ValueError, match="LAVITRINE_LINK_PATTERN is not a regular expression"):
         build("lavitrine", {"LAVITRINE_LINK_PATTERN": "("})

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from resources.http import Reply
 
 PAGE_SIZE = 100
-MAX_PAGES = 500
+MAX_PAGES = 2000
 
 _WAIT = re.compile(r"try again in (\d+) second", re.IGNORECASE)
 _REPLENISHED = re.compile(r"replenished in (?:(\d+)\.)?(\d{1,2}):(\d{2}):(\d{2})", re.IGNORECASE)

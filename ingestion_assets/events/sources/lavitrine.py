@@ -14,9 +14,9 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
-from pydantic import SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from ingestion_assets.events.model import (
@@ -29,7 +29,7 @@ from ingestion_assets.events.model import (
     RejectReason,
 )
 from ingestion_assets.events.sources.base import SourceSettings
-from ingestion_assets.events.sources.fields import PageReader, identifier, utc_bounds
+from ingestion_assets.events.sources.fields import PageReader, identifier, utc_bounds, web_url
 from ingestion_assets.events.sources.schema_event import VOLATILE_PATHS, Rules, read_event
 from ingestion_assets.events.sources.site_pages import DEFAULT_LINKS, Site, fetch_site
 from ingestion_assets.events.sources.timing import seconds_until, server_time
@@ -43,6 +43,7 @@ ENDPOINTS = {"Event": "events", "EventSeries": "eventSeries", "ExhibitionEvent":
 """The kinds of events, and where the details of each are. The same id exists in several kinds."""
 
 PAGE_SIZE = 100
+REQUESTS_PER_MINUTE = 100
 MAX_PAGES = 1000
 _BATCH = 50
 _FAILURES_IN_A_ROW = 3
@@ -63,6 +64,16 @@ class LaVitrineSettings(SourceSettings):
     link_pattern: str = DEFAULT_LINKS
     """Regular expression that the path of an event page matches."""
     lang: str = "fr"
+    requests_per_minute: int | None = Field(default=None, gt=0)
+    """Unset: the 100 that every key has; more is given on request. Servers on this machine are then not paced."""
+
+    @field_validator("page_urls")
+    @classmethod
+    def _are_addresses(cls, value: str) -> str:
+        for url in re.findall(r"[^\s,]+", value):
+            if web_url(url) is None or urlsplit(url).hostname is None:
+                raise ValueError(f"LAVITRINE_PAGE_URLS holds {url!r}, which is no http address")
+        return value
 
     @field_validator("link_pattern")
     @classmethod
@@ -98,8 +109,15 @@ class LaVitrineSource:
 
     @property
     def policy(self) -> OutboundPolicy:
-        """100 requests a minute and key; pages of a site are not asked for faster."""
-        return OutboundPolicy(name=self.name, requests_per_second=100 / 60)
+        """100 requests a minute and key; pages of a site are not asked for faster.
+
+        A server on this machine is nobody to be polite to, and says itself when it has enough.
+        """
+        settings = self.settings
+        asked = (*((self._base,) if settings.api_key else ()), *settings.pages)
+        local = all(urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1") for url in asked)
+        pace = settings.requests_per_minute or (None if local else REQUESTS_PER_MINUTE)
+        return OutboundPolicy(name=self.name, requests_per_second=pace / 60 if pace else None)
 
     def fetch(self, window: FetchWindow, client: OutboundClient) -> Iterator[Page]:
         """The events that begin inside `window`, by each way that is configured.
