@@ -59,6 +59,12 @@ class Lexicon:
         return next(entry for entry in self.by_first[min(meant)] if len(entry.phrase) == 1)
 
 
+def _key(phrase: str) -> tuple[str, ...]:
+    """A phrase's words as titles give them: elided articles are gone, also where the file writes them as words."""
+    spoken = words(phrase)
+    return tuple(word for word in spoken if word not in ("d", "l", "qu")) or tuple(spoken)
+
+
 _LONG = 7
 """Letters from which a known word is recognised with one letter wrong; shorter ones have too many neighbours."""
 
@@ -75,7 +81,7 @@ def _one_edit(word: str, known: str) -> bool:
 
 def build_lexicon(tables: Mapping[str, Mapping[str, list[str]]]) -> Lexicon:
     """The lexicon of parsed tables `role -> code -> phrases`. ValueError names a phrase that stands in two lines."""
-    weak = {tuple(words(phrase)) for phrases in tables.get("weak", {}).values() for phrase in phrases}
+    weak = {_key(phrase) for phrases in tables.get("weak", {}).values() for phrase in phrases}
     seen: dict[tuple[str, ...], str] = {}
     by_first: dict[str, list[Entry]] = {}
     for role, lines in tables.items():
@@ -83,7 +89,7 @@ def build_lexicon(tables: Mapping[str, Mapping[str, list[str]]]) -> Lexicon:
             continue
         for code, phrases in lines.items():
             for phrase in phrases:
-                key = tuple(words(phrase))
+                key = _key(phrase)
                 place = f"{role}.{code}"
                 if not key:
                     raise ValueError(f"the lexicon line {place} holds a phrase without a word: {phrase!r}")

@@ -96,7 +96,7 @@ def resolve(
     clusters: list[tuple[Cluster, list[tuple[Key, float, Key | None, tuple[str, ...]]]]] = []
     refused: list[RefusedUnion] = []
     review: list[UncertainPair] = []
-    plan = _Plan.of(records, overrides, statistics)
+    plan = plan_days(records, overrides, statistics)
     compared = 0
     for result in resolve_batches(plan, statistics=statistics, model=model, config=config):
         compared += len(result.scored.a)
@@ -122,7 +122,7 @@ def resolve(
 
 
 @dataclass(slots=True)
-class _Plan:
+class Plan:
     """Records by logical day, and what people decided about them."""
 
     days: dict[int, list[Record]]
@@ -132,7 +132,7 @@ class _Plan:
     unmet: list[Override]
 
     @classmethod
-    def of(cls, records: Iterable[Record], overrides: Sequence[Override], statistics: CorpusStatistics) -> _Plan:
+    def of(cls, records: Iterable[Record], overrides: Sequence[Override], statistics: CorpusStatistics) -> Plan:
         day_of: dict[Key, int] = {}
         days: dict[int, list[Record]] = defaultdict(list)
         everyone: dict[Key, Record] = {}
@@ -151,6 +151,41 @@ class _Plan:
             days[day_of[key]].remove(everyone[key])
             days[day].append(everyone[key])
         return cls(dict(days), moved, merges, splits, unmet)
+
+
+def plan_days(records: Iterable[Record], overrides: Sequence[Override], statistics: CorpusStatistics) -> Plan:
+    """Sort records into logical days and read the overrides. ValueError when two records have one key."""
+    return Plan.of(records, overrides, statistics)
+
+
+@dataclass(frozen=True, slots=True)
+class PairScore:
+    """One pair measured for an explanation."""
+
+    odds: float
+    conflict: Conflict
+    compared: bool
+    contributions: list[tuple[str, str, float]]
+
+
+def score_pair(plan: Plan, a: Key, b: Key, *, statistics: CorpusStatistics, model: Model, config: Config) -> PairScore:
+    """Measure one pair among the other records of its days, whether blocking would bring it together or not."""
+    import numpy as np
+
+    wanted = {a, b}
+    days = [records for records in plan.days.values() if any(record.key in wanted for record in records)]
+    batch = prepare([record for records in days for record in records], statistics, plan.moved)
+    position = {key: i for i, key in enumerate(batch.keys)}
+    low, high = sorted((position[a], position[b]))
+    one, two = candidate_pairs(batch)
+    compared = bool(np.any((one == low) & (two == high)))
+    pair = np.asarray([low], dtype=np.int64), np.asarray([high], dtype=np.int64)
+    forced = [(low, high)] if _pair(a, b) in plan.merges else []
+    apart = {(low, high)} if _pair(a, b) in plan.splits else set()
+    features, scored = _score(batch, *pair, model, config, apart, forced)
+    return PairScore(
+        float(scored.odds[0]), Conflict(int(scored.conflict[0])), compared, model.contributions(features, 0)
+    )
 
 
 def _decisions(
@@ -200,9 +235,7 @@ def _move(merges: Sequence[tuple[Key, Key]], day_of: Mapping[Key, int]) -> dict[
     return {key: earliest[root] for key, root in zip(keys, label, strict=True) if earliest[root] != day_of[key]}
 
 
-def resolve_batches(
-    plan: _Plan, *, statistics: CorpusStatistics, model: Model, config: Config
-) -> Iterator[BatchResult]:
+def resolve_batches(plan: Plan, *, statistics: CorpusStatistics, model: Model, config: Config) -> Iterator[BatchResult]:
     """Batch after batch of whole logical days, ascending."""
     waiting: list[Record] = []
     for day in sorted(plan.days):
@@ -215,7 +248,7 @@ def resolve_batches(
 
 
 def resolve_batch(
-    records: Sequence[Record], plan: _Plan, *, statistics: CorpusStatistics, model: Model, config: Config
+    records: Sequence[Record], plan: Plan, *, statistics: CorpusStatistics, model: Model, config: Config
 ) -> BatchResult:
     """Score and cluster the records of some whole logical days."""
     import numpy as np

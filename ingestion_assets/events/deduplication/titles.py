@@ -69,10 +69,11 @@ class ParsedTitle:
 class _Unit:
     """One piece of a title: a phrase of the lexicon, a plain word, a clock, a number or a separator."""
 
-    __slots__ = ("code", "role", "value", "weak")
+    __slots__ = ("code", "role", "value", "weak", "word")
 
-    def __init__(self, role: str, code: str, *, weak: bool = False, value: int | None = None) -> None:
+    def __init__(self, role: str, code: str, *, weak: bool = False, value: int | None = None, word: str = "") -> None:
         self.role = role
+        self.word = word or code
         self.code = code
         self.weak = weak
         self.value = value
@@ -96,10 +97,12 @@ class _Parser:
         flags: dict[str, set[str]] = {name: set() for name in ("kind", "secondary", "session", "addon", "status")}
         parts: set[tuple[str, int]] = set()
         clock: int | None = None
-        tribute = umbrella = False
+        tribute = umbrella = trailing = False
         for segment in segments:
             label = all(unit.role in _LABELS for unit in segment)
-            lesser = False
+            # `w/ X` and `et invités : X`: the word stands before the separator, its names behind it.
+            lesser = trailing and bool(head)
+            trailing = segment[-1].role == "support"
             for position, unit in enumerate(segment):
                 role = unit.role
                 if role in ("stop", "calendar"):
@@ -188,7 +191,7 @@ class _Parser:
             if entry is None:
                 entry = self.lexicon.misspelt(run[position])
             if entry is None:
-                units.append(_Unit("word", stem(run[position])))
+                units.append(_Unit("word", stem(run[position]), word=run[position]))
                 position += 1
                 continue
             units.append(_Unit(entry.role, entry.code, weak=entry.weak))
@@ -237,8 +240,8 @@ def _number_parts(units: list[_Unit]) -> list[_Unit]:
                 continue
             unit = _Unit("word", unit.code)  # `class`, `part` and the like without a number are plain words
         elif following is not None and unit.role in ("word", "concept"):
-            ordinal = _ORDINAL.match(unit.code)
-            number = int(ordinal[1]) if ordinal else _NUMBER.get(unit.code)
+            ordinal = _ORDINAL.match(unit.word)
+            number = int(ordinal[1]) if ordinal else _NUMBER.get(unit.word)
             if following.role == "part" and number is not None and (ordinal or number <= 10):
                 following_code = following.code
                 position += 2
@@ -267,7 +270,7 @@ def _as_number(unit: _Unit | None, *, roman: bool) -> int | None:
     if roman and code in _ROMAN_PART:
         return _ROMAN_PART[code]
     if unit.role in ("word", "concept"):
-        return _NUMBER.get(code)
+        return _NUMBER.get(unit.word)
     return None
 
 

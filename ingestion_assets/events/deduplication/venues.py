@@ -148,7 +148,7 @@ def compare_addresses(a: tuple[str, frozenset[str]], b: tuple[str, frozenset[str
 
 def compare_venues(a: ParsedVenue, b: ParsedVenue) -> Likeness:
     """How alike two venue names are, apart from where they stand. Symmetric."""
-    from rapidfuzz.distance import OSA, JaroWinkler
+    from rapidfuzz.distance import JaroWinkler
 
     if not a.key or not b.key:
         return Likeness.UNKNOWN
@@ -158,22 +158,11 @@ def compare_venues(a: ParsedVenue, b: ParsedVenue) -> Likeness:
     if not a.core or not b.core:
         # `Salle communautaire` and `Salle communautaire Nord`: only sorts to go by on one side.
         return Likeness.WEAK if a.sorts & b.sorts else Likeness.DIFFERENT
+    if a.joined and a.joined == b.joined and a.core != b.core:
+        return Likeness.CLASHING if clash else Likeness.STRONG
     common = a.core & b.core
-    left, right = a.core - common, b.core - common
-    if left and right:
-        for word in sorted(left):
-            cutoff = 1 if len(word) < 8 else 2
-            near = next(
-                (
-                    other
-                    for other in sorted(right)
-                    if len(word) > 3 and len(other) > 3 and OSA.distance(word, other, score_cutoff=cutoff) <= cutoff
-                ),
-                None,
-            )
-            if near is not None and not (word.isdigit() or near.isdigit()):
-                common |= {word}
-                left, right = left - {word}, right - {near}
+    left, right = _without_misspelt(a.core - common, b.core - common)
+    common = a.core - left
     if not left and not right:
         return Likeness.CLASHING if clash else Likeness.SAME if a.sorts == b.sorts else Likeness.STRONG
     if common and (not left or not right):
@@ -189,6 +178,21 @@ def compare_venues(a: ParsedVenue, b: ParsedVenue) -> Likeness:
         share = len(common) / min(len(a.core), len(b.core))
         return Likeness.PARTIAL if share >= 0.5 and not clash else Likeness.WEAK
     return Likeness.DIFFERENT
+
+
+def _without_misspelt(left: frozenset[str], right: frozenset[str]) -> tuple[frozenset[str], frozenset[str]]:
+    """The words of each side that have no near twin on the other: one letter apart, two from eight letters on."""
+    from rapidfuzz.distance import OSA
+
+    for word in sorted(left):
+        for other in sorted(right):
+            shorter = min(len(word), len(other))
+            cutoff = 1 if shorter < 8 else 2
+            alike = shorter > 3 and word.isalpha() and other.isalpha()
+            if alike and OSA.distance(word, other, score_cutoff=cutoff) <= cutoff:
+                left, right = left - {word}, right - {other}
+                break
+    return left, right
 
 
 def _abbreviates(short: ParsedVenue, long: ParsedVenue) -> bool:

@@ -1,0 +1,149 @@
+"""The title parser, as a table: what is read out of each title."""
+
+import pytest
+
+from ingestion_assets.events.deduplication.lexicon import build_lexicon, default_lexicon
+from ingestion_assets.events.deduplication.text import fold, stem, words
+from ingestion_assets.events.deduplication.titles import parse_title
+
+SAME_EVENT = [
+    ("Heure du conte", "Story Time"),
+    ("L'heure du conte", "L&#8217;heure du conte"),
+    ("Casse-Noisette", "The Nutcracker"),
+    ("Atelier de céramique", "Ceramics workshop"),
+    ("Atelier de poterie pour débutants", "Pottery Workshop for Beginners"),
+    ("CONCERT DE NOËL", "Concert de Noel"),
+    ("Festival de jazz", "Jazz Festival"),
+    ("Soirée d'humour", "Comedy Night"),
+    ("Club de lecture", "Book Club"),
+    ("Visite guidée du musée", "Guided tour of the museum"),
+    ("Marché de Noël", "Christmas Market"),
+    ("Cours de yoga", "Yoga class"),
+    ("Exposition : photographie", "Photography exhibition"),
+    ("Soirée micro ouvert", "Open Mic Night"),
+    ("ANNULÉ - Half Moon", "Half Moon"),
+    ("[SOLD OUT] Half Moon", "Half Moon"),
+    ("Half Moon (Complet)", "Half Moon"),
+    ("Half Moon – SUPPLÉMENTAIRE", "Half Moon"),
+    ("GRATUIT | Half Moon", "Half Moon"),
+    ("Evenko présente Half Moon", "Half Moon"),
+    ("Half Moon 2026", "Half Moon"),
+    ("12e édition : Half Moon", "Half Moon"),
+    ("Thé dansant", "Thé dansant"),
+    ("Réseautage d'affaires", "Business networking"),
+    ("Atelier de biologie", "Biology workshop"),
+    ("Soirée céramqiue", "Ceramics Night"),
+]
+
+DIFFERENT_EVENT = [
+    ("Full Moon Yoga", "Moon Yoga"),
+    ("Toy Story 2", "Toy Story 3"),
+    ("Atelier de poterie", "Atelier de couture"),
+    ("New York", "York"),
+]
+
+
+@pytest.mark.parametrize(("one", "two"), SAME_EVENT)
+def test_two_ways_to_write_a_title_have_the_same_head(one, two):
+    assert set(parse_title(one).head) == set(parse_title(two).head)
+
+
+@pytest.mark.parametrize(("one", "two"), DIFFERENT_EVENT)
+def test_words_that_tell_events_apart_stay_in_the_head(one, two):
+    assert set(parse_title(one).head) != set(parse_title(two).head)
+
+
+@pytest.mark.parametrize(
+    ("title", "field", "expected"),
+    [
+        ("Casse-Noisette (matinée)", "sessions", {"matinee"}),
+        ("The Nutcracker - Matinee", "sessions", {"matinee"}),
+        ("Half Moon - Early Show", "sessions", {"early"}),
+        ("Half Moon, 2e représentation", "sessions", {"late"}),
+        ("Half Moon - en soirée", "sessions", {"evening"}),
+        ("The Morning Benders", "sessions", set()),
+        ("Atelier X, partie 2", "parts", {("part", 2)}),
+        ("Workshop X, Part II", "parts", {("part", 2)}),
+        ("Festival X - Jour 3", "parts", {("day", 3)}),
+        ("X Festival Day 3", "parts", {("day", 3)}),
+        ("Cours de yoga (séance 4/8)", "parts", {("session", 4)}),
+        ("Club de lecture #5", "parts", {("part", 5)}),
+        ("Troisième partie : X", "parts", {("part", 3)}),
+        ("Parking - Half Moon", "addons", {"parking"}),
+        ("Half Moon - VIP Package", "addons", {"vip"}),
+        ("Forfait VIP : Half Moon", "addons", {"vip"}),
+        ("Prking: Half Moon", "addons", {"parking"}),
+        ("Park Avenue Stories", "addons", set()),
+        ("ANNULÉ - Half Moon", "statuses", {"cancelled"}),
+        ("[FULL] Half Moon", "statuses", {"sold_out"}),
+        ("Full Moon Yoga", "statuses", set()),
+        ("Atelier de poterie", "secondary", {"workshop"}),
+        ("Vernissage : X", "secondary", {"opening"}),
+        ("Toy Story 3", "numbers", {"3"}),
+    ],
+)
+def test_labels_are_read_where_they_stand_and_only_there(title, field, expected):
+    assert set(getattr(parse_title(title), field)) == expected
+
+
+@pytest.mark.parametrize(
+    ("title", "tribute"),
+    [
+        ("Hommage à Queen", True),
+        ("Queen: A Tribute", True),
+        ("Tribute to Queen", True),
+        ("The Pavement plays Queen", True),
+        ("Queen", False),
+    ],
+)
+def test_a_tribute_is_told_from_the_original(title, tribute):
+    assert parse_title(title).tribute is tribute
+
+
+@pytest.mark.parametrize(
+    ("title", "head", "support"),
+    [
+        ("Half Moon w/ Wolf Parade", {"half", "moon"}, {"wolf", "parade"}),
+        ("Half Moon + Wolf Parade", {"half", "moon"}, {"wolf", "parade"}),
+        ("Half Moon et invités : Wolf Parade", {"half", "moon"}, {"wolf", "parade"}),
+        ("Half Moon avec Wolf Parade", {"half", "moon"}, {"wolf", "parade"}),
+        ("Greenland presents Half Moon", {"half", "moon"}, {"greenland"}),
+        ("Avec Amour", {"love"}, set()),
+    ],
+)
+def test_lesser_acts_and_presenters_stand_apart_from_the_head(title, head, support):
+    parsed = parse_title(title)
+    assert (set(parsed.head), set(parsed.support)) == (head, support)
+
+
+@pytest.mark.parametrize(
+    ("title", "minutes"), [("X - 20h30", 1230), ("X (8 PM)", 1200), ("X 14:00", 840), ("X", None), ("X 12:00 a.m.", 0)]
+)
+def test_a_clock_in_the_title_is_read_in_minutes(title, minutes):
+    assert parse_title(title).clock == minutes
+
+
+@pytest.mark.parametrize("title", ["!!!", "20h", "ANNULÉ", "   x", "早安台北", "🎉", "&amp;", "(((", "a" * 5_000])
+def test_any_title_leaves_a_head(title):
+    assert parse_title(title).head
+
+
+def test_entities_are_unescaped_even_when_escaped_twice():
+    assert fold("Rock &amp;amp; Roll &#8217;") == fold("Rock & Roll ’")
+
+
+@pytest.mark.parametrize(
+    ("french", "english"),
+    [("céramique", "ceramics"), ("biologie", "biology"), ("astronomie", "astronomy"), ("journaliste", "journalist")],
+)
+def test_cognates_share_a_stem(french, english):
+    assert stem(words(french)[0]) == stem(words(english)[0])
+
+
+def test_a_phrase_in_two_lines_of_the_lexicon_is_refused():
+    with pytest.raises(ValueError, match=r"stands in concept\.a and in concept\.b"):
+        build_lexicon({"concept": {"a": ["one"], "b": ["one"]}})
+
+
+def test_every_line_of_the_shipped_lexicon_is_unambiguous():
+    assert len(default_lexicon().by_first) > 500
