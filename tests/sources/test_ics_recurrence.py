@@ -321,6 +321,19 @@ def test_a_broken_rule_leaves_its_first_date_and_is_reported_once(rule: str):
     assert not found.incomplete
 
 
+def test_what_is_wrong_with_a_series_that_begins_after_the_window_is_reported_when_it_is_due():
+    events = f"{start(at='20281205T190000')}RRULE:UNTL=1", f"{start(at='20200105T190000')}RRULE:UNTL=1"
+    found = read(*events)
+    assert [record.source_id for record in found.rejected] == ["f:e2"]
+    later = FetchWindow(date(2028, 12, 4), date(2028, 12, 11), TORONTO)
+    assert len(read(*events, window=later).rejected) == 2
+
+
+def test_a_series_without_a_title_is_one_rejected_record():
+    body = vcalendar("UID:t\nDTSTART;VALUE=DATE:20270301\nRRULE:FREQ=DAILY;COUNT=9")
+    assert read_bytes(body.encode()).reasons == {"missing_title": 1}
+
+
 @pytest.mark.parametrize(
     "rule",
     [

@@ -198,8 +198,14 @@ class _Run:
         for fault in outcome.faults:
             if not fault.event.private:
                 yield self._rejected(fault.event, fault.reason, fault.detail)
+        untitled: set[int] = set()
         for occurrence in outcome.occurrences:
-            yield self._of_occurrence(occurrence, shown_in)
+            found = self._of_occurrence(occurrence, shown_in)
+            # A series without a title is one bad record, not one a date.
+            if isinstance(found, Event) or occurrence.event.raw.index not in untitled:
+                yield found
+            if not isinstance(found, Event):
+                untitled.add(occurrence.event.raw.index)
 
     def _of_occurrence(self, occurrence: Occurrence, shown_in: str) -> Event | RejectedRecord:
         try:

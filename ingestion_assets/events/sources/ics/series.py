@@ -135,7 +135,8 @@ def _add_overrides(latest: dict[str, Dated], master: VEvent | None, limits: Limi
 
 def _series(master: Dated, overrides: list[Dated], limits: Limits, outcome: Outcome) -> None:
     latest = _latest([_aligned(override, master.start) for override in overrides], outcome)
-    times = SeriesTimes(master, limits.shown_in, limits.budget, outcome.faults)
+    horizon = datetime.combine(limits.window.end, datetime.min.time()) + _MARGIN
+    times = SeriesTimes(master, limits.shown_in, limits.budget, horizon, outcome.faults)
     _drop_deleted(latest, master, times, outcome)
     _add_overrides(latest, master.event, limits, outcome)
     kept = 0
@@ -176,7 +177,7 @@ def _drop_deleted(latest: dict[str, Dated], master: Dated, times: SeriesTimes, o
     if not older:
         return
     present = set(times.between(min(older.values()), max(older.values())))
-    if outcome.faults:
+    if times.broken:
         return  # a rule that cannot be expanded does not say what is left
     for key, local in older.items():
         if local not in present:

@@ -6,6 +6,7 @@ Belongs here: the times, on the clocks of the series. Which VEVENT describes eac
 from __future__ import annotations
 
 import heapq
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -26,6 +27,23 @@ MAX_RULES = 10
 """RRULE and EXRULE lines of one event; RFC 5545 advises one."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Parsed:
+    """The recurrence properties of a master, read once."""
+
+    rules: list[Rule]
+    excluding: list[Rule]
+    listed: list[datetime]
+    """RDATE and DTSTART, in order."""
+    times: set[datetime]
+    days: set[date]
+    """EXDATE."""
+
+    def excludes(self, local: datetime) -> bool:
+        """Whether an EXDATE names the time or its day."""
+        return local in self.times or local.date() in self.days
+
+
 @dataclass(slots=True)
 class SeriesTimes:
     """When a series happens, on its own clocks. What cannot be read is reported once and leaves the rest."""
@@ -34,28 +52,37 @@ class SeriesTimes:
     shown_in: str
     """Zone in which times given in UTC are shown."""
     budget: Budget
+    horizon: datetime
+    """Nothing after this will be asked for, so what is wrong with a series that begins later is not reported."""
     faults: list[Fault]
     """Receives what could not be read."""
+    broken: bool = False
+    """Something could not be read: the times may not be all there are."""
     lengths: dict[datetime, timedelta] = field(default_factory=dict)
     """How long an RDATE lasts that is a PERIOD."""
+    _parsed: _Parsed | None = None
 
     def between(self, first: datetime, last: datetime) -> Iterator[datetime]:
         """The times from `first` to `last` in order, each once, without the excluded ones."""
+        parsed = self._parsed = self._parsed or self._parse()
+        excluded = {local for rule in parsed.excluding for local in self._expanded(rule, "EXRULE", first, last)}
+        sources = [parsed.listed[bisect_left(parsed.listed, first) : bisect_right(parsed.listed, last)]]
+        sources += [self._expanded(rule, "RRULE", first, last) for rule in parsed.rules]
+        before: datetime | None = None
+        for local in heapq.merge(*sources):
+            if local != before and local not in excluded and not parsed.excludes(local):
+                yield local
+            before = local
+
+    def _parse(self) -> _Parsed:
         start = self.master.start.local
-        rules, excluding = self._rules("RRULE"), self._rules("EXRULE")
+        rules = self._rules("RRULE")
         listed = {local for local, _ in self._listed("RDATE")}
         # DTSTART is an occurrence of its own, unless every rule ended before it.
         if not rules or any(rule.until is None or rule.until >= start for rule in rules):
             listed.add(start)
         times, days = self._excluded()
-        times.update(local for rule in excluding for local in self._expanded(rule, "EXRULE", first, last))
-        sources = [sorted(local for local in listed if first <= local <= last)]
-        sources += [self._expanded(rule, "RRULE", first, last) for rule in rules]
-        before: datetime | None = None
-        for local in heapq.merge(*sources):
-            if local != before and local not in times and local.date() not in days:
-                yield local
-            before = local
+        return _Parsed(rules, self._rules("EXRULE"), sorted(listed), times, days)
 
     def _rules(self, name: str) -> list[Rule]:
         rules: list[Rule] = []
@@ -77,6 +104,9 @@ class SeriesTimes:
             return []
 
     def _fault(self, error: ValueError, name: str) -> None:
+        self.broken = True
+        if self.master.start.local > self.horizon:
+            return
         too_many = isinstance(error, TooManyError)
         reason = RejectReason.TOO_MANY_OCCURRENCES if too_many else RejectReason.INVALID_RECURRENCE
         detail = f"{name}: {error}; DTSTART and what else can be read are kept"
