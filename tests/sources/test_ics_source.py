@@ -220,9 +220,13 @@ def test_a_malformed_entry_is_named(text: str, message: str):
 
 
 def test_an_error_in_the_settings_does_not_show_an_address():
-    with pytest.raises(ValueError, match="entry 1") as failure:
-        parse_feeds("Bad Name=https://example.org/private-abcdef/basic.ics")
+    text = "good=https://example.org/private-123456/basic.ics,Bad Name=https://example.org/private-abcdef/basic.ics"
+    with pytest.raises(ValueError, match="entry 2") as failure:
+        parse_feeds(text)
     assert "private" not in str(failure.value)
+    with pytest.raises(ValidationError) as invalid:
+        build("ics", {"ICS_FEEDS": text})
+    assert "private" not in str(invalid.value)
 
 
 def test_the_default_zone_is_made_canonical_and_an_unknown_one_is_refused():

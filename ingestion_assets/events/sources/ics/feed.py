@@ -145,7 +145,7 @@ class _Run:
         }
         self.notes["zone_unknown"] = len({name for zones in self.zones.values() for name in zones.unknown})
         return [
-            FetchWarning(code, f"feed {self.feed!r}: {self.notes[code]} {text}")
+            FetchWarning(code, f"feed {self.feed!r}: {text}: {self.notes[code]}")
             for code, text in texts.items()
             if self.notes[code]
         ]
@@ -246,7 +246,7 @@ class _Run:
     def _zones(self, calendar: Calendar) -> Zones:
         zones = self.zones.get(id(calendar))
         if zones is None:
-            zones = self.zones[id(calendar)] = Zones(calendar, self.default_zone, self.window.start.year)
+            zones = self.zones[id(calendar)] = Zones(calendar, self.default_zone)
         return zones
 
 

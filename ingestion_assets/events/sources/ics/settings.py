@@ -8,6 +8,7 @@ from functools import cached_property
 from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import Field, field_validator, model_validator
+from pydantic_settings import SettingsConfigDict
 
 from ingestion_assets.events.sources.base import SourceSettings
 from ingestion_assets.events.sources.zones import canonical_zone
@@ -32,6 +33,9 @@ class Feed:
 
 class IcsSettings(SourceSettings):
     """Environment variables `ICS_*`."""
+
+    # Pydantic would quote the value, and with it the addresses of private calendars.
+    model_config = SettingsConfigDict(hide_input_in_errors=True)
 
     feeds: str = Field(default="", validation_alias="ICS_FEEDS", repr=False)
     """`name=URL-or-path` entries between commas or line breaks. `webcal://` is read as `https://`."""

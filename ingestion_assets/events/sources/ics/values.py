@@ -77,8 +77,6 @@ class Zones:
     calendar: Calendar
     default: str
     """The setting's zone."""
-    year: int
-    """Whose clock changes are compared when a calendar defines a zone itself."""
     own: str | None = None
     """What X-WR-TIMEZONE says."""
     unknown: set[str] = field(default_factory=set)
@@ -114,7 +112,7 @@ class Zones:
         lines = self.calendar.timezone(tzid)
         if lines is None or len(self._known) > MAX_OWN_ZONES:
             return None
-        return equivalent_zone(lines, preferred=self.default, year=self.year)
+        return equivalent_zone(lines, preferred=self.default)
 
 
 _ZONE_INFO: dict[str, ZoneInfo] = {}

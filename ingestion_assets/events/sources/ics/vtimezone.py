@@ -21,25 +21,43 @@ _WEEKDAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
 _NOON = timedelta(hours=12)
 
 
-@dataclass(frozen=True, slots=True)
-class _Change:
-    """The clocks change on `day` (midnight, naive) from one offset to another."""
+_MODERN = 2020
+"""Rules that have not changed since are compared in this year: the oldest that all zones of the data are right in."""
 
-    day: datetime
+_Sample = tuple[datetime, timedelta]
+"""A wall-clock time and the UTC offset that clocks should have then."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Observance:
+    """A STANDARD or DAYLIGHT part: clocks change from one offset to another at `onset`, and again by `rule`."""
+
+    onset: datetime
+    """Midnight of the first day, naive."""
     before: timedelta
     after: timedelta
+    rule: str | None
+
+    def change_near(self, year: int) -> datetime | None:
+        """Midnight of the day of the change in `year`; without a rule, of the one change, if that was about then."""
+        if self.rule is not None:
+            return _yearly(self.rule, self.onset, year)
+        # Some programs write only the changes around their events, each as a date of its own.
+        return self.onset if self.onset.year >= year - 1 else None
 
 
-def equivalent_zone(lines: list[str], *, preferred: str, year: int) -> str | None:
-    """A zone whose clocks in `year` do what the VTIMEZONE says, `preferred` if it is one of them; None without one."""
-    return _equivalent(tuple(lines), preferred, year)
+def equivalent_zone(lines: list[str], *, preferred: str) -> str | None:
+    """A zone whose clocks do what the VTIMEZONE says, `preferred` if it is one of them; None without one.
+
+    They are compared in the year of the newest observance, so the answer does not depend on when somebody asks.
+    """
+    return _equivalent(tuple(lines), preferred)
 
 
 @lru_cache(maxsize=256)
-def _equivalent(lines: tuple[str, ...], preferred: str, year: int) -> str | None:
-    changes: list[_Change] = []
-    latest: tuple[datetime, timedelta] | None = None
-    observance: dict[str, Property] = {}
+def _equivalent(lines: tuple[str, ...], preferred: str) -> str | None:
+    observances: list[_Observance] = []
+    properties: dict[str, Property] = {}
     for line in lines:
         prop = parse_line(line)
         if prop is None:
@@ -47,29 +65,26 @@ def _equivalent(lines: tuple[str, ...], preferred: str, year: int) -> str | None
         if prop.name == "X-LIC-LOCATION" and (zone := canonical_zone(prop.value)) is not None:
             return zone
         if prop.name == "BEGIN":
-            observance = {}
+            properties = {}
         elif prop.name == "END":
-            change, onset = _observed(observance, year)
-            if change is not None:
-                changes.append(change)
-            if onset is not None and (latest is None or onset[0] > latest[0]):
-                latest = onset
+            if (observance := _observance(properties)) is not None:
+                observances.append(observance)
         else:
-            observance[prop.name] = prop
-    if any(change.before != change.after for change in changes):
-        wanted = tuple(
-            sample
-            for change in changes
-            for sample in ((change.day - _NOON, change.before), (change.day + 3 * _NOON, change.after))
-        )
-    elif latest is not None:
-        wanted = tuple((datetime(year, month, 15), latest[1]) for month in (1, 4, 7, 10))  # noqa: DTZ001 - wall clock
-    else:
+            properties[prop.name] = prop
+    if not observances:
         return None
-    return _matching(wanted, preferred)
+    latest = max(observances, key=lambda observance: observance.onset)
+    year = max(latest.onset.year, _MODERN)
+    samples: list[_Sample] = []
+    for observance in observances:
+        day = observance.change_near(year)
+        if day is not None and observance.before != observance.after:
+            samples += [(day - _NOON, observance.before), (day + 3 * _NOON, observance.after)]
+    # Clocks that never change have the offset that was set last.
+    return _matching(samples or [(datetime(year, month, 15), latest.after) for month in (1, 4, 7, 10)], preferred)  # noqa: DTZ001
 
 
-def _matching(wanted: tuple[tuple[datetime, timedelta], ...], preferred: str) -> str | None:
+def _matching(wanted: list[_Sample], preferred: str) -> str | None:
     if _agrees(preferred, wanted):
         return preferred
     offsets = {offset for _, offset in wanted}
@@ -79,30 +94,26 @@ def _matching(wanted: tuple[tuple[datetime, timedelta], ...], preferred: str) ->
     return _first(wanted)
 
 
-def _first(wanted: tuple[tuple[datetime, timedelta], ...]) -> str | None:
+def _first(wanted: list[_Sample]) -> str | None:
     return next((zone for zone in zones_in_use() if _agrees(zone, wanted)), None)
 
 
-def _agrees(zone: str, wanted: tuple[tuple[datetime, timedelta], ...]) -> bool:
+def _agrees(zone: str, wanted: list[_Sample]) -> bool:
     info = ZoneInfo(zone)
     return all(local.replace(tzinfo=info).utcoffset() == offset for local, offset in wanted)
 
 
-def _observed(observance: dict[str, Property], year: int) -> tuple[_Change | None, tuple[datetime, timedelta] | None]:
-    """The change of clocks that an observance makes near `year`, and its first onset with the offset from then on."""
+def _observance(properties: dict[str, Property]) -> _Observance | None:
     try:
-        before, after = _span(observance["TZOFFSETFROM"].value), _span(observance["TZOFFSETTO"].value)
-        onset = datetime.strptime(observance["DTSTART"].value.strip()[:8], "%Y%m%d")  # noqa: DTZ007 - wall clock
+        onset = datetime.strptime(properties["DTSTART"].value.strip()[:8], "%Y%m%d")  # noqa: DTZ007 - wall clock
+        before, after = _span(properties["TZOFFSETFROM"].value), _span(properties["TZOFFSETTO"].value)
     except (KeyError, ValueError):
-        return None, None
-    if onset.year > year + 1:
-        return None, None
-    if "RRULE" in observance:
-        day = _yearly(observance["RRULE"].value.upper(), onset, year) if onset.year <= year else None
-    else:
-        # Some programs write only the changes around their events, each as a date of its own.
-        day = onset if onset.year >= year - 1 else None
-    return None if day is None else _Change(day, before, after), (onset, after)
+        return None
+    rule = properties.get("RRULE")
+    # Dates that zones cannot be asked about: the first and last year of all.
+    if not 1 < onset.year < 9999:
+        return None
+    return _Observance(onset, before, after, None if rule is None else rule.value.upper())
 
 
 def _yearly(rule: str, onset: datetime, year: int) -> datetime | None:
