@@ -53,6 +53,7 @@ class LegacyAdapter:
     async def call(self, request: CompletionRequest[T], *, within: float, heard: Heard) -> Answer[T]:  # noqa: ARG002
         """One call. See `adapter.Adapter.call`; Gemini names no limits, so `heard` is not called."""
         from google.api_core import exceptions  # type: ignore[import-untyped, unused-ignore]
+        from google.protobuf import json_format  # type: ignore[import-untyped, unused-ignore]
         from requests import exceptions as transport
 
         ask = functools.partial(self._ask, request, within)
@@ -67,8 +68,12 @@ class LegacyAdapter:
             raise gemini.classify(status, error.message, list(error.details or ()), lower, model=self.model) from None
         except (transport.RequestException, OSError):
             raise gemini.cannot_reach(self.model) from None
-        except ValueError:
+        except (ValueError, json_format.ParseError):
             raise gemini.not_an_answer(self.model) from None
+        except AttributeError:
+            # The SDK's own reading of an error body fails on the list of one that the service sometimes sends; which
+            # error it was is lost with it.
+            raise gemini.cannot_reach(self.model) from None
         return self._read(response, request.answer)
 
     def _ask(self, request: CompletionRequest[T], within: float) -> Any:

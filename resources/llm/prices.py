@@ -67,7 +67,7 @@ def load_prices(override: Path | None = None) -> Prices:
             given = _parse(override.read_text(encoding="utf-8"))
         except OSError as error:
             raise PriceFileError(f"the file {override} of LLM_PRICES cannot be read: {error.strerror}") from None
-        except (ValueError, TypeError, KeyError, ArithmeticError) as error:
+        except (ValueError, TypeError, AttributeError, ArithmeticError) as error:
             raise PriceFileError(
                 f"the file {override} of LLM_PRICES is not a price table ({type(error).__name__}: {error}); "
                 'each entry is [provider."model"] with input, cached_input and output'

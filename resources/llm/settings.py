@@ -17,7 +17,9 @@ PROVIDERS = ("openai", "gemini", "offline")
 class LlmSettings(BaseSettings):
     """Which providers answer, in which order, with which keys, limits and deadlines."""
 
-    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True, populate_by_name=True)
+    model_config = SettingsConfigDict(
+        env_ignore_empty=True, extra="ignore", frozen=True, populate_by_name=True, use_attribute_docstrings=True
+    )
 
     llm_providers: Annotated[tuple[str, ...], NoDecode] = ()
     """Comma-separated, tried in order. Unset: those that have a key (openai, gemini), else `offline`."""

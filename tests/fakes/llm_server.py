@@ -531,8 +531,9 @@ async def serve_one(
             ]
             writer.write("\r\n".join(lines_out).encode() + b"\r\n\r\n" + reply.body)
             await writer.drain()
-    except (asyncio.IncompleteReadError, ConnectionError):
-        pass
+    except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+        # The client left, or this process ends.
+        return
     finally:
         writer.close()
 
