@@ -1,9 +1,9 @@
 """One import of one source: who may write, how far it is, how it ended.
 
 A step opens the job of its run and holds an attempt token. Every transaction that writes goes through `ImportJob.commit`:
-it locks the ledger row and refuses a writer whose token was taken over, so a killed run that lives on, or one that was
-paused and comes back, cannot add a row. Dagster's pools keep two imports of a source apart most of the time; after a
-kill they do not, which is why the token exists.
+it locks the ledger row against a takeover and refuses a writer whose token was taken over, so a killed run that lives
+on, or one that was paused and comes back, cannot add a row. Dagster's pools keep two imports of a source apart most of
+the time; after a kill they do not, which is why the token exists.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ LEASE = timedelta(seconds=30)
 MISSED_BEATS = timedelta(seconds=10)
 """A worker without its session lock is dead after two missed beats: a restarted server drops the locks of the living
 too, and they take them again with the next beat."""
+LOCK_PATIENCE = 5.0
+"""Seconds that a claim waits for a lock of the import that it replaces, before it looks who holds it."""
 
 
 class AttemptSupersededError(Exception):
@@ -43,6 +45,10 @@ class AttemptSupersededError(Exception):
 
 class ImportBusyError(TransientError):
     """A live import of the same source is under way."""
+
+
+class _CommittedAlreadyError(Exception):
+    """The lost connection's transaction was still committing when its work began again; this one is rolled back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,25 +143,32 @@ class ImportJob:
         sequence = self._committed + 1
 
         def guarded(connection: Connection[Any]) -> T | None:
+            # KEY SHARE keeps a takeover out (it takes FOR UPDATE) and lets the heart beat however long `work` takes.
             row = connection.execute(
-                "SELECT pages FROM import_jobs WHERE id = %s AND attempt_token = %s AND status = 'RUNNING'"
-                " FOR NO KEY UPDATE",
+                "SELECT pages, status FROM import_jobs WHERE id = %s AND attempt_token = %s FOR KEY SHARE",
                 (self.job_id, self.token),
             ).fetchone()
-            if row is None:
+            if row is not None and row[0] >= sequence:
+                return None
+            if row is None or row[1] != "RUNNING":
                 raise AttemptSupersededError(
                     f"attempt {self.attempt} of import job {self.job_id} ({self.source}) was taken over: write refused"
                 )
-            if row[0] >= sequence:
-                return None
             result = work(connection)
-            connection.execute(
-                "UPDATE import_jobs SET pages = %s, progress_at = now(), heartbeat_at = now() WHERE id = %s",
-                (sequence, self.job_id),
+            # now() is when the transaction began: a beat in the past would make a long transaction look dead.
+            counted = connection.execute(
+                "UPDATE import_jobs SET pages = %(n)s, progress_at = clock_timestamp(), heartbeat_at = clock_timestamp()"
+                " WHERE id = %(id)s AND pages < %(n)s",
+                {"id": self.job_id, "n": sequence},
             )
+            if counted.rowcount == 0:
+                raise _CommittedAlreadyError
             return result
 
-        result = self.session.transact(guarded)
+        try:
+            result = self.session.transact(guarded)
+        except _CommittedAlreadyError:
+            result = None
         self._committed = sequence
         return result
 
@@ -178,7 +191,12 @@ class ImportJob:
                 obstacle = self.session.transact(self._try_claim)
             except LockNotAvailable:
                 self.session.transact(self._evict)
-                continue
+                if time.monotonic() < deadline:
+                    continue
+                raise ImportBusyError(
+                    f"the ledger row of {self.source} stays locked. Look for a session that is idle in a transaction.",
+                    retry_after=LEASE.total_seconds(),
+                ) from None
             if obstacle is None:
                 return
             if time.monotonic() > deadline:
@@ -191,8 +209,8 @@ class ImportJob:
 
     def _try_claim(self, connection: Connection[Any]) -> RunningImport | None:
         """Take the source, or say what stands in the way. Claims of one source queue on an advisory lock."""
+        connection.execute("SELECT set_config('lock_timeout', %s, true)", (f"{LOCK_PATIENCE * 1000:.0f}",))
         connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('import ' || %s, 0))", (self.source,))
-        connection.execute("SET LOCAL lock_timeout = '5s'")
         mine = connection.execute(
             "SELECT id, attempt_token FROM import_jobs WHERE source = %s AND run_id = %s FOR UPDATE",
             (self.source, self.run_id),
@@ -276,7 +294,11 @@ class ImportJob:
 def close_import(
     connection: Connection[Any], job_id: int, *, code: str, text: str, token: uuid.UUID | None = None
 ) -> bool:
-    """Close a RUNNING import as ERROR; `token` limits it to one attempt. False when it was closed already."""
+    """Close a RUNNING import as ERROR; `token` limits it to one attempt. False when it was closed already.
+
+    Waits for the transaction that its worker is in: that one is committed before the row closes, every later one refused.
+    """
+    connection.execute("SELECT FROM import_jobs WHERE id = %s FOR UPDATE", (job_id,))
     return (
         connection.execute(
             "UPDATE import_jobs SET status = 'ERROR', finished_at = now(), error_code = %(code)s, error_text = %(text)s"

@@ -20,6 +20,10 @@ log = logging.getLogger(__name__)
 
 _FIRST_WAIT = 0.2
 _LONGEST_WAIT = 5.0
+_MOST_LOSSES = 10
+"""How often one transaction is begun anew. What loses its connection every time is killed by its own work."""
+_ROLLED_BACK_BY_SERVER = frozenset({"40001", "40P01"})
+"""Serialisation failure and deadlock: the server undid the transaction and asks for it again."""
 
 
 class DatabaseUnavailableError(TransientError):
@@ -99,34 +103,50 @@ class Session:
     def connection(self) -> Connection[Any]:
         """The open connection, a new one when there is none."""
         if self._connection is None or self._connection.closed:
-            self._connection = self._database.connect(role=self._role)
+            connection = self._database.connect(role=self._role)
+            # The server, too, gives up on a client that the network has lost; by default it holds its locks for two
+            # hours, and the transaction that is tried again waits for them. Not as options of the connection: poolers
+            # refuse those.
+            connection.execute(
+                "SELECT set_config('tcp_keepalives_idle', '10', false), set_config('tcp_keepalives_interval', '5', false),"
+                " set_config('tcp_keepalives_count', '3', false)"
+            )
+            connection.commit()
+            self._connection = connection
         return self._connection
 
     def transact(self, work: Callable[[Connection[Any]], T]) -> T:
         """Run `work` in a transaction and return what it returns.
 
-        Raises `DatabaseUnavailableError` when the server stays away longer than the database's patience; any other
-        error of `work` is raised as it is, after a rollback.
+        Raises `DatabaseUnavailableError` when the server stays away longer than the database's patience, or goes away
+        again and again; any other error of `work` is raised as it is, after a rollback.
         """
         import psycopg
 
-        deadline = time.monotonic() + self._database.patience
-        wait = _FIRST_WAIT
+        losses, wait = 0, _FIRST_WAIT
+        deadline: float | None = None
         while True:
+            connected = False
             try:
                 connection = self.connection()
+                connected = True
                 with connection.transaction():
                     return work(connection)
             except psycopg.OperationalError as error:
-                if not _connection_lost(error, self._connection):
+                lost = _connection_lost(error, self._connection)
+                if not lost and error.sqlstate not in _ROLLED_BACK_BY_SERVER:
                     raise
-                self.close()
-                if time.monotonic() + wait > deadline:
+                if lost:
+                    self.close()
+                if connected:  # the patience is for an outage, not for the work before it
+                    losses, wait, deadline = losses + 1, _FIRST_WAIT, None
+                deadline = deadline or time.monotonic() + self._database.patience
+                if losses > _MOST_LOSSES or time.monotonic() + wait > deadline:
                     raise self._gave_up() from error
-                log.warning("database connection lost (%s); trying again in %.1f s", type(error).__name__, wait)
+                log.warning("transaction lost (%s); trying again in %.1f s", type(error).__name__, wait)
                 time.sleep(wait * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
                 wait = min(wait * 2, _LONGEST_WAIT)
-                self.reconnects += 1
+                self.reconnects += lost
 
     def _gave_up(self) -> DatabaseUnavailableError:
         return DatabaseUnavailableError(

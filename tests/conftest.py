@@ -1,0 +1,197 @@
+"""What every test may ask for: a PostgreSQL server, a migrated database of its own, an environment without settings.
+
+The server is an embedded one, started once a session, or that of `TEST_DATABASE_URL` (PostgreSQL 15 or newer, a role that
+may create databases). Migrations run once; each test gets a copy of the migrated database.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from resources.postgres.database import Database
+from resources.postgres.urls import libpq, sqlalchemy_psycopg, sqlalchemy_psycopg2, with_database
+
+_SETTINGS = (
+    *("ALLEVENTS_", "EVENTBRITE_", "ICS_", "LAVITRINE_", "MEETUP_", "OPEN_DATA_MONTREAL_", "TICKETMASTER_"),
+    *("GEMINI_", "GOOGLE_", "LLM_", "OPENAI_", "DISABLE_TAG_ENRICHMENT", "TAG_ENRICHMENT_"),
+    *("DAGSTER_", "DATABASE_URL", "INGESTION_", "PG"),
+    *("ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_"),
+)
+
+settings.register_profile("default", deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("soak", parent=settings.get_profile("default"), max_examples=500)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Forget the developer's settings, before any fixture reads them, and leave long tests to `-m soak`."""
+    for name in list(os.environ):
+        if name.upper().startswith(_SETTINGS):
+            del os.environ[name]
+    if not config.option.markexpr:
+        config.option.markexpr = "not soak"
+    settings.load_profile("soak" if "not soak" not in config.option.markexpr else "default")
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """libpq URL of a database of the server that all tests share. Nobody stops or breaks this server."""
+    given = os.environ.get("TEST_DATABASE_URL")
+    if given:
+        yield libpq(given)
+        return
+    from resources.postgres.server import EmbeddedServer
+
+    # Not pytest's folder: it has mode 0700, so as root the server could not live in it.
+    with tempfile.TemporaryDirectory(prefix="ingestion-test-", dir="/var/tmp") as folder:
+        Path(folder).chmod(0o755)
+        server = EmbeddedServer(Path(folder) / "postgres")
+        server.start()
+        try:
+            yield server.url("postgres")
+        finally:
+            server.destroy()
+
+
+class Databases:
+    """Makes and drops databases on one server."""
+
+    def __init__(self, url: str) -> None:
+        self.server = Database(url, patience=10)
+        self._made: list[str] = []
+
+    def create(self, *, template: str | None = None) -> str:
+        """The libpq URL of a new database, a copy of the one that `template` is the URL of."""
+        from psycopg import sql
+
+        from resources.postgres.urls import database_name
+
+        name = f"ingestion_test_{uuid.uuid4().hex}"
+        statement = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
+        if template is not None:
+            statement += sql.SQL(" TEMPLATE {}").format(sql.Identifier(database_name(template)))
+        with self.server.connect(autocommit=True) as connection:
+            connection.execute(statement)
+        self._made.append(name)
+        return with_database(self.server.url, name)
+
+    def drop_all(self) -> None:
+        from psycopg import sql
+
+        with self.server.connect(autocommit=True) as connection:
+            for name in self._made:
+                connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+        self._made.clear()
+
+
+@pytest.fixture(scope="session")
+def _shared_databases(postgres_url: str) -> Iterator[Databases]:
+    databases = Databases(postgres_url)
+    yield databases
+    databases.drop_all()
+
+
+@pytest.fixture(scope="session")
+def migrated_template(_shared_databases: Databases) -> str:
+    """URL of a database at the newest schema, which tests copy and never change."""
+    from resources.postgres.migrate import upgrade
+
+    url = _shared_databases.create()
+    upgrade(sqlalchemy_psycopg(url))
+    return url
+
+
+@pytest.fixture(scope="session")
+def dagster_template(_shared_databases: Databases) -> str:
+    """URL of a database that holds Dagster's empty storage, which tests copy and never change."""
+    import dagster as dg
+
+    url = _shared_databases.create()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        dg.DagsterInstance.local_temp(folder, overrides=_instance_settings(url)) as instance,
+    ):
+        instance.get_run_records(limit=1)
+        instance.fetch_run_status_changes(dg.DagsterEventType.RUN_START, limit=1)
+        instance.all_instigator_state()
+    return url
+
+
+def _instance_settings(dagster_url: str) -> dict[str, object]:
+    return {
+        "storage": {"postgres": {"postgres_url": sqlalchemy_psycopg2(dagster_url)}},
+        "telemetry": {"enabled": False},
+    }
+
+
+@pytest.fixture
+def databases(postgres_url: str) -> Iterator[Databases]:
+    """Databases that are dropped after the test."""
+    made = Databases(postgres_url)
+    yield made
+    made.drop_all()
+
+
+@pytest.fixture
+def empty_database_url(databases: Databases) -> str:
+    """libpq URL of a database without any table."""
+    return databases.create()
+
+
+@pytest.fixture
+def database_url(databases: Databases, migrated_template: str) -> str:
+    """libpq URL of a migrated, empty database of this test's own."""
+    return databases.create(template=migrated_template)
+
+
+@pytest.fixture
+def database(database_url: str) -> Database:
+    """A migrated, empty database of this test's own."""
+    return Database(database_url, patience=30)
+
+
+@pytest.fixture
+def dagster_url(databases: Databases, dagster_template: str) -> str:
+    """libpq URL of an empty Dagster storage of this test's own."""
+    return databases.create(template=dagster_template)
+
+
+@pytest.fixture
+def platform_environment(
+    database_url: str, dagster_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> dict[str, str]:
+    """The variables that point this process, and the commands it starts, at databases of the test's own."""
+    values = {
+        "INGESTION_HOME": str(tmp_path / "home"),
+        "DATABASE_URL": database_url,
+        "DAGSTER_DATABASE_URL": dagster_url,
+        "INGESTION_ALLOW_PRIVATE_ADDRESSES": "true",
+    }
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+    return values
+
+
+@pytest.fixture
+def make_instance(dagster_url: str, tmp_path: Path) -> Iterator[Callable[[], object]]:
+    """Dagster instances on PostgreSQL, all on one storage."""
+    import dagster as dg
+
+    made: list[dg.DagsterInstance] = []
+
+    def make() -> dg.DagsterInstance:
+        folder = tmp_path / "dagster"
+        folder.mkdir(exist_ok=True)
+        instance = dg.DagsterInstance.local_temp(str(folder), overrides=_instance_settings(dagster_url))
+        made.append(instance)
+        return instance
+
+    yield make
+    for instance in made:
+        instance.dispose()
