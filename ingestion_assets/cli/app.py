@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from ingestion_assets.cli import database, demo, dev, run, status
+from ingestion_assets.cli import database, demo, dev, run, settings, status
 from resources.errors import PermanentError, TransientError
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app.command("demo")(demo.demo)
 app.command("dev")(dev.dev)
 app.command("run")(run.run)
 app.command("status")(status.status)
+app.command("settings")(settings.settings)
 app.command("env")(database.env)
 app.add_typer(database.app, name="db")
 

@@ -26,7 +26,7 @@ from ingestion_assets.events.deduplication_store import (
     write_week,
 )
 from ingestion_assets.events.deduplication_store import versions as deduplication_versions
-from ingestion_assets.events.previews import counts_metadata, table, table_schema
+from ingestion_assets.events.previews import counts_metadata, run_counts, table, table_schema
 from ingestion_assets.events.raw_events import raw_events_key
 from ingestion_assets.events.sources import SOURCE_NAMES
 from ingestion_assets.failures import classified, stop_run_retries
@@ -170,7 +170,7 @@ def _metadata(
         " count(*) FILTER (WHERE nb_sources > 1) AS shared FROM deduplicated_events WHERE replaced_by IS NULL"
     )
     return {
-        **{f"run_{count}": value for count, value in counts_metadata(total).items()},
+        **run_counts(total),
         "run_seconds": round(seconds, 2),
         "import_job": job.job_id,
         "weeks_unchanged": sum(outcome.unchanged for outcome in outcomes),

@@ -161,16 +161,16 @@ class _Loader:
 
     def store(self, batch: _Batch) -> None:
         """Commit one batch, exactly once. A batch that the database refuses is halved until the bad record is found."""
-        import psycopg
-
         try:
             self._job.commit(lambda connection: self._write(connection, batch))
-        except (psycopg.DataError, psycopg.errors.ProgramLimitExceeded) as error:
-            if len(batch.keys) <= 1 and not batch.rejected:
+        except _refusals() as error:
+            if len(batch) > 1:
+                for half in _halves(batch):
+                    self.store(half)
+            elif batch.keys:
                 self.store(self._refused_by_database(batch, error))
-                return
-            for half in _halves(batch):
-                self.store(half)
+            else:  # a diagnosis of ours that cannot be stored: a fault of the code, which halving would hide
+                raise
 
     def _refused_by_database(self, batch: _Batch, error: Exception) -> _Batch:
         [event] = batch.events.values()
@@ -178,7 +178,7 @@ class _Loader:
             rejected=[
                 RejectedRecord(
                     reason=RejectReason.UNPARSABLE,
-                    detail=f"PostgreSQL refused the record: {str(error).splitlines()[0][:500]}",
+                    detail=f"PostgreSQL refused the record: {_first_line(error)}",
                     payload=None,
                     source_id=event.source_id,
                     day=None if event.start is None else event.start.date,
@@ -195,15 +195,16 @@ class _Loader:
                 "version": self._record_version,
                 "job": self._job.job_id,
                 "attempt": self._job.attempt,
-                "fallback": self._weeks[0],
+                "first": self._weeks[0],
+                "last": self._weeks[1],
             }
             self._copy_keys(connection, batch)
             todo = [row[0] for row in connection.execute(statements.TODO, parameters)]
             self._copy_rows(connection, batch, todo)
             for week, created, updated, skipped in connection.execute(statements.WRITE, parameters):
                 counts[week] = Counts(created=created, updated=updated, skipped=skipped)
-            for week, repeats in _repeats(batch, self._weeks[0]).items():
-                counts[week] = counts.get(week, Counts()) + Counts(skipped=repeats)
+            for week in self._repeats(batch):
+                counts[week] = counts.get(week, Counts()) + Counts(skipped=1)
         self._insert_rejected(connection, batch, counts)
         add_counts(connection, self._job, counts)
 
@@ -258,6 +259,9 @@ class _Loader:
                     rejected_payload(record.payload),
                 )
             )
+        known = [record.source_id for record in batch.rejected if record.source_id and _encodable(record.source_id)]
+        parameters = {"source": self._job.source, "job": self._job.job_id, "attempt": self._job.attempt, "ids": known}
+        connection.execute(statements.SEEN_REJECTED, parameters)
         with connection.cursor() as cursor:
             cursor.executemany(
                 "INSERT INTO rejected_records (job_id, source, week, source_id, reason, detail, payload)"
@@ -270,6 +274,11 @@ class _Loader:
         first, last = self._weeks
         week = first if day is None else week_of(day)
         return week if first <= week <= last else first
+
+    def _repeats(self, batch: _Batch) -> list[date]:
+        """The partitions of the records whose id comes again later in the same batch: only the last one is written."""
+        last: dict[str, int] = {key[1]: key[0] for key in batch.keys}
+        return [self._partition_of(week) for ordinal, source_id, _, week in batch.keys if last[source_id] != ordinal]
 
     # -- finish ------------------------------------------------------------------------------------------------------
 
@@ -305,24 +314,38 @@ def _warnings_json(warnings: Sequence[FetchWarning]) -> str:
     return json.dumps([{"code": w.code, "detail": storable_text(w.detail, 2000)} for w in warnings])
 
 
+def _refusals() -> tuple[type[Exception], ...]:
+    """What it looks like when a value cannot be stored, whoever says so: the server, the driver or the encoder."""
+    import psycopg
+    from orjson import JSONEncodeError
+
+    errors = psycopg.errors
+    return psycopg.DataError, errors.ProgramLimitExceeded, errors.CheckViolation, UnicodeEncodeError, JSONEncodeError
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:500]
+
+
+def _encodable(source_id: str) -> bool:
+    """Whether the id can be a parameter at all: what cannot was never stored."""
+    return "\x00" not in source_id and not any("\ud800" <= char <= "\udfff" for char in source_id)
+
+
 def _halves(batch: _Batch) -> tuple[_Batch, _Batch]:
-    middle = len(batch.keys) // 2
-    parts = []
-    for ordinals, rejected in ((range(middle), batch.rejected), (range(middle, len(batch.keys)), [])):
-        part = _Batch(rejected=list(rejected))
-        for new, old in enumerate(ordinals):
-            _, source_id, content_hash, week = batch.keys[old]
-            part.keys.append((new, source_id, content_hash, week))
-            part.events[new] = batch.events[old]
-        parts.append(part)
-    return parts[0], parts[1]
+    keys, rejected = len(batch.keys) // 2, len(batch.rejected) // 2
+    if not keys and batch.keys:  # one event and some rejected records
+        keys, rejected = len(batch.keys), 0
+    return (
+        _part(batch, range(keys), batch.rejected[:rejected]),
+        _part(batch, range(keys, len(batch.keys)), batch.rejected[rejected:]),
+    )
 
 
-def _repeats(batch: _Batch, fallback: date) -> dict[date, int]:
-    """Records whose id comes again later in the same batch, by week: only the last one is written."""
-    last: dict[str, int] = {key[1]: key[0] for key in batch.keys}
-    repeats: dict[date, int] = {}
-    for ordinal, source_id, _, week in batch.keys:
-        if last[source_id] != ordinal:
-            repeats[week or fallback] = repeats.get(week or fallback, 0) + 1
-    return repeats
+def _part(batch: _Batch, ordinals: range, rejected: list[RejectedRecord]) -> _Batch:
+    part = _Batch(rejected=rejected)
+    for new, old in enumerate(ordinals):
+        _, source_id, content_hash, week = batch.keys[old]
+        part.keys.append((new, source_id, content_hash, week))
+        part.events[new] = batch.events[old]
+    return part

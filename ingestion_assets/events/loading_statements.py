@@ -19,9 +19,12 @@ WHERE r.source_id IS NULL OR r.content_hash <> l.content_hash OR r.record_versio
 """
 
 # What a record counts as is decided from the state before the statement (every CTE sees the same snapshot):
-#   seen by this attempt already      a repeat inside the fetch: skipped
-#   created or changed by this job    counted by an earlier attempt of it: not counted again
-#   unknown / changed / neither       created / updated / skipped
+#   unknown                       created
+#   created or changed by this job, and seen by this attempt: a repeat inside the fetch, skipped;
+#                                  and not seen by it yet: counted by an earlier attempt, not counted again
+#   written                       updated, even if the fetch listed it before, unchanged
+#   otherwise                     skipped
+# It counts for its week, or for the first week of the run where it has none there: every record has one partition.
 WRITE = """
 WITH last AS (SELECT DISTINCT ON (source_id) source_id, week FROM stage_keys ORDER BY source_id, ord DESC),
 before AS (
@@ -49,11 +52,18 @@ seen AS (
     ON CONFLICT (source, source_id) DO UPDATE SET last_job = EXCLUDED.last_job, last_attempt = EXCLUDED.last_attempt
     WHERE (t.last_job, t.last_attempt) IS DISTINCT FROM (EXCLUDED.last_job, EXCLUDED.last_attempt)),
 outcome AS (
-    SELECT coalesce(b.week, %(fallback)s) AS week,
-           CASE WHEN b.repeated THEN 'skipped' WHEN b.ours THEN 'counted' WHEN NOT b.known THEN 'created'
+    SELECT CASE WHEN b.week BETWEEN %(first)s AND %(last)s THEN b.week ELSE %(first)s END AS week,
+           CASE WHEN NOT b.known THEN 'created'
+                WHEN b.ours AND b.repeated THEN 'skipped' WHEN b.ours THEN 'counted'
                 WHEN w.source_id IS NOT NULL THEN 'updated' ELSE 'skipped' END AS outcome
     FROM before b LEFT JOIN written w USING (source_id))
 SELECT week, count(*) FILTER (WHERE outcome = 'created'), count(*) FILTER (WHERE outcome = 'updated'),
        count(*) FILTER (WHERE outcome = 'skipped')
 FROM outcome GROUP BY week
+"""
+
+# A record that is listed but cannot be read this time is not gone: it keeps what it said before.
+SEEN_REJECTED = """
+UPDATE raw_events_seen SET last_job = %(job)s, last_attempt = %(attempt)s
+WHERE source = %(source)s AND source_id = ANY(%(ids)s)
 """

@@ -14,7 +14,7 @@ import dagster as dg
 from ingestion_assets import progress
 from ingestion_assets.counts import Counts
 from ingestion_assets.events.loading import LoadResult, load_pages
-from ingestion_assets.events.previews import counts_metadata, rejected_preview, table, table_schema
+from ingestion_assets.events.previews import counts_metadata, rejected_preview, run_counts, table, table_schema
 from ingestion_assets.events.sources import SOURCE_NAMES, source_class
 from ingestion_assets.events.sources.base import Source
 from ingestion_assets.failures import classified, stop_run_retries
@@ -162,7 +162,7 @@ def _run_metadata(
 ) -> Mapping[str, Any]:
     [row] = database.fetch_all("SELECT count(*) AS n FROM raw_events WHERE source = %(source)s", {"source": name})
     metadata: dict[str, Any] = {
-        **{f"run_{count}": value for count, value in counts_metadata(result.counts).items()},
+        **run_counts(result.counts),
         "run_withdrawn": result.withdrawal.withdrawn,
         "run_seconds": round(seconds, 2),
         "undated": result.undated,

@@ -17,7 +17,7 @@ from ingestion_assets.counts import Counts
 from ingestion_assets.events import tag_store
 from ingestion_assets.events.automation import when_inputs_changed
 from ingestion_assets.events.deduplicated_events import KEY as DEDUPLICATED_EVENTS
-from ingestion_assets.events.previews import counts_metadata, table, table_schema
+from ingestion_assets.events.previews import counts_metadata, run_counts, table, table_schema
 from ingestion_assets.events.tag_store import Candidate
 from ingestion_assets.failures import classified, stop_run_retries
 from ingestion_assets.ledger.dagster_runs import import_job
@@ -76,7 +76,7 @@ def tag_enrichments(
         )
     return dg.MaterializeResult(
         metadata={
-            **{f"run_{name}": value for name, value in counts_metadata(total).items()},
+            **run_counts(total),
             "run_seconds": round(time.monotonic() - started, 2),
             "import_job": job.job_id,
             **extra,

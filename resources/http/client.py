@@ -47,7 +47,9 @@ _process_budget = MemoryBudget()
 class OutboundSettings(BaseSettings):
     """Settings of all outbound calls."""
 
-    model_config = SettingsConfigDict(env_prefix="INGESTION_", env_ignore_empty=True, extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="INGESTION_", env_ignore_empty=True, extra="ignore", frozen=True, use_attribute_docstrings=True
+    )
 
     allow_private_addresses: bool = False
     """INGESTION_ALLOW_PRIVATE_ADDRESSES: let URLs reach loopback and private networks, for a server of one's own."""

@@ -36,18 +36,25 @@ class EventbriteSettings(SourceSettings):
     model_config = SettingsConfigDict(env_prefix="EVENTBRITE_")
 
     base_url: str = "https://www.eventbriteapi.com/v3"
+    """Replaces scheme, host and version."""
     token: SecretStr | None = None
     organizer_ids: str = ""
+    """Organizers to watch, separated by commas."""
     venue_ids: str = ""
+    """Venues to watch, separated by commas."""
     organization_ids: str = ""
+    """Organizations of the token, separated by commas."""
     event_ids: str = ""
+    """Single events to watch, separated by commas."""
     full_descriptions: bool = False
     """Fetch each event's description by a request of its own. The event object holds a summary only, but 2,000
     requests an hour are not many."""
     page_size: int | None = Field(default=None, gt=0, le=500)
     """Unset: what the service thinks right (50)."""
     requests_per_hour: int = Field(default=2_000, gt=0)
+    """What the token allows."""
     requests_per_second: float = Field(default=5.0, gt=0)
+    """Pace."""
 
     def missing(self) -> list[str]:
         """The token, and at least one list with an entry."""

@@ -53,17 +53,23 @@ class MeetupSettings(SourceSettings):
     model_config = SettingsConfigDict(env_prefix="MEETUP_")
 
     base_url: str = "https://api.meetup.com/gql-ext"
+    """Replaces scheme, host and path of the GraphQL endpoint."""
     groups: str = ""
     """`urlname`s or addresses of groups, separated by commas or white space."""
     token: SecretStr | None = None
     client_key: SecretStr | None = None
     member_id: str | None = None
+    """Member for whom the signed token is asked."""
     signing_key_id: str | None = None
+    """Id of the signing key."""
     signing_key: SecretStr | None = None
     """RSA private key in PEM form, or the path of a file that holds it."""
     token_url: str = "https://secure.meetup.com/oauth2/access"  # noqa: S105 (an address)
+    """Where signed assertions are exchanged for tokens."""
     page_size: int = Field(default=100, gt=0, le=200)
+    """Events in one page."""
     requests_per_second: float = Field(default=2.0, gt=0)
+    """Pace; the service allows 500 points a minute."""
 
     def missing(self) -> list[str]:
         """The groups, and one of the two ways to sign in."""

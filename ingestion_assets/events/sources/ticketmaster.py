@@ -46,21 +46,29 @@ class TicketmasterSettings(SourceSettings):
     model_config = SettingsConfigDict(env_prefix="TICKETMASTER_")
 
     api_key: SecretStr | None = None
+    """Key of the Discovery API, from developer.ticketmaster.com."""
     base_url: str = "https://app.ticketmaster.com/discovery/v2"
+    """Replaces scheme, host and version."""
     country_code: str = "CA"
+    """ISO 3166-1 alpha-2; `*` for everywhere."""
     state_code: str | None = None
     """Unset: QC if the country is CA and no place is named (city, point, DMA), else none."""
     city: str | None = None
+    """Only events in this city."""
     geo_point: str | None = None
     """Geohash, at most 9 characters."""
     radius: int | None = Field(default=None, gt=0)
+    """Around the geo point, in `TICKETMASTER_UNIT`."""
     unit: str = Field(default="km", pattern="^(km|miles)$")
+    """`km` or `miles`."""
     dma_id: str | None = None
+    """Designated market area."""
     locale: str = "*"
     """All languages; the API's own default, `en`, can leave out events that exist in French only."""
     requests_per_second: float = Field(default=2.0, gt=0, le=5)
     """The documentation says 5 in one place and 2 in another."""
     requests_per_day: int = Field(default=5_000, gt=0)
+    """What the key allows."""
 
     def missing(self) -> list[str]:
         """The API key is all that is needed."""

@@ -1,0 +1,116 @@
+"""`ingest settings`: every environment variable, what it does and whether it is set. docs/configuration.md is its output."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from typing import Annotated, Any
+
+import typer
+from pydantic import AliasChoices, SecretStr
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+from pydantic_settings import BaseSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """One environment variable."""
+
+    name: str
+    default: str
+    text: str
+    secret: bool
+
+
+def groups() -> Iterator[tuple[str, list[Variable]]]:
+    """Every settings class of the platform with its variables, in the order of the documentation."""
+    from ingestion_assets.events.sources import SOURCE_NAMES, source_class
+    from ingestion_assets.settings import AssetSettings, TaggingSettings
+    from resources.http import OutboundSettings
+    from resources.llm import LlmSettings
+    from resources.settings import PlatformSettings
+
+    yield "Database and files", variables(PlatformSettings)
+    yield "Weeks and schedules", variables(AssetSettings)
+    for name in SOURCE_NAMES:
+        source = source_class(name)
+        yield f"Source {name} ({source.title})", variables(source.settings_class)
+    yield "Outbound calls", variables(OutboundSettings)
+    yield "Tagging", variables(TaggingSettings)
+    yield "LLM providers", variables(LlmSettings)
+
+
+def variables(settings: type[BaseSettings]) -> list[Variable]:
+    """The variables that a settings class reads."""
+    prefix = settings.model_config.get("env_prefix", "")
+    return [_variable(prefix, name, field) for name, field in settings.model_fields.items()]
+
+
+def _variable(prefix: str, name: str, field: FieldInfo) -> Variable:
+    alias = field.validation_alias
+    if isinstance(alias, AliasChoices):
+        alias = str(alias.choices[0])
+    return Variable(
+        name=(str(alias) if alias else prefix + name).upper(),
+        default=_shown(field),
+        text=" ".join((field.description or "").split()),
+        secret="SecretStr" in str(field.annotation),
+    )
+
+
+def _shown(field: FieldInfo) -> str:
+    from resources.settings import PROJECT_ROOT
+
+    value: Any = field.default
+    if field.default_factory is not None or value is None or value is PydanticUndefined or value in ("", ()):
+        return ""
+    if isinstance(value, SecretStr):
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Enum):
+        return str(value.value)
+    return str(value).replace(f"{PROJECT_ROOT}/", "")
+
+
+def markdown() -> str:
+    """The reference as a Markdown document."""
+    lines = [
+        "# Configuration",
+        "",
+        "Every setting is an environment variable; `.env` in the project's folder is read as well. An empty variable counts",
+        "as unset. This page is the output of `ingest settings --markdown`; a test holds it to the code.",
+    ]
+    for title, found in groups():
+        lines += ["", f"## {title}", "", "| variable | default | what it does |", "| --- | --- | --- |"]
+        for variable in found:
+            default = f"`{variable.default}`" if variable.default else ""
+            text = variable.text.replace("|", "\\|") + (" Secret." if variable.secret else "")
+            lines.append(f"| `{variable.name}` | {default.replace('|', chr(92) + '|')} | {text.strip()} |")
+    return "\n".join(lines) + "\n"
+
+
+def settings(
+    *,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="Print the reference of the documentation.")] = False,
+) -> None:
+    """List every setting with its value (secrets are not shown), default and meaning."""
+    if as_markdown:
+        typer.echo(markdown(), nl=False)
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    for title, found in groups():
+        table = Table(title=title, title_justify="left")
+        for column in ("variable", "value", "default", "what it does"):
+            table.add_column(column)
+        for variable in found:
+            value = os.environ.get(variable.name, "")
+            hidden = variable.secret or "URL" in variable.name
+            table.add_row(variable.name, "set" if value and hidden else value, variable.default, variable.text)
+        console.print(table)
