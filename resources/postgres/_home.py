@@ -221,8 +221,9 @@ def _usable(account: Account, folder: Path, installation: Installation) -> Insta
 
 
 def _relocate(directory: Path, installation: Installation) -> tuple[Home, Account, Installation] | None:
+    account = _accounts.nameless_account(directory)
     base = _system_folder()
-    if base is None:
+    if base is None or not account.can_enter(base):
         return None
     key = hashlib.sha256(os.fsencode(directory)).hexdigest()[:12]
     for earlier in base.glob(f"{key}-*/{_ORIGIN}"):
@@ -231,11 +232,13 @@ def _relocate(directory: Path, installation: Installation) -> tuple[Home, Accoun
         )
     # A name that was never used: the cluster of a folder that was deleted and made again is not taken up by surprise.
     place = base / f"{key}-{secrets.token_hex(4)}"
-    account = _accounts.nameless_account(directory)
     place.mkdir(mode=0o700)
-    os.chown(place, 0, account.gid)
-    place.chmod(0o710)
-    usable = _usable(account, place, installation)
+    try:
+        os.chown(place, 0, account.gid)
+        place.chmod(0o710)
+        usable = _usable(account, place, installation)
+    except PermissionError:  # a root that may not give files away
+        usable = None
     if usable is None:
         place.rmdir()
         return None

@@ -60,9 +60,9 @@ for line in sys.stdin:
 class Holder:
     """Another process with an `EmbeddedServer` of its own."""
 
-    def __init__(self, directory: Path, uid: int = 0) -> None:
+    def __init__(self, directory: Path, uid: int = 0, *, below: tuple[str, ...] = ()) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-c", _PROGRAM, str(directory), str(uid)],
+            [*below, sys.executable, "-c", _PROGRAM, str(directory), str(uid)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -178,8 +178,8 @@ def hold() -> Iterator[Callable[..., Holder]]:
     """Other processes; they are ended after the test."""
     holders: list[Holder] = []
 
-    def start(directory: Path, uid: int = 0) -> Holder:
-        holders.append(Holder(directory, uid))
+    def start(directory: Path, uid: int = 0, *, below: tuple[str, ...] = ()) -> Holder:
+        holders.append(Holder(directory, uid, below=below))
         return holders[-1]
 
     yield start

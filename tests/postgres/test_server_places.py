@@ -279,21 +279,32 @@ def test_an_ordinary_user_is_told_when_the_server_is_roots(
 
 
 @as_root
-def test_where_root_cannot_become_another_user_a_user_namespace_serves(
-    make_server: Make, closed_folder: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("folder", ["open_folder", "closed_folder"])
+def test_a_root_that_cannot_become_another_user_runs_the_server_in_a_user_namespace(
+    hold: Callable, request: pytest.FixtureRequest, folder: str
 ) -> None:
-    account = _accounts.namespace_account()
-    if not account.can_run(_binaries.newest()):
-        pytest.skip("no user namespaces here")
-    monkeypatch.setattr(_accounts, "candidates", lambda folder: iter(()))
-    monkeypatch.setattr(_home, "_system_folder", lambda: None)
-    server = make_server(closed_folder / "postgres")
+    """As in a container whose only user is root."""
+    setpriv = shutil.which("setpriv")
+    if setpriv is None or not _accounts.namespace_account().can_run(_binaries.newest()):
+        pytest.skip("no setpriv, or no user namespaces here")
+    directory = request.getfixturevalue(folder) / "postgres"
+    root = hold(directory, below=(setpriv, "--bounding-set=-setuid,-setgid", "--inh-caps=-setuid,-setgid"))
+    assert root.ask("start") == "1"
+    assert EmbeddedServer(directory).status().data_directory == directory / "data"
+    assert root.ask("release") == "released"
+    assert not EmbeddedServer(directory).status().running
+
+    # With its powers back, root uses the same files.
+    server = EmbeddedServer(directory)
     works(server)
-    server.release()
-    works(server)
-    assert server.status().data_directory == closed_folder / "postgres" / "data"
-    server.restart()
-    works(server)
+    server.destroy()
+
+
+@as_root
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="needs setpriv")
+def test_a_root_without_any_powers_is_told_what_to_do(hold: Callable, closed_folder: Path) -> None:
+    root = hold(closed_folder / "postgres", below=("setpriv", "--bounding-set=-all", "--inh-caps=-all"))
+    assert "Run as an ordinary user with an entry in /etc/passwd, or set DATABASE_URL" in root.ask("start")
 
 
 def test_without_any_account_the_error_says_what_to_do(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
