@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from ingestion_assets.cli import database, demo, dev, run, settings, status
+from ingestion_assets.cli import database, demo, dev, run, settings, status, tag
 from resources.errors import PermanentError, TransientError
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.command("dev")(dev.dev)
 app.command("run")(run.run)
+app.command("tag")(tag.tag)
 app.command("status")(status.status)
 app.command("settings")(settings.settings)
 app.command("env")(database.env)
