@@ -66,7 +66,7 @@ class LlmError(Exception):
     usage: Usage
     warnings: tuple[str, ...]
     final: bool
-    """Raised by our own pace or breaker: calling again at once would meet it again."""
+    """Calling again at once, with whatever question, would meet it again: our own pace or breaker, an unknown model."""
 
     def _facts(self, provider: str, model: str) -> None:
         self.provider = provider

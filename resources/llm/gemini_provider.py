@@ -58,11 +58,7 @@ def classify(status: int, message: str | None, details: Any, headers: Mapping[st
             model=model,
         )
     if status == 404:
-        return LlmRequestError(
-            f"gemini knows no model {model} at this address: check GEMINI_MODEL and GEMINI_BASE_URL",
-            provider=PROVIDER,
-            model=model,
-        )
+        return unknown_model(model)
     if status in (408, 409, 425, 499) or status >= 500:
         return LlmUnavailableError(
             f"gemini is not available ({status})",
@@ -178,3 +174,14 @@ def _inline(node: Any, definitions: dict[str, Any]) -> Any:
         elif name in _KEPT:
             kept[name] = _inline(value, definitions)
     return kept
+
+
+def unknown_model(model: str) -> LlmRequestError:
+    """404: every other question to this model would meet it too."""
+    error = LlmRequestError(
+        f"gemini knows no model {model} at this address: check GEMINI_MODEL and GEMINI_BASE_URL",
+        provider=PROVIDER,
+        model=model,
+    )
+    error.final = True
+    return error

@@ -6,8 +6,8 @@ What may be repeated is decided by the class of the error (`errors.py`), how oft
 - transport: full jitter backoff, never below a delay that the provider names, LLM_ATTEMPTS calls in all
 - everything else is raised at once
 
-A quota that is gone, or a key that is wrong, stops every later call here without asking again; a quota also stops the
-other processes, through the shared pace.
+A quota that is gone, a key that is wrong or a model that does not exist stops every later call here without asking
+again; a quota also stops the other processes, through the shared pace.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from resources.llm.errors import (
     LlmError,
     LlmQuotaError,
     LlmRateLimitError,
+    LlmRequestError,
     LlmUnavailableError,
 )
 from resources.llm.pacing.bucket import Limits, Slot
@@ -100,7 +101,7 @@ class ManagedProvider(Closing):
         self._latencies = Latencies()
         self._proved = False
         self._first = asyncio.Lock()
-        self._wall: LlmQuotaError | LlmAuthenticationError | None = None
+        self._wall: LlmQuotaError | LlmAuthenticationError | LlmRequestError | None = None
 
     async def complete(self, request: CompletionRequest[T], *, deadline: Deadline) -> Completion[T]:
         """Answer, or raise an `LlmError` with what was spent on it in `usage`."""
@@ -207,7 +208,7 @@ class ManagedProvider(Closing):
                 self._wall = error
                 _log.warning("%s: %s", f"{self.name}-quota-exceeded", error)
                 await self._pacer.block(error)
-            case LlmAuthenticationError():
+            case LlmAuthenticationError() | LlmRequestError(final=True):
                 self._breaker.succeeded()
                 self._wall = error
             case LlmUnavailableError():

@@ -164,11 +164,7 @@ def _by_status(error: openai.APIStatusError, model: str) -> LlmError:
                 model=model,
             )
         case 404:
-            return LlmRequestError(
-                f"openai knows no model {model} at this address: check OPENAI_MODEL and OPENAI_BASE_URL",
-                provider=PROVIDER,
-                model=model,
-            )
+            return unknown_model(model)
         case 408 | 409 | 425:
             pass
         case _ if status < 500:
@@ -243,3 +239,14 @@ def _usage_in(raw: Any) -> Usage:
 
 def _lower(headers: Any) -> dict[str, str]:
     return {str(name).lower(): str(value) for name, value in headers.items()}
+
+
+def unknown_model(model: str) -> LlmRequestError:
+    """404: every other question to this model would meet it too."""
+    error = LlmRequestError(
+        f"openai knows no model {model} at this address: check OPENAI_MODEL and OPENAI_BASE_URL",
+        provider=PROVIDER,
+        model=model,
+    )
+    error.final = True
+    return error

@@ -132,6 +132,10 @@ class _Task:
             self._queue.append(_Question(items=tuple(asked[start : start + events_per_prompt])))
 
     async def run(self, concurrency: int) -> None:
+        if not self._queue:
+            return
+        # The first question goes alone: what is wrong with the call itself shows before the others make it too.
+        self._queue.extendleft(reversed(await self._handle(self._queue.popleft())))
         # Answers can split a question in two, so more workers than questions may be useful; never more than events.
         workers = max(1, min(concurrency, len(self._twins)))
         try:
