@@ -139,7 +139,7 @@ CREATE TRIGGER async_jobs_returned AFTER UPDATE OF state ON async_jobs FOR EACH 
 WHEN (NEW.state = 'pending' AND OLD.state <> 'pending') EXECUTE FUNCTION async_jobs_notify()
 """
 for _statement in (GUARD_FUNCTION, GUARD_TRIGGER, NOTIFY_FUNCTION, INSERT_TRIGGER, RETURN_TRIGGER):
-    event.listen(async_jobs, "after_create", DDL(_statement))
+    event.listen(async_jobs, "after_create", DDL(_statement))  # type: ignore[no-untyped-call]
 
 job_totals = Table(
     "job_totals",
