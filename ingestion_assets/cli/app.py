@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from ingestion_assets.cli import database, demo, dev, run, settings, status, tag
+from ingestion_assets.cli import database, dedup, demo, dev, run, settings, status, tag
 from resources.errors import PermanentError, TransientError
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app.command("tag")(tag.tag)
 app.command("status")(status.status)
 app.command("settings")(settings.settings)
 app.command("env")(database.env)
+app.add_typer(dedup.app, name="dedup")
 app.add_typer(database.app, name="db")
 
 

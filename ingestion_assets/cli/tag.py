@@ -180,5 +180,13 @@ def _line(result: TagResult) -> dict[str, Any]:
 
 
 def _write(stream: TextIO, line: Mapping[str, Any]) -> None:
-    empty = {"type": None, "genres": [], "ambiance": [], "audience": [], "provider": None, "model": None, "error": None}
+    empty: dict[str, Any] = {
+        "type": None,
+        "genres": [],
+        "ambiance": [],
+        "audience": [],
+        "provider": None,
+        "model": None,
+        "error": None,
+    }
     stream.write(json.dumps({"event_id": None, "status": None, **empty, **line}, ensure_ascii=False) + "\n")

@@ -1,0 +1,192 @@
+"""`ingest dedup`: deduplicate a file of one's own; ask why two records are, or are not, one event; decide about them."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from resources.errors import PermanentError
+
+if TYPE_CHECKING:
+    from ingestion_assets.events.deduplication.explain import Explanation
+    from ingestion_assets.events.deduplication.records import Key
+    from resources.postgres.database import Database
+
+app = typer.Typer(
+    help="Deduplicate the records of a file, without a database; `explain`, `merge` and `split` look at the platform's.",
+    invoke_without_command=True,
+)
+
+_Record = Annotated[str, typer.Argument(metavar="SOURCE:ID")]
+_Who = Annotated[str, typer.Option(help="Who decides.")]
+_Why = Annotated[str, typer.Option(help="Why, for those who come later.")]
+
+
+@app.callback()
+def dedup(
+    context: typer.Context,
+    input_: Annotated[
+        Path | None,
+        typer.Option(
+            "--input",
+            help="records.jsonl, .csv or .parquet with source, source_id, title, start_at; better with lang, end_at,"
+            " timezone, venue_name, address, city, lat, lon, url, status.",
+        ),
+    ] = None,
+    output: Annotated[Path | None, typer.Option(help="clusters.csv: source, source_id, cluster_id, score.")] = None,
+    state: Annotated[Path | None, typer.Option(help="Keeps ids (and word statistics) between calls.")] = None,
+    timezone: Annotated[str | None, typer.Option(help="Zone of times that name none.")] = None,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on the last line.")] = False,
+) -> None:
+    """Cluster the records of a file: one cluster_id for all records of one real event."""
+    if context.invoked_subcommand is not None:
+        return
+    if input_ is None or output is None:
+        raise typer.BadParameter("name --input and --output")
+    from ingestion_assets.cli.console import stderr
+    from ingestion_assets.events.deduplication.files import deduplicate_file
+
+    started = time.monotonic()
+    with stderr.status("deduplicating …") if stderr.is_terminal else _nothing():
+        report = deduplicate_file(input_, output, state=state, default_zone=timezone)
+    report["seconds"] = round(time.monotonic() - started, 2)
+    for problem in report.get("problems", ()):
+        stderr.print(str(problem), markup=False, highlight=False)
+    if as_json:
+        typer.echo(json.dumps(report, default=str))
+        return
+    typer.echo(
+        f"{report['records']} records, {report['clusters']} events ({report['seconds']} s). created {report['created']},"
+        f" updated {report['updated']}, skipped {report['skipped']}, errors {report['errors']}. Written to {output}."
+    )
+
+
+@app.command("explain")
+def explain(
+    a: _Record,
+    b: _Record,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Say why two records of the platform are one event, or are not: the features and what each weighs."""
+    from ingestion_assets.events.deduplication.explain import explain as explain_pair
+    from ingestion_assets.events.deduplication_store import read_overrides, read_records
+    from resources.postgres.platform import open_databases
+
+    keys = [_key(a), _key(b)]
+    with open_databases() as databases, databases.database.transaction(role="explain") as connection:
+        records = {
+            record.key: record
+            for week in {_week(databases.database, key) + timedelta(days=offset) for key in keys for offset in (-7, 0)}
+            for record in read_records(connection, week)
+        }
+        overrides = read_overrides(connection)
+    explanation = explain_pair(keys[0], keys[1], list(records.values()), overrides=overrides)
+    if as_json:
+        typer.echo(json.dumps(_as_dict(explanation)))
+    else:
+        _print(explanation, [records[key].title for key in keys])
+
+
+@app.command("merge")
+def merge(a: _Record, b: _Record, who: _Who, why: _Why) -> None:
+    """Decide that two records are one event. Holds for every later resolution."""
+    _decide(a, b, "merge", who, why)
+
+
+@app.command("split")
+def split(a: _Record, b: _Record, who: _Who, why: _Why) -> None:
+    """Decide that two records are not one event, whatever lies between them."""
+    _decide(a, b, "split", who, why)
+
+
+def _decide(a: str, b: str, decision: str, who: str, why: str) -> None:
+    from ingestion_assets.cli.environment import platform
+
+    first, second = sorted((_key(a), _key(b)))
+    if first == second:
+        raise PermanentError("a record cannot be merged with, or split from, itself")
+    with platform() as databases:
+        weeks = sorted({_week(databases.database, key) for key in (first, second)})
+        with databases.database.transaction(role="override") as connection:
+            connection.execute(
+                "INSERT INTO match_overrides AS o (a_source, a_id, b_source, b_id, decision, decided_by, why)"
+                " VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT (a_source, a_id, b_source, b_id) DO UPDATE SET"
+                " decision = EXCLUDED.decision, decided_by = EXCLUDED.decided_by, why = EXCLUDED.why, decided_at = now()",
+                (*first, *second, decision, who, why),
+            )
+    typer.echo(
+        f"Noted: {decision}. It takes effect with the next deduplication; at once: "
+        f"ingest run --asset deduplicated_events --from {weeks[0]} --to {weeks[-1]}"
+    )
+
+
+def _key(text: str) -> Key:
+    from ingestion_assets.events.deduplication.records import Key
+
+    source, colon, source_id = text.partition(":")
+    if not (source and colon and source_id):
+        raise typer.BadParameter(f"{text!r} is not SOURCE:ID, such as open_data_montreal:87905")
+    return Key(source, source_id)
+
+
+def _week(database: Database, key: Key) -> Any:
+    rows = database.fetch_all(
+        "SELECT week FROM raw_events WHERE source = %(source)s AND source_id = %(id)s",
+        {"source": key.source, "id": key.source_id},
+    )
+    if not rows:
+        raise PermanentError(f"there is no record {':'.join(key)}")
+    if rows[0]["week"] is None:
+        raise PermanentError(f"{':'.join(key)} has no date yet, and stays outside deduplication until it has one")
+    return rows[0]["week"]
+
+
+def _as_dict(explanation: Explanation) -> dict[str, Any]:
+    return {
+        "a": ":".join(explanation.a),
+        "b": ":".join(explanation.b),
+        "same_event": explanation.same_cluster,
+        "score": explanation.score,
+        "compared": explanation.compared,
+        "refusal": explanation.refusal,
+        "bias": explanation.bias,
+        "contributions": [
+            {"feature": c.feature, "level": c.level, "weight": c.weight} for c in explanation.contributions
+        ],
+        "model_version": explanation.model_version,
+    }
+
+
+def _print(explanation: Explanation, titles: list[str]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console()
+    for key, title in zip((explanation.a, explanation.b), titles, strict=True):
+        console.print(Text(f"{':'.join(key)}  {title}"))
+    verdict = "one event" if explanation.same_cluster else "two events"
+    reason = f" ({explanation.refusal})" if explanation.refusal else ""
+    console.print(f"[bold]{verdict}[/bold]{reason}, score of the pair {explanation.score:.3f}", highlight=False)
+    if not explanation.compared:
+        console.print("Blocking did not bring the two together; the score was computed for this answer.")
+    table = Table()
+    for column in ("feature", "level", "weight"):
+        table.add_column(column, justify="right" if column == "weight" else "left")
+    table.add_row("(bias)", "", f"{explanation.bias:+.2f}")
+    for contribution in explanation.contributions:
+        table.add_row(contribution.feature, contribution.level, f"{contribution.weight:+.2f}")
+    console.print(table)
+
+
+def _nothing() -> Any:
+    from contextlib import nullcontext
+
+    return nullcontext()
