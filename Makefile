@@ -56,7 +56,7 @@ soak: $(VENV)/.installed-dev  ## The long fault and scale suites
 lock: $(BIN)/python  ## Resolve the dependencies anew (needs uv)
 	@for extra in "requirements.lock --extra build" "requirements-dev.lock --extra build --extra dev"; do \
 	  uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	    --no-emit-find-links --quiet --custom-compile-command "make lock" --output-file $$extra; \
+	    --no-emit-find-links --no-strip-extras --quiet --custom-compile-command "make lock" --output-file $$extra; \
 	done
 
 clean:  ## Remove the environment; data under .ingestion stays
