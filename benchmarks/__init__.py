@@ -1,0 +1,1 @@
+"""Measurements against peers, run by `python -m benchmarks`. Not part of the installed packages."""

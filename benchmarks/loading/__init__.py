@@ -1,0 +1,1 @@
+"""The load path against dlt: the same records into the same server."""
