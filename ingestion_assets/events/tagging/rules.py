@@ -23,12 +23,11 @@ _TITLE, _CATEGORY, _AUDIENCE, _VENUE = 3.0, 3.5, 3.0, 0.75
 _OPENING, _REST = 1.2, 0.6
 _OPENING_WORDS = 25
 """A description says what the event is in its first sentence; further on it talks about artists and tickets."""
-_FRENCH_HEAD, _ENGLISH_HEAD = 1.6, 1.25
-"""French puts the kind of thing first (`Atelier de poterie`), English last (`Pottery workshop`)."""
+_HEAD, _OPENS = 1.6, 1.25
+"""French puts the kind of thing first (`Atelier de poterie`), English last (`Pottery workshop`), though a title of either
+may open with it (`Workshop: pottery`)."""
 _THRESHOLD = {"type": 0.6, "genres": 1.1, "ambiance": 1.1, "audience": 1.1}
 _KEEP = {"genres": 3, "ambiance": 2, "audience": 3}
-_SAY_TWICE = 1.0
-"""A term counts once a field, so that a refrain does not outvote a title."""
 
 _AGES = (
     # 6-12 ans, 6 à 12 ans, ages 6 to 12, 6-12 years
@@ -121,7 +120,7 @@ def _firings(item: TagInput) -> Iterator[Firing]:
     for axis, lexicon in vocabulary().by_axis.items():
         seen: set[tuple[str, str, str]] = set()
         for match in lexicon.matches(title):
-            yield from _each(match, "title", _TITLE * _head(match, len(title), axis), seen)
+            yield from _each(match, "title", _TITLE, seen, length=len(title) if axis == "type" else None)
         for words in categories:
             for match in lexicon.matches(words):
                 yield from _each(match, "categories", _CATEGORY, seen)
@@ -137,21 +136,24 @@ def _firings(item: TagInput) -> Iterator[Firing]:
     yield from _ages(item)
 
 
-def _head(match: Match, length: int, axis: str) -> float:
-    if axis != "type":
-        return 1.0
-    if match.position == 0:
-        return _FRENCH_HEAD
-    return _ENGLISH_HEAD if match.position + match.length == length else 1.0
-
-
-def _each(match: Match, field: str, weight: float, seen: set[tuple[str, str, str]]) -> Iterator[Firing]:
+def _each(
+    match: Match, field: str, weight: float, seen: set[tuple[str, str, str]], *, length: int | None = None
+) -> Iterator[Firing]:
+    """One firing for each value that a match stands for. `length`: words of the title, where its order says more."""
     for term in match.terms:
         # A word that both languages have is one reason, not two.
         key = (field, term.value, " ".join(fold(term.text)))
         if key not in seen:
             seen.add(key)
-            yield Firing(term.axis, term.value, term.text, term.language, field, round(weight * term.weight, 3))
+            place = 1.0 if length is None else _head(match, length, term.language)
+            yield Firing(term.axis, term.value, term.text, term.language, field, round(weight * term.weight * place, 3))
+
+
+def _head(match: Match, length: int, language: str) -> float:
+    first, last = match.position == 0, match.position + match.length == length
+    if (first and language == "fr") or (last and language == "en"):
+        return _HEAD
+    return _OPENS if first else 1.0
 
 
 def _ages(item: TagInput) -> Iterator[Firing]:

@@ -18,6 +18,8 @@ from ingestion_assets.events.tagging.taxonomy import AXES
 
 _WORD = re.compile(r"[a-z0-9]+\+?")
 _LIGATURES = str.maketrans({"œ": "oe", "æ": "ae", "ß": "ss", "’": "'", "ʼ": "'"})
+# Told apart before accents go: a market is no walk.
+_DISTINCT = re.compile(r"\bmarchés?\b")
 _KINDS = {"fr": ("fr", 1.0), "en": ("en", 1.0), "weak_fr": ("fr", 0.35), "weak_en": ("en", 0.35)}
 # Words whose last letter is no plural ending, and that would meet an unrelated word without it.
 _WHOLE = frozenset(
@@ -116,7 +118,7 @@ def vocabulary() -> Vocabulary:
 
 def fold(text: str) -> list[str]:
     """The words of a text as they are compared: `Élèves d'ici, 50+` becomes `eleve d ici 50+`."""
-    return [_singular(word) for word in _WORD.findall(plain(text))]
+    return [_singular(word) for word in _WORD.findall(plain(_DISTINCT.sub("marchee", text.lower())))]
 
 
 def plain(text: str) -> str:
