@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -15,6 +16,18 @@ import pytest
 from resources.postgres.server import EmbeddedServer
 
 REPOSITORY = Path(__file__).parents[2]
+
+
+def _scratch() -> str:
+    """Where these tests make clusters: in memory where there is room for some dozen of 40 MB, since each waits for the
+    disk several times. Every account can enter it, unlike pytest's folder.
+    """
+    memory = Path("/dev/shm")
+    roomy = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 2**30
+    return str(memory if roomy else "/var/tmp")
+
+
+SCRATCH = _scratch()
 
 # Reads one command a line and answers each with one line, so that a test knows what has happened without waiting.
 _PROGRAM = """
@@ -105,8 +118,7 @@ def server_processes(data: Path) -> list[int]:
 @pytest.fixture(scope="session")
 def embedded_server() -> Iterator[EmbeddedServer]:
     """One server for all tests that break nothing."""
-    # Not pytest's folder: that has mode 0700, so as root each server would be relocated.
-    with tempfile.TemporaryDirectory(prefix="ingestion-test-", dir="/var/tmp") as folder:
+    with tempfile.TemporaryDirectory(prefix="ingestion-test-", dir=SCRATCH) as folder:
         Path(folder).chmod(0o755)
         server = EmbeddedServer(Path(folder) / "postgres")
         server.start()
@@ -117,7 +129,7 @@ def embedded_server() -> Iterator[EmbeddedServer]:
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
     """A folder that every account can enter, unlike pytest's."""
-    with tempfile.TemporaryDirectory(prefix="ingestion-test-", dir="/var/tmp") as folder:
+    with tempfile.TemporaryDirectory(prefix="ingestion-test-", dir=SCRATCH) as folder:
         Path(folder).chmod(0o755)
         yield Path(folder)
 
@@ -125,7 +137,7 @@ def open_folder() -> Iterator[Path]:
 @pytest.fixture
 def closed_folder() -> Iterator[Path]:
     """A folder that only its owner can enter."""
-    with tempfile.TemporaryDirectory(prefix="ingestion-test-", dir="/var/tmp") as folder:
+    with tempfile.TemporaryDirectory(prefix="ingestion-test-", dir=SCRATCH) as folder:
         assert Path(folder).stat().st_mode & 0o777 == 0o700
         yield Path(folder)
 
@@ -135,8 +147,8 @@ def make_server(open_folder: Path, closed_folder: Path) -> Iterator[Callable[...
     """Servers that a test may break; each is destroyed afterwards, and nothing of it may be left."""
     made: list[EmbeddedServer] = []
 
-    def make(directory: Path | None = None, *, tcp_port: int | None = None) -> EmbeddedServer:
-        server = EmbeddedServer(directory or open_folder / "postgres", tcp_port=tcp_port)
+    def make(directory: Path | None = None) -> EmbeddedServer:
+        server = EmbeddedServer(directory or open_folder / "postgres")
         made.append(server)
         return server
 
@@ -149,7 +161,7 @@ def make_server(open_folder: Path, closed_folder: Path) -> Iterator[Callable[...
 
 @pytest.fixture(scope="session")
 def _warm_directory() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="ingestion-test-", dir="/var/tmp") as folder:
+    with tempfile.TemporaryDirectory(prefix="ingestion-test-", dir=SCRATCH) as folder:
         Path(folder).chmod(0o755)
         directory = Path(folder) / "postgres"
         yield directory
@@ -157,12 +169,12 @@ def _warm_directory() -> Iterator[Path]:
 
 
 @pytest.fixture
-def warm_server(_warm_directory: Path) -> Iterator[Callable[[], EmbeddedServer]]:
+def warm_server(_warm_directory: Path) -> Iterator[Callable[..., EmbeddedServer]]:
     """Servers on one folder, for tests that start and stop but break nothing: only the first runs `initdb`."""
     made: list[EmbeddedServer] = []
 
-    def make() -> EmbeddedServer:
-        made.append(EmbeddedServer(_warm_directory))
+    def make(*, tcp_port: int | None = None) -> EmbeddedServer:
+        made.append(EmbeddedServer(_warm_directory, tcp_port=tcp_port))
         return made[-1]
 
     yield make

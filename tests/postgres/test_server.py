@@ -172,8 +172,8 @@ def test_failed_statements_and_their_values_stay_out_of_the_log(embedded_server:
     assert "someone@example.org" not in text
 
 
-def test_tcp_asks_for_the_password(make_server: Callable[..., EmbeddedServer], unused_port: int) -> None:
-    server = make_server(tcp_port=unused_port)
+def test_tcp_asks_for_the_password(warm_server: Callable[..., EmbeddedServer], unused_port: int) -> None:
+    server = warm_server(tcp_port=unused_port)
     server.start()
     url = server.tcp_url("postgres")
     with psycopg.connect(url) as connection:

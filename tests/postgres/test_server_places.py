@@ -177,7 +177,9 @@ def test_below_a_closed_folder_roots_server_lives_elsewhere_and_is_found_again(
 
 
 @as_root
-def test_a_deleted_folder_does_not_bring_its_old_data_back(closed_folder: Path, system_folder: Path) -> None:
+def test_a_deleted_folder_does_not_bring_its_old_data_back(
+    closed_folder: Path, system_folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     directory = closed_folder / "postgres"
     _home.make_folder(directory)
     first, _, _ = _home.settle(directory)
@@ -191,6 +193,7 @@ def test_a_deleted_folder_does_not_bring_its_old_data_back(closed_folder: Path, 
     assert _home.existing_home(directory) is None
     second, _, _ = _home.settle(directory)
     assert second.root != first.root
+    assert f"an earlier database of {directory} is still in {first.root}" in caplog.text
 
     shutil.rmtree(second.root)
     assert _home.existing_home(directory) is None
@@ -279,15 +282,14 @@ def test_an_ordinary_user_is_told_when_the_server_is_roots(
 
 
 @as_root
-@pytest.mark.parametrize("folder", ["open_folder", "closed_folder"])
 def test_a_root_that_cannot_become_another_user_runs_the_server_in_a_user_namespace(
-    hold: Callable, request: pytest.FixtureRequest, folder: str
+    hold: Callable, closed_folder: Path
 ) -> None:
     """As in a container whose only user is root."""
     setpriv = shutil.which("setpriv")
     if setpriv is None or not _accounts.namespace_account().can_run(_binaries.newest()):
         pytest.skip("no setpriv, or no user namespaces here")
-    directory = request.getfixturevalue(folder) / "postgres"
+    directory = closed_folder / "postgres"
     root = hold(directory, below=(setpriv, "--bounding-set=-setuid,-setgid", "--inh-caps=-setuid,-setgid"))
     assert root.ask("start") == "1"
     assert EmbeddedServer(directory).status().data_directory == directory / "data"
