@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from tests.fakes.llm_content import answer_for, ids_in
+from tests.fakes.llm_wire import openai_answer, openai_error
 
 if TYPE_CHECKING:
     from tests.fakes.llm_server import Http, Provider, Reply
@@ -30,6 +31,9 @@ class Batches:
 
         parts = path.strip("/").split("/")
         tail = parts[parts.index("files" if "files" in parts else "batches") :]
+        key = request.headers.get("authorization", "").removeprefix("Bearer ")
+        if self._provider.config.keys and key not in self._provider.config.keys:
+            return Reply.of(401, openai_error("Incorrect API key", "invalid_request_error", "invalid_api_key"))
         match (request.method, *tail):
             case ("POST", "files"):
                 content = _uploaded(request)
@@ -108,7 +112,6 @@ class Batches:
 
     def _line(self, line: dict[str, Any], place: int) -> dict[str, Any]:
         from tests.fakes.llm_server import Entry, openai_question
-        from tests.fakes.llm_wire import openai_answer, openai_error
 
         body = line["body"]
         prompt, text, schema = openai_question(body)

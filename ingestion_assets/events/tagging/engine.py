@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from ingestion_assets.events.tagging.model import EventTags, TagBatch
-from ingestion_assets.events.tagging.outcome import RowError, RowStatus, TaggingOutcome, TagResult
+from ingestion_assets.events.tagging.outcome import MISSING, RowError, RowStatus, TaggingOutcome, TagResult, placed
 from ingestion_assets.events.tagging.prompt import answer_tokens, event_block, instructions
 from ingestion_assets.events.tagging.rules import RULES_VERSION, answer_by_rules, tag_by_rules
 from ingestion_assets.events.tagging.text import TagInput
@@ -188,17 +188,7 @@ class _Task:
 
     async def _read(self, question: _Question, completion: Completion[TagBatch]) -> list[_Question]:
         given = {item.event_id: item for item in question.items}
-        answers: dict[str, EventTags] = {}
-        wrong: dict[str, tuple[str, str]] = {}
-        for answer in completion.value.accepted:
-            if answer.event_id not in given:
-                continue
-            if answers.setdefault(answer.event_id, answer.tags) != answer.tags:
-                wrong[answer.event_id] = (RowError.CONFLICTING_ANSWERS, "answered twice, differently")
-        for refused in completion.value.refused:
-            if refused.event_id in given and refused.event_id is not None:
-                wrong.setdefault(refused.event_id, (RowError.OFF_TAXONOMY, refused.reason))
-        good = {event_id: tags for event_id, tags in answers.items() if event_id not in wrong}
+        good, wrong = placed(completion.value, given)
         await self._report(
             done
             for event_id, tags in good.items()
@@ -208,9 +198,8 @@ class _Task:
         if not left:
             return []
         if question.asked >= REASKS:
-            missing = (RowError.NO_ANSWER, "the model left this event out of its answers")
             for item in left:
-                await self._fail([item], *wrong.get(item.event_id, missing))
+                await self._fail([item], *wrong.get(item.event_id, MISSING))
             return []
         self.outcome.reasked += len(left)
         return [_Question(items=tuple(left), asked=question.asked + 1, outages=question.outages)]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Container
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from ingestion_assets.events.tagging.model import EventTags
+from ingestion_assets.events.tagging.model import EventTags, TagBatch
 from resources.llm.errors import LlmError
 from resources.llm.protocol import Usage
 
@@ -47,6 +48,26 @@ class RowError(StrEnum):
     """The model answered its neighbours and left this one out, every time."""
     OFF_TAXONOMY = "off_taxonomy"
     CONFLICTING_ANSWERS = "conflicting_answers"
+
+
+MISSING = (RowError.NO_ANSWER, "the model left this event out of its answers")
+
+
+def placed(answer: TagBatch, ids: Container[str]) -> tuple[dict[str, EventTags], dict[str, tuple[RowError, str]]]:
+    """The usable tags of an answer by event id, and why the other events that it speaks of have none.
+
+    Ids that were not asked for are ignored. An event that is answered twice, differently, has no answer: one of them
+    was meant for a neighbour, and nobody can tell which.
+    """
+    good: dict[str, EventTags] = {}
+    wrong: dict[str, tuple[RowError, str]] = {}
+    for each in answer.accepted:
+        if each.event_id in ids and good.setdefault(each.event_id, each.tags) != each.tags:
+            wrong[each.event_id] = (RowError.CONFLICTING_ANSWERS, "answered twice, differently")
+    for refused in answer.refused:
+        if refused.event_id is not None and refused.event_id in ids:
+            wrong.setdefault(refused.event_id, (RowError.OFF_TAXONOMY, refused.reason))
+    return {event_id: tags for event_id, tags in good.items() if event_id not in wrong}, wrong
 
 
 @dataclass(slots=True)

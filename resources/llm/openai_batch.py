@@ -1,0 +1,253 @@
+"""OpenAI's batch mode: half the price and a quota of its own, for an answer within a day.
+
+Three steps that need not happen in one process: `submit` uploads requests and returns batches, `poll` asks how one is
+doing, `collect` reads what came of it, by `custom_id`. What to do with rows that failed or expired is the caller's: the
+results name them, and the online client can take them over. Bookkeeping between the steps is in `batch_ledger.py`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final, Generic
+
+from pydantic import SecretStr
+
+from resources.llm.adapter import read_answer
+from resources.llm.errors import ErrorCode, LlmError, LlmResponseError
+from resources.llm.openai_provider import PROVIDER, classify, usage_of
+from resources.llm.protocol import CompletionRequest, T, Usage
+from resources.llm.settings import LlmSettings
+
+if TYPE_CHECKING:
+    import openai
+
+MAX_REQUESTS = 50_000
+MAX_BYTES = 190 * 1024 * 1024
+"""Of one file: the documented limits are 50,000 requests and 200 MB."""
+WINDOW: Final = "24h"
+ENDPOINT: Final = "/v1/chat/completions"
+
+
+class BatchState(StrEnum):
+    """As the provider names them."""
+
+    VALIDATING = "validating"
+    IN_PROGRESS = "in_progress"
+    FINALIZING = "finalizing"
+    COMPLETED = "completed"
+    EXPIRED = "expired"
+    CANCELLING = "cancelling"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+    @property
+    def ended(self) -> bool:
+        """Whether there is nothing more to wait for. An expired batch has results too, and has cost them."""
+        return self in (BatchState.COMPLETED, BatchState.EXPIRED, BatchState.CANCELLED, BatchState.FAILED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchStatus:
+    """How a batch stands."""
+
+    batch_id: str
+    state: BatchState
+    model: str
+    custom_ids: tuple[str, ...] = ()
+    """Of a batch that was just submitted; empty when polled."""
+    total: int = 0
+    completed: int = 0
+    failed: int = 0
+    output_file: str | None = None
+    error_file: str | None = None
+    error_text: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchResult(Generic[T]):
+    """What came of one request: a value, or an error."""
+
+    custom_id: str
+    value: T | None = None
+    usage: Usage = field(default_factory=Usage)
+    error_code: str | None = None
+    """Of `ErrorCode`, or `batch_expired`, `batch_failed`."""
+    error_text: str | None = None
+
+
+class OpenAiBatches:
+    """Batches of one key and model. Synchronous: every step is a few calls, hours apart."""
+
+    def __init__(self, settings: LlmSettings) -> None:
+        import openai
+
+        if settings.openai_api_key is None:
+            raise ValueError("batch mode needs OPENAI_API_KEY")
+        self.model = settings.openai_model
+        key: SecretStr = settings.openai_api_key
+        self._client = openai.OpenAI(
+            api_key=key.get_secret_value(),
+            base_url=settings.openai_base_url,
+            # Idempotent or cheap to repeat, and nothing paces these endpoints: the SDK's own retries do here.
+            max_retries=2,
+            timeout=max(60.0, settings.llm_request_timeout_seconds),
+        )
+
+    def submit(
+        self,
+        requests: Mapping[str, CompletionRequest[T]],
+        *,
+        max_requests: int = MAX_REQUESTS,
+        max_tokens: int | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> Iterator[BatchStatus]:
+        """Upload requests by custom_id and start as many batches as they need, one after another.
+
+        Record each status as it comes: a batch that was started is charged whether or not anybody remembers it.
+        `max_tokens` bounds the estimated tokens of one batch (the tier's limit of enqueued tokens). Raises `LlmError`.
+        """
+        for part in self._parts(requests, max_requests, max_tokens):
+            body = "\n".join(line for _, line in part).encode()
+            file = self._try(
+                lambda body=body: self._client.files.create(file=("requests.jsonl", body), purpose="batch")
+            )
+            batch = self._try(
+                lambda file=file: self._client.batches.create(
+                    input_file_id=file.id,
+                    endpoint=ENDPOINT,
+                    completion_window=WINDOW,
+                    metadata=dict(metadata or {}),
+                )
+            )
+            yield self._status(batch, tuple(custom_id for custom_id, _ in part))
+
+    def _parts(
+        self, requests: Mapping[str, CompletionRequest[T]], max_requests: int, max_tokens: int | None
+    ) -> Iterator[list[tuple[str, str]]]:
+        part: list[tuple[str, str]] = []
+        size = tokens = 0
+        for custom_id, request in requests.items():
+            line = self._line(custom_id, request)
+            cost = request.prompt_tokens + request.max_output_tokens
+            full = len(part) >= max_requests or size + len(line) > MAX_BYTES
+            if part and (full or (max_tokens is not None and tokens + cost > max_tokens)):
+                yield part
+                part, size, tokens = [], 0, 0
+            part.append((custom_id, line))
+            size += len(line.encode()) + 1
+            tokens += cost
+        if part:
+            yield part
+
+    def _line(self, custom_id: str, request: CompletionRequest[T]) -> str:
+        from openai.lib._pydantic import to_strict_json_schema
+
+        body = {
+            "model": self.model,
+            "messages": [
+                {"role": "system", "content": request.system},
+                {"role": "user", "content": request.prompt},
+            ],
+            "max_completion_tokens": request.max_output_tokens,
+            "response_format": {
+                "type": "json_schema",
+                "json_schema": {
+                    "name": request.answer.__name__,
+                    "strict": True,
+                    "schema": to_strict_json_schema(request.answer),
+                },
+            },
+        }
+        line = {"custom_id": custom_id, "method": "POST", "url": ENDPOINT, "body": body}
+        return json.dumps(line, ensure_ascii=False, sort_keys=True)
+
+    def poll(self, batch_id: str) -> BatchStatus:
+        """How a batch stands now. Raises `LlmError`."""
+        return self._status(self._try(lambda: self._client.batches.retrieve(batch_id)), ())
+
+    def cancel(self, batch_id: str) -> BatchStatus:
+        """Stop a batch; what it has finished is charged and can be collected."""
+        return self._status(self._try(lambda: self._client.batches.cancel(batch_id)), ())
+
+    def collect(self, status: BatchStatus, answer: type[T]) -> Iterator[BatchResult[T]]:
+        """What came of each request, in no order. Requests that the files do not mention are not in it.
+
+        Works for expired and cancelled batches too: they return what they finished.
+        """
+        for name in (status.output_file, status.error_file):
+            if name is None:
+                continue
+            content = self._try(lambda name=name: self._client.files.content(name))
+            for line in content.text.splitlines():
+                if line.strip():
+                    yield self._result(line, answer)
+
+    def _result(self, line: str, answer: type[T]) -> BatchResult[T]:
+        record = json.loads(line)
+        custom_id = str(record["custom_id"])
+        failure, response = record.get("error"), record.get("response")
+        if failure is not None or response is None:
+            code = str((failure or {}).get("code") or "batch_failed")
+            return BatchResult(custom_id=custom_id, error_code=code, error_text=f"the batch gave no answer ({code})")
+        body = response.get("body") or {}
+        if response.get("status_code") != 200:
+            code = str((body.get("error") or {}).get("code") or response.get("status_code"))
+            refused = code in ("content_filter", "content_policy_violation")
+            return BatchResult(
+                custom_id=custom_id,
+                error_code=ErrorCode.REFUSED if refused else ErrorCode.INVALID_REQUEST,
+                error_text=f"openai rejected the request in the batch ({code})",
+            )
+        return self._read(custom_id, body, answer)
+
+    def _read(self, custom_id: str, body: dict[str, Any], answer: type[T]) -> BatchResult[T]:
+        from openai.types.chat import ChatCompletion
+
+        completion = ChatCompletion.model_validate(body)
+        usage = usage_of(completion.usage)
+        choice = completion.choices[0]
+        code: str = ErrorCode.INVALID_RESPONSE
+        if choice.message.refusal:
+            code, text = ErrorCode.REFUSED, "the model of openai declined to answer this text"
+        elif choice.finish_reason == "length":
+            text = "openai cut the answer off at the token ceiling"
+        else:
+            try:
+                value = read_answer(choice.message.content, answer, provider=PROVIDER, model=self.model, usage=usage)
+            except LlmResponseError as error:
+                text = str(error)
+            else:
+                return BatchResult(custom_id=custom_id, value=value, usage=usage)
+        return BatchResult(custom_id=custom_id, usage=usage, error_code=code, error_text=text)
+
+    def _status(self, batch: openai.types.Batch, custom_ids: tuple[str, ...]) -> BatchStatus:
+        counts = batch.request_counts
+        errors = (batch.errors.data if batch.errors is not None else None) or []
+        return BatchStatus(
+            batch_id=batch.id,
+            state=BatchState(batch.status),
+            model=self.model,
+            custom_ids=custom_ids,
+            total=counts.total if counts is not None else len(custom_ids),
+            completed=counts.completed if counts is not None else 0,
+            failed=counts.failed if counts is not None else 0,
+            output_file=batch.output_file_id,
+            error_file=batch.error_file_id,
+            error_text="; ".join(str(error.code) for error in errors) or None,
+        )
+
+    def _try(self, call: Any) -> Any:
+        import openai
+
+        try:
+            return call()
+        except openai.APIError as error:
+            typed: LlmError = classify(error, model=self.model)
+            raise typed from None
+
+    def close(self) -> None:
+        """Close connections."""
+        self._client.close()
