@@ -6,6 +6,7 @@ refuse its whole batch is rejected here, with its reason, and its neighbours are
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -52,7 +53,9 @@ def rejected_payload(payload: Any) -> str:
     try:
         text = payload_json(storable(payload))
     except (RecursionError, TypeError, ValueError):
-        text = payload_json({"unstorable": storable_text(repr(payload), 10_000)})
+        shown = reprlib.Repr()  # repr() itself recurses
+        shown.maxlevel, shown.maxstring, shown.maxother = 8, 2000, 2000
+        text = payload_json({"unstorable": storable_text(shown.repr(payload), 10_000)})
     return text if len(text) <= MAX_PAYLOAD_BYTES else payload_json({"truncated": text[:10_000]})
 
 

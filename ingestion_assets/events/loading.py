@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -169,7 +169,9 @@ class _Loader:
                     self.store(half)
             elif batch.keys:
                 self.store(self._refused_by_database(batch, error))
-            else:  # a diagnosis of ours that cannot be stored: a fault of the code, which halving would hide
+            elif batch.rejected[0].payload is not None:
+                self.store(_Batch(rejected=[replace(batch.rejected[0], payload=None)]))
+            else:  # not even our diagnosis can be stored: a fault of the code, which going on would hide
                 raise
 
     def _refused_by_database(self, batch: _Batch, error: Exception) -> _Batch:
@@ -177,9 +179,9 @@ class _Loader:
         return _Batch(
             rejected=[
                 RejectedRecord(
-                    reason=RejectReason.UNPARSABLE,
+                    reason=_reason_of(error),
                     detail=f"PostgreSQL refused the record: {_first_line(error)}",
-                    payload=None,
+                    payload=event.payload,
                     source_id=event.source_id,
                     day=None if event.start is None else event.start.date,
                 )
@@ -236,8 +238,7 @@ class _Loader:
                         event.precision.value,
                         event.status.value,
                         event.title,
-                        event_json(event),
-                        payload_json(event.payload),
+                        *_json(event),
                     )
                 )
 
@@ -314,13 +315,30 @@ def _warnings_json(warnings: Sequence[FetchWarning]) -> str:
     return json.dumps([{"code": w.code, "detail": storable_text(w.detail, 2000)} for w in warnings])
 
 
+class _NoJsonError(ValueError):
+    """A field of an event is no JSON: half a surrogate pair in its description, for example."""
+
+
+def _json(event: Event) -> tuple[str, str]:
+    try:
+        return event_json(event), payload_json(event.payload)
+    except TypeError as error:  # orjson's error is no class of its own, and any other TypeError would be our bug
+        raise _NoJsonError(str(error)) from error
+
+
 def _refusals() -> tuple[type[Exception], ...]:
     """What it looks like when a value cannot be stored, whoever says so: the server, the driver or the encoder."""
     import psycopg
-    from orjson import JSONEncodeError
 
     errors = psycopg.errors
-    return psycopg.DataError, errors.ProgramLimitExceeded, errors.CheckViolation, UnicodeEncodeError, JSONEncodeError
+    return psycopg.DataError, errors.ProgramLimitExceeded, errors.CheckViolation, UnicodeEncodeError, _NoJsonError
+
+
+def _reason_of(error: Exception) -> RejectReason:
+    from psycopg.errors import CharacterNotInRepertoire, UntranslatableCharacter
+
+    text = (CharacterNotInRepertoire, UntranslatableCharacter, UnicodeEncodeError, _NoJsonError)
+    return RejectReason.UNSTORABLE_TEXT if isinstance(error, text) or "NUL" in str(error) else RejectReason.UNPARSABLE
 
 
 def _first_line(error: Exception) -> str:

@@ -95,7 +95,8 @@ def test_an_interrupted_upgrade_goes_on_where_it_stopped(empty_database_url: str
     assert after == migrate.head_revision()
 
 
-def test_a_database_of_a_newer_version_is_refused(database_url: str) -> None:
+def test_a_database_of_a_newer_version_is_refused(fresh_database: Database) -> None:
+    database_url = fresh_database.url
     with Database(database_url).transaction() as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999_from_the_future'")
     with pytest.raises(PermanentError, match=r"'9999_from_the_future', which this version does not know"):
