@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
-from typing import Any
+from typing import Any, TypeAlias
 
 import orjson
 
@@ -16,13 +16,20 @@ class Canonicaliser:
     """
 
     def __init__(self, volatile_paths: Sequence[str]) -> None:
-        self._paths = [tuple(path.split(".")) for path in volatile_paths]
+        self._volatile: _Tree = {}
+        for path in volatile_paths:
+            *way, last = path.split(".")
+            tree: _Tree | None = self._volatile
+            for key in way:
+                # A path below one that is left out as a whole adds nothing.
+                tree = None if tree is None else tree.setdefault(key, {})
+            if tree is not None and last != "*":  # elements of a list are not left out, only what is in them
+                tree[last] = None
 
     def __call__(self, payload: Mapping[str, Any]) -> bytes:
         """Raises TypeError or ValueError for what JSON cannot hold, RecursionError for what is nested too deeply."""
         value: Any = dict(payload) if not isinstance(payload, dict) else payload
-        for path in self._paths:
-            value = _without(value, path)
+        value = _without(value, self._volatile)
         try:
             return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
         except orjson.JSONEncodeError as error:
@@ -36,14 +43,29 @@ class Canonicaliser:
         return blake2b(canonical, digest_size=16).digest()
 
 
-def _without(value: Any, path: tuple[str, ...]) -> Any:
-    """`value` without what lies at `path`; only what lies on the way is copied."""
-    head, rest = path[0], path[1:]
-    if head == "*":
-        return [_without(item, rest) if rest else item for item in value] if isinstance(value, list) else value
-    if not isinstance(value, dict) or head not in value:
-        return value
-    if not rest:
-        return {key: item for key, item in value.items() if key != head}
-    inner = _without(value[head], rest)
-    return value if inner is value[head] else {**value, head: inner}
+_Tree: TypeAlias = "dict[str, _Tree | None]"
+"""The paths to leave out, by their first key; None ends a path."""
+
+
+def _without(value: Any, volatile: _Tree) -> Any:
+    """`value` without what lies at the paths; only objects that lose something are copied, and each once."""
+    if isinstance(value, dict):
+        copy: dict[str, Any] | None = None
+        for key, below in volatile.items():
+            if key == "*" or key not in value:
+                continue
+            inner = value[key]
+            kept = None if below is None else _without(inner, below)
+            if below is not None and kept is inner:
+                continue
+            if copy is None:
+                copy = value.copy()
+            if below is None:
+                del copy[key]
+            else:
+                copy[key] = kept
+        return value if copy is None else copy
+    every = volatile.get("*")
+    if isinstance(value, list) and every is not None:
+        return [_without(item, every) for item in value]
+    return value

@@ -126,9 +126,10 @@ def _moment(value: Json, default_zone: str, *, hidden: bool = False) -> Moment |
 
 
 def _ends_before(start: Moment, end: Moment) -> bool:
-    if start.utc is None or end.utc is None:
+    begins, ends = start.utc, end.utc
+    if begins is None or ends is None:
         return end.date < start.date
-    return end.utc < start.utc
+    return ends < begins
 
 
 def _description(record: Mapping[str, Json]) -> str | None:

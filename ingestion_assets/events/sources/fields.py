@@ -151,7 +151,8 @@ def description(parts: Iterable[Json]) -> str | None:
 def plain_text(text: str) -> str:
     """`html_to_text`, with a short cut for what is one line of plain text already, as most descriptions are."""
     if "<" not in text and "&" not in text and text.isprintable() and is_normalized("NFC", text):
-        return " ".join(text.split())
+        # Of all white space, only the plain space is printable.
+        return " ".join(text.split()) if "  " in text else text.strip()
     return html_to_text(text)
 
 
