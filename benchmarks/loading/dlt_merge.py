@@ -22,7 +22,7 @@ def load(task: dict[str, Any]) -> None:
     os.environ["RUNTIME__LOG_LEVEL"] = "ERROR"
 
     import dlt
-    import dlt.destinations.impl.postgres.postgres  # noqa: F401
+    import dlt.destinations.impl.postgres.postgres
 
     @dlt.resource(
         name="events",

@@ -13,8 +13,9 @@ from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from typing import Any
 
+from benchmarks._eventbrite import WINDOW
 from benchmarks._measure import measured
-from benchmarks.loading.records import WINDOW, pages
+from benchmarks.loading.records import pages
 
 
 def load(task: dict[str, Any]) -> None:

@@ -9,30 +9,21 @@ has. Both methods read the same file, so reading it is part of both.
 from __future__ import annotations
 
 import json
-import random
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-FIRST_DAY, DAYS = "2026-11-16", 28
-WINDOW = ("2026-11-16", "2026-12-14")
-"""Local start dates of the records, the end exclusive: four whole weeks."""
 PAGE_RECORDS = 200
-
-_WORDS = (
-    "atelier soirée concert marché quartier famille musique lecture jardin théâtre community evening workshop maker "
-    "dance market stories outdoor winter lights gallery neighbourhood été montréal bibliothèque café vélo cuisine"
-).split()
 
 
 def write(folder: Path, count: int) -> dict[str, Any]:
     """Write `pass1.ndjson` and `pass2.ndjson`; returns their paths and the counts that a load must report."""
     import orjson
 
-    from tests.fakes.eventbrite import FakeEventbrite
+    from benchmarks._eventbrite import WideEventbrite
 
-    service = FakeEventbrite(count=count, start=FIRST_DAY, days=DAYS)
+    service = WideEventbrite(count=count)
     paths = {}
     size = 0
     for number in (1, 2):
@@ -40,7 +31,7 @@ def write(folder: Path, count: int) -> dict[str, Any]:
         path = folder / f"pass{number}.ndjson"
         with path.open("wb") as lines:
             for row in service.rows():
-                size += lines.write(orjson.dumps(_with_summary(row.fields)) + b"\n")
+                size += lines.write(orjson.dumps(row.fields) + b"\n")
         paths[f"pass{number}"] = str(path)
     second = service.truth(2)
     return {
@@ -67,13 +58,6 @@ def pages(path: str) -> Iterator[list[dict[str, Any]]]:
                 page = []
     if page:
         yield page
-
-
-def _with_summary(fields: dict[str, Any]) -> dict[str, Any]:
-    """The service repeats the summary in the description, as text and as HTML."""
-    chooser = random.Random(fields["id"])
-    summary = " ".join(chooser.choices(_WORDS, k=46)).capitalize() + "."
-    return fields | {"summary": summary, "description": {"text": summary, "html": summary}}
 
 
 def main() -> None:
