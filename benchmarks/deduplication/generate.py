@@ -27,6 +27,12 @@ class Spec:
     seed: int = 0
     outside: bool = False
     """Topics from outside the lexicon."""
+    hard: float = 1.0
+    """Multiplies how often two things happen at one place and time."""
+    strange: float = 0.0
+    """Share of titles whose words, frames included, neither the lexicon nor the evaluation splits hold."""
+    vary: bool = False
+    """Draw every source's habits anew, each rate up to three times lower or higher: no two corpora are alike."""
     noise: float = 1.0
     """Multiplies every corruption rate."""
     days: int | None = None
@@ -157,22 +163,30 @@ class _Maker:
     venues: list[Venue] = field(init=False)
     days: int = field(init=False)
     serial: int = 0
+    sources: tuple[Habits, ...] = SOURCES
     scenes: list[tuple[Callable[[], Iterator[Real]], float]] = field(init=False)
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.spec.seed)
+        if self.spec.vary:
+            self.sources = tuple(self._other_habits(habits) for habits in SOURCES)
         self.days = self.spec.days or max(21, min(365, self.spec.rows // 60))
         self.venues = [self._venue(i) for i in range(max(60, min(3_000, self.spec.rows // 40)))]
         self.scenes = [
             (self.gig, 22), (self.activity, 22), (self.play_run, 8), (self.two_shows, 9), (self.early_late, 4), (self.festival, 5),
             (self.tribute, 6), (self.addon, 8), (self.chain, 5), (self.same_slot, 7), (self.workshop, 7), (self.parts, 7),
-            (self.weekly, 6), (self.exhibition, 4), (self.similar_topics, 4),
+            (self.weekly, 6), (self.exhibition, 4), (self.similar_topics, 4), (self.namesakes, 4),
         ]  # fmt: skip
+
+    @property
+    def hard(self) -> tuple[Callable[[], Iterator[Real]], ...]:
+        return (self.same_slot, self.similar_topics, self.namesakes, self.workshop, self.addon)
 
     # What happens
 
     def scene(self) -> Iterator[Real]:
-        chosen = self.random.choices([scene for scene, _ in self.scenes], [weight for _, weight in self.scenes])[0]
+        weights = [weight * self.spec.hard if scene in self.hard else weight for scene, weight in self.scenes]
+        chosen = self.random.choices([scene for scene, _ in self.scenes], weights)[0]
         self.serial += 1
         for index, real in enumerate(chosen()):
             real.id = f"{self.spec.seed}-{self.serial}-{index}"
@@ -364,7 +378,7 @@ class _Maker:
         yield Real(fr.format(a=act), en.format(a=act), day, clock, venue, "addon", "")
 
     def chain(self) -> Iterator[Real]:
-        fr, en = self.random.choice(words.CHAIN)
+        fr, en = self.random.choice(words.CHAIN_STRANGE if self.chance(self.spec.strange) else words.CHAIN)
         if self.spec.outside and self.chance(0.5):
             fr, en = self.topic_title()
         city = self.city()
@@ -456,7 +470,38 @@ class _Maker:
             fr, en = self.fill(template, pair)
             yield Real(fr, en, day, clock if self.chance(0.5) else self.daytime(), venue, "similar", "", 90)
 
+    def namesakes(self) -> Iterator[Real]:
+        """Two acts that share a name or a word, in one house or at one time."""
+        if self.chance(0.6):
+            last = self.random.choice(words.LAST)
+            one, two = (f"{first} {last}" for first in self.random.sample(words.FIRST, 2))
+        else:
+            noun = self.random.choice(words.BAND_B)
+            one, two = (f"{word} {noun}" for word in self.random.sample(words.BAND_A, 2))
+        venue, day, clock = self.venue(), self.day(), self.evening()
+        yield Real(one, one, day, clock, venue, "namesake", "", people=(one,))
+        other = venue if self.chance(0.6) else self.venue(venue.city)
+        yield Real(two, two, day, clock if self.chance(0.6) else self.evening(), other, "namesake", "", people=(two,))
+
     # Ingredients
+
+    def _other_habits(self, habits: Habits) -> Habits:
+        """The same source with other habits. Rates stay below one half, so that a source still says what it lists."""
+        drawn = {
+            name: min(getattr(habits, name) * 3 ** self.random.uniform(-1, 1), 0.5)
+            for name in (
+                "both", "date_only", "utc_slip", "doors", "upper", "status", "presenter", "tail", "typo", "entity", "centre",
+                "city_missing", "city_forms", "venue_missing", "duplicate",
+            )
+        }  # fmt: skip
+        shares = {
+            name: self.random.uniform(0.1, 0.9)
+            for name in ("support", "tour", "coordinates", "address", "ends", "people", "lang_given")
+        }
+        styles = [share * 3 ** self.random.uniform(-1, 1) for share in habits.venue_style]
+        return replace(
+            habits, **drawn, **shares, lang=self.random.choice(("fr", "en", habits.lang)), venue_style=tuple(styles)
+        )  # type: ignore[arg-type]
 
     def chance(self, rate: float) -> bool:
         return self.random.random() < rate
@@ -487,16 +532,21 @@ class _Maker:
         return f"The {name}" if style < 0.75 else name
 
     def play(self) -> tuple[str, str]:
+        if self.chance(self.spec.strange):
+            return self.random.choice(words.PLAY_STRANGE)
         if self.chance(0.3):
             return self.random.choice(words.PLAY)
         (fr, en), (fr_tail, en_tail) = self.random.choice(words.PLAY_HEAD), self.random.choice(words.PLAY_TAIL)
         return f"{fr} {fr_tail}", f"{en} {en_tail}"
 
     def topics(self) -> tuple[tuple[str, str], ...]:
+        if self.chance(self.spec.strange):
+            return words.TOPIC_STRANGE
         return words.TOPIC_OUTSIDE if self.spec.outside else words.TOPIC_KNOWN
 
     def topic_title(self) -> tuple[str, str]:
-        return self.fill(self.random.choice(words.ACTIVITY), self.random.choice(self.topics()))
+        frames = words.FRAME_STRANGE if self.chance(self.spec.strange) else words.ACTIVITY
+        return self.fill(self.random.choice(frames), self.random.choice(self.topics()))
 
     def fill(self, template: tuple[str, str], pair: tuple[str, str]) -> tuple[str, str]:
         fr, en = (
@@ -537,7 +587,9 @@ class _Maker:
 
     def sightings(self, real: Real) -> list[Labelled]:
         many = 0.45 if self.chance(0.45) else 1.35
-        chosen = [habits for habits in SOURCES if self.chance(habits.share * many)] or [self.random.choice(SOURCES)]
+        chosen = [habits for habits in self.sources if self.chance(habits.share * many)] or [
+            self.random.choice(self.sources)
+        ]
         rows = []
         for habits in chosen:
             for _ in range(2 if self.chance(habits.duplicate) else 1):
@@ -552,7 +604,9 @@ class _Maker:
         zone = words.CITIES[real.venue.city][2]
         day, clock = real.day, real.clock
         if self.chance(habits.doors * noise):
-            start = datetime.combine(day, clock) - timedelta(minutes=self.random.choice((30, 60)))
+            start = datetime.combine(day, clock) - timedelta(
+                minutes=self.random.choice((10, 15, 30, 30, 45, 60, 60, 90))
+            )
             day, clock = start.date(), start.time()
         if self.chance(habits.utc_slip * noise):
             utc = datetime.combine(day, clock, ZoneInfo(zone)).astimezone(ZoneInfo("UTC"))

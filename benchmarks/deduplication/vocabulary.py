@@ -34,7 +34,7 @@ BAND_FR = (
 ).split(";")
 TOUR = (
     "World Tour;Tournée 2026;The Long Way Home Tour;Nouvel album;Acoustic;Live;20th Anniversary Tour;Tournée d'adieu;Unplugged;"
-    "Le spectacle;One Night Only;En spectacle;Solo;The Lanterns Tour;Premier album"
+    "Le spectacle;One Night Only;Lancement d'album;Album Launch;Album Release Show;Dernière chance;Full Band;Rétrospective;En spectacle;Solo;The Lanterns Tour;Premier album"
 ).split(";")
 PLAY = (
     ("Le Jardin des cendres", "The Garden of Ashes"), ("Les Trois Cousines", "The Three Cousins"), ("La Nuit des phares", "The Night of Lighthouses"),
@@ -75,6 +75,29 @@ TOPIC_OUTSIDE = (
     ("paléontologie", "palaeontology"), ("volcanologie", "volcanology"), ("herboristerie", "herbalism"), ("aviron", "rowing"),
     ("kombucha", "kombucha"), ("macramé", "macramé"), ("linogravure", "linocut"), ("canot d'écorce", "bark canoe"),
     ("gravure sur bois", "wood engraving"), ("dentelle", "lace"), ("horlogerie", "watchmaking"), ("planche à voile", "windsurfing"),
+)  # fmt: skip
+TOPIC_STRANGE = (
+    # For training: words that the lexicon does not hold either, and that are not in OUTSIDE.
+    ("plongée sous-marine", "scuba diving"), ("chapellerie", "hat making"), ("vermicompostage", "worm composting"), ("cerf-volant", "kite flying"),
+    ("forge", "blacksmithing"), ("mosaïque", "mosaics"), ("patchwork", "quilting"), ("marche nordique", "Nordic walking"), ("quilles", "bowling"),
+    ("pétanque", "pétanque"), ("trapèze", "trapeze"), ("ukulélé", "ukulele"), ("bougies", "candle making"), ("drones", "drones"), ("géologie", "geology"),
+    ("droit du logement", "tenant law"), ("cryptomonnaie", "cryptocurrency"), ("sommeil", "sleep"), ("ménopause", "menopause"), ("hockey sur gazon", "field hockey"),
+    ("vélo de montagne", "mountain biking"), ("raquette", "snowshoeing"), ("fléchettes", "darts"), ("théorie musicale", "ear training"), ("ruches urbaines", "rooftop hives"),
+    ("élagage", "pruning"), ("semis", "seedlings"), ("thérapie par l'art", "art therapy"), ("claquettes", "tap dancing"), ("ventriloquie", "ventriloquism"),
+    ("tapisserie", "upholstery"), ("bijoux en argent", "silver jewellery"), ("moto", "motorcycling"), ("boxe", "boxing"), ("aquaforme", "aqua fitness"), ("stop motion", "stop motion"),
+)  # fmt: skip
+FRAME_STRANGE = (
+    ("Le b.a.-ba : {x}", "{X} Basics"), ("{X} sans peine", "{X} Made Easy"), ("Parlons {x}", "Let's Talk {x}"), ("Un après-midi de {x}", "An Afternoon of {x}"),
+    ("Quoi de neuf : {x}", "What's New: {x}"), ("Mardis gourmands : {x}", "Tasty Tuesdays: {x}"), ("Ruelle ouverte — {x}", "Back Alley {x}"), ("{X} : mode d'emploi", "How to: {x}"),
+)  # fmt: skip
+CHAIN_STRANGE = (
+    ("Ronde des comptines", "Nursery Rhymes"), ("Pause parents-poussette", "Stroller Break"), ("Déclic techno", "Gadget Help"), ("Bricole ton lundi", "Make-it Monday"),
+    ("Brico-biblio", "Craft Corner"), ("Tournoi de dards", "Darts League"), ("Marche des voisins", "Neighbours on Foot"),
+)  # fmt: skip
+PLAY_STRANGE = (
+    ("Le Grincheux du hameau", "The Village Grump"), ("Mousson tardive", "Late Monsoon"), ("Les Échassiers", "The Stilt Walkers"), ("Corde raide", "Tightrope"),
+    ("L'Ogrelet", "The Little Ogre"), ("Fracas", "Uproar"), ("La Mouette rieuse", "The Laughing Gull"), ("Les Fausses Confidences", "False Confessions"), ("Hameçon", "Fishhook"),
+    ("Un tailleur pour dames", "A Ladies' Tailor"), ("La Cagnotte", "The Piggy Bank"), ("Le Bourru bienfaisant", "The Kindly Curmudgeon"),
 )  # fmt: skip
 ACTIVITY = (
     ("Atelier de {x}", "{X} Workshop"), ("Cours de {x} pour débutants", "{X} Class for Beginners"), ("Initiation : {x}", "Introduction to {x}"),

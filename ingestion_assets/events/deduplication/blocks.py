@@ -96,7 +96,7 @@ def _block_keys(batch: Batch) -> list[tuple[NDArray[np.uint64], Ints]]:
     # A title without a venue beside it often ends in one.
     unnamed = batch.alias < 0
     spot_one, spot_two = np.where(unnamed, titled_one, spot_one), np.where(unnamed, titled_two, spot_two)
-    area = _areas(batch)
+    area = areas(batch)
     keys: list[tuple[NDArray[np.uint64], Ints]] = []
 
     def add(kind: int, mask: NDArray[np.bool_], *parts: Ints) -> None:
@@ -123,7 +123,7 @@ def _block_keys(batch: Batch) -> list[tuple[NDArray[np.uint64], Ints]]:
     return keys
 
 
-def _areas(batch: Batch) -> Ints:
+def areas(batch: Batch) -> Ints:
     """Each record's city; where none is named, the one that most records of that day name for its venue, address or cell."""
     import numpy as np
 

@@ -32,6 +32,8 @@ class Conflict(IntEnum):
     AMBIGUOUS = 8
     OUTVOTED = 9
     TOO_LARGE = 10
+    NOTHING_IN_COMMON = 12
+    """No word and hardly a letter shared, and no translation either: a name is not translated, nor is one language."""
     SAME_SOURCE_LISTS_BOTH = 11
     """One source lists two things that do not look like one: it knows them to be two."""
 
@@ -45,14 +47,14 @@ def conflicts(batch: Batch, a: Ints, b: Ints) -> NDArray[np.int8]:
     import numpy as np
 
     one, two = batch.minute[a], batch.minute[b]
-    timed = (one >= 0) & (two >= 0)
-    twice = (batch.source[a] == batch.source[b]) & (timed & (one != two))
+    # A source that lists one title with a time and once more with another, or without one, means two showings.
+    twice = (batch.source[a] == batch.source[b]) & (one != two)
     return np.select(
         [
             batch.day[a] != batch.day[b],
             _contradict(batch, "sessions", a, b),
             _contradict(batch, "parts", a, b),
-            batch.parsed["addons"][a] != batch.parsed["addons"][b],
+            (batch.parsed["addons"][a] > 0) != (batch.parsed["addons"][b] > 0),
             ~plausible_times(batch, a, b),
             twice,
         ],

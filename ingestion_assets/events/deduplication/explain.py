@@ -14,7 +14,7 @@ from ingestion_assets.events.deduplication.weights import Model, default_model
 
 @dataclass(frozen=True, slots=True)
 class Contribution:
-    """One feature of a pair. `weight` is in log-odds; the bias and all weights add up to the pair's log-odds."""
+    """One feature of a pair. `weight` is in log-odds; a table's bias and weights add up."""
 
     feature: str
     level: str
@@ -34,9 +34,12 @@ class Explanation:
     """Blocking brought the two together. A pair that was never compared can still share a cluster through others."""
     refusal: str | None
     """What kept the two apart although, or because: a conflict's code, `score_too_low`, `other_day`; None when joined."""
-    bias: float
-    contributions: tuple[Contribution, ...]
-    """The weightiest first, without those that weigh nothing."""
+    first_bias: float
+    first: tuple[Contribution, ...]
+    """What the two records say by themselves, the weightiest first. With the bias they add up to the first log-odds."""
+    second_bias: float
+    second: tuple[Contribution, ...]
+    """What becomes of it among the records around. With the bias they add up to the score's log-odds."""
     model_version: str
     statistics_version: str
 
@@ -77,8 +80,10 @@ def explain(
         score=probability(pair.odds),
         compared=pair.compared,
         refusal=refusal,
-        bias=model.bias,
-        contributions=tuple(Contribution(*part) for part in pair.contributions if part[2] != 0.0),
+        first_bias=model.first.bias,
+        first=tuple(Contribution(*part) for part in pair.first if part[2] != 0.0),
+        second_bias=model.second.bias,
+        second=tuple(Contribution(*part) for part in pair.second if part[2] != 0.0),
         model_version=resolution.model_version,
         statistics_version=resolution.statistics_version,
     )

@@ -6,7 +6,7 @@ The words themselves are in `lexicon.toml`, for people to read and extend. How t
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.resources import files
@@ -34,17 +34,12 @@ class Lexicon:
     by_shape: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Single long words by each of their shapes with one letter left out, for finding misspelt ones."""
 
-    def match(self, text: list[str], position: int) -> Entry | None:
-        """The longest known phrase that begins at `position`, plural s ignored on single words."""
-        word = text[position]
-        for entry in self.by_first.get(word, ()):
+    def match(self, text: Sequence[str], position: int) -> Entry | None:
+        """The longest known phrase that begins at `position`; `text` holds words as `singular` gives them."""
+        for entry in self.by_first.get(text[position], ()):
             length = len(entry.phrase)
             if length == 1 or tuple(text[position : position + length]) == entry.phrase:
                 return entry
-        if len(word) > 3 and word[-1] == "s":
-            for entry in self.by_first.get(word[:-1], ()):
-                if len(entry.phrase) == 1:
-                    return entry
         return None
 
     def misspelt(self, word: str) -> Entry | None:
@@ -61,8 +56,13 @@ class Lexicon:
 
 def _key(phrase: str) -> tuple[str, ...]:
     """A phrase's words as titles give them: elided articles are gone, also where the file writes them as words."""
-    spoken = words(phrase)
+    spoken = [singular(word) for word in words(phrase)]
     return tuple(word for word in spoken if word not in ("d", "l", "qu")) or tuple(spoken)
+
+
+def singular(word: str) -> str:
+    """The word without a plural s or x, in the rough way that is enough to compare with the lexicon."""
+    return word[:-1] if len(word) > 3 and word[-1] in "sx" and word[-2] != "s" else word
 
 
 _LONG = 7

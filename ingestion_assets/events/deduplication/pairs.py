@@ -7,11 +7,11 @@ Belongs here: measuring. How much a level weighs stands in `weights.toml`; what 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ingestion_assets.events.deduplication.blocks import DOORS, FAR, HALF_DAY
-from ingestion_assets.events.deduplication.prepare import Batch, Csr
+from ingestion_assets.events.deduplication.blocks import DOORS, FAR, HALF_DAY, areas
+from ingestion_assets.events.deduplication.prepare import DAY, Batch, Csr
 from ingestion_assets.events.deduplication.venues import Likeness, compare_addresses, compare_venues
 
 if TYPE_CHECKING:
@@ -32,13 +32,15 @@ LEVELS: dict[str, tuple[str, ...]] = {
     "shared_weight": ("none", "light", "one_word", "two_words", "more"),
     "spelling": ("same", "97", "90", "80", "65", "50", "apart"),
     "letters": ("same", "95", "88", "75", "apart"),
-    "languages": ("unknown", "same", "differ"),
-    "translated": ("no", "little", "half", "nothing"),
+    "languages": ("unknown", "same", "differ", "differ_in_words"),
+    "translated": ("no", "little", "half", "all_perhaps", "all"),
+    "shared_words": ("none", "known_only", "names"),
+    "names": ("neither", "one_side", "both"),
     "numbers": ("none", "same", "one_side", "differ"),
     "parts": ("none", "same", "one_side", "day_one_side", "differ"),
-    "sessions": ("none", "same", "one_side", "differ"),
+    "sessions": ("none", "same", "one_side", "against_clock", "differ"),
     "tribute": ("same", "differ"),
-    "addon": ("none", "same", "differ"),
+    "addon": ("none", "same", "both_other", "one_side"),
     "umbrella": ("none", "both", "both_with_rest", "one_side", "one_side_with_rest"),
     "kind": ("none", "same", "one_side", "differ"),
     "beside": ("none", "same", "one_side", "differ"),
@@ -53,8 +55,11 @@ LEVELS: dict[str, tuple[str, ...]] = {
         "65min",
         "95min",
         "200min",
-        "utc_slip",
-        "utc_slip_and_doors",
+        "slip_past_midnight",
+        "slip_to_evening",
+        "slip_by_day",
+        "slip_and_doors_past_midnight",
+        "slip_and_doors",
         "half_day",
         "one_dated",
         "both_dated",
@@ -77,6 +82,8 @@ class PairFeatures:
     a: Ints
     b: Ints
     levels: dict[str, Levels]
+    second: dict[str, Levels] = field(default_factory=dict)
+    """The levels of the second look (`neighbours`), once it is taken."""
 
     def __len__(self) -> int:
         return len(self.a)
@@ -90,6 +97,8 @@ class _Overlap:
     known_a: Mask
     """A word of the lexicon is among what only the first head has."""
     known_b: Mask
+    names: Mask
+    """A word that both heads have is none of the lexicon: a name, most often."""
 
 
 def pair_features(batch: Batch, a: Ints, b: Ints) -> PairFeatures:
@@ -116,6 +125,20 @@ def pair_features(batch: Batch, a: Ints, b: Ints) -> PairFeatures:
     return PairFeatures(a, b, {name: levels[name] for name in LEVELS})
 
 
+def nothing_in_common(levels: dict[str, Levels]) -> Mask:
+    """Titles that share no word and hardly a letter, where one cannot be the other's translation."""
+    import numpy as np
+
+    code = {(name, label): LEVELS[name].index(label) for name, labels in LEVELS.items() for label in labels}
+    strangers = (
+        (levels["title"] == code["title", "nothing"])
+        & (levels["spelling"] >= code["spelling", "65"])
+        & (levels["letters"] == code["letters", "apart"])
+    )
+    own_words = (levels["names"] > 0) | (levels["languages"] == code["languages", "same"])
+    return np.asarray(strangers & own_words)
+
+
 # Titles
 
 
@@ -139,6 +162,7 @@ def _overlap(batch: Batch, a: Ints, b: Ints) -> _Overlap:
     shared = (
         np.bincount(pair_a, weight_a * in_b, minlength=size) + np.bincount(pair_b, weight_b * in_a, minlength=size)
     ) / 2
+    names = np.bincount(pair_a, in_b & ~batch.known[token_a], minlength=size) > 0
     rests: list[Floats] = []
     knowns: list[Mask] = []
     for pair, token, found, weight in ((pair_a, token_a, in_b, weight_a), (pair_b, token_b, in_a, weight_b)):
@@ -156,7 +180,7 @@ def _overlap(batch: Batch, a: Ints, b: Ints) -> _Overlap:
         rests.append(_float(np.bincount(pair, weight * left * np.where(explained, 0.15, 1.0), minlength=size)))
         solid = left & ~explained & batch.known[token]
         knowns.append(np.bincount(pair, solid, minlength=size) > 0)
-    return _Overlap(shared, rests[0], rests[1], knowns[0], knowns[1])
+    return _Overlap(shared, rests[0], rests[1], knowns[0], knowns[1], names)
 
 
 def _float(values: NDArray[Any]) -> Floats:
@@ -247,6 +271,8 @@ def _title_levels(batch: Batch, a: Ints, b: Ints, overlap: _Overlap) -> dict[str
     )
     one, two = batch.lang[a], batch.lang[b]
     languages = np.where((one == 0) | (two == 0), 0, np.where(one == two, 1, 2))
+    spoken_a, spoken_b = batch.spoken[a], batch.spoken[b]
+    languages = np.where((spoken_a > 0) & (spoken_b > 0), np.where(spoken_a == spoken_b, 1, 3), languages)
     rest = np.where(same, 0.0, low)
     return {
         "title": title.astype(np.int8),
@@ -258,12 +284,13 @@ def _title_levels(batch: Batch, a: Ints, b: Ints, overlap: _Overlap) -> dict[str
                 low < 0.5,
                 overlap.known_a & overlap.known_b,
                 languages == 1,
-                languages == 2,
+                languages >= 2,
             ],
             [0, 1, 2, 3, 4],
             default=5,
         ).astype(np.int8),
         "shared_weight": _weight_level(overlap.shared),
+        "shared_words": np.where(overlap.names, 2, np.where(overlap.shared > 0, 1, 0)).astype(np.int8),
         "spelling": np.select(
             [spelling >= 100, spelling >= 97, spelling >= 90, spelling >= 80, spelling >= 65, spelling >= 50],
             [0, 1, 2, 3, 4, 5],
@@ -273,9 +300,9 @@ def _title_levels(batch: Batch, a: Ints, b: Ints, overlap: _Overlap) -> dict[str
             [letters >= 100, letters >= 95, letters >= 88, letters >= 75], [0, 1, 2, 3], default=4
         ).astype(np.int8),
         "languages": languages.astype(np.int8),
-        "translated": np.where(languages == 2, np.select([title <= 3, title <= 5], [1, 2], default=3), 0).astype(
-            np.int8
-        ),
+        "translated": np.select(
+            [languages < 2, title <= 3, title <= 5, languages == 2], [0, 1, 2, 3], default=4
+        ).astype(np.int8),
     }
 
 
@@ -321,17 +348,45 @@ def _label_levels(batch: Batch, a: Ints, b: Ints, overlap: _Overlap) -> dict[str
     one_sided_day = (parts == 2) & day_parts[np.maximum(parsed["parts"][a], parsed["parts"][b])]
     parts = np.where(parts == 3, 4, np.where(one_sided_day, 3, parts))
     return {
+        "names": (parsed["name"][a] + parsed["name"][b]).astype(np.int8),
         "numbers": _sets(batch, parsed["numbers"], a, b),
         "parts": parts.astype(np.int8),
-        "sessions": _sets(batch, parsed["sessions"], a, b),
+        "sessions": _sessions(batch, a, b),
         "tribute": (parsed["tribute"][a] != parsed["tribute"][b]).astype(np.int8),
-        "addon": np.where((addon_a == 0) & (addon_b == 0), 0, np.where(addon_a == addon_b, 1, 2)).astype(np.int8),
+        "addon": np.select(
+            [(addon_a == 0) & (addon_b == 0), addon_a == addon_b, (addon_a > 0) & (addon_b > 0)], [0, 1, 2], default=3
+        ).astype(np.int8),
         "umbrella": np.select(
             [umbrella == 0, (umbrella == 2) & (high < 4.0), umbrella == 2, low < 0.5], [0, 1, 2, 4], default=3
         ).astype(np.int8),
         "kind": _sets(batch, parsed["kinds"], a, b),
         "beside": _sets(batch, parsed["secondary"], a, b),
     }
+
+
+def _sessions(batch: Batch, a: Ints, b: Ints) -> Levels:
+    """As `_sets`, and whether one title's label goes against the other record's clock."""
+    import numpy as np
+
+    column = batch.parsed["sessions"]
+    sets = _sets(batch, column, a, b)
+    level = np.where(sets == 3, 4, sets)
+    for label, other in ((a, b), (b, a)):
+        for i in np.flatnonzero((level == 2) & (column[label] > 0) & (batch.minute[other] >= 0)).tolist():
+            clock = int(batch.minute[other[i]])
+            hours = [_HOURS[name] for name in batch.sets[int(column[label[i]])] if name in _HOURS]
+            if hours and not any(begin <= clock < end for begin, end in hours):
+                level[i] = 3
+    return level.astype(np.int8)
+
+
+_HOURS = {
+    "morning": (5 * 60, 13 * 60),
+    "matinee": (10 * 60, 18 * 60),
+    "evening": (17 * 60, 30 * 60),
+    "late": (17 * 60, 30 * 60),
+}
+"""When a session can begin, generously, in minutes of the logical day."""
 
 
 def _sets(batch: Batch, column: Ints, a: Ints, b: Ints) -> Levels:
@@ -410,6 +465,8 @@ def _distance(batch: Batch, a: Ints, b: Ints) -> Levels:
     return level.astype(np.int8)
 
 
+EVENING = 18 * 60
+"""From here on a start is an evening's."""
 _CITY_MIDDLE = 5
 """Distinct venues on one spot, to the fourth decimal, from which the spot is taken for a geocoder's default."""
 
@@ -445,18 +502,23 @@ def _time_levels(batch: Batch, a: Ints, b: Ints) -> dict[str, Levels]:
     offset = np.maximum(np.abs(batch.offset[a]), np.abs(batch.offset[b]))
     slip = (apart == offset) & (offset >= 60)
     near_slip = (np.abs(apart - offset) <= DOORS) & (offset >= 240)
+    later = np.maximum(one, two)
     neither, either = (one < 0) & (two < 0), (one < 0) | (two < 0)
     steps = [
         (neither, "both_dated"),
         (either, "one_dated"),
         (apart == 0, "same"),
-        (slip & (apart > 65), "utc_slip"),
+        # From an afternoon to an evening the clock slips just as far as from a matinee to the evening show.
+        (slip & (apart > 65) & (later >= DAY), "slip_past_midnight"),
+        (slip & (apart > 65) & (later >= EVENING), "slip_to_evening"),
+        (slip & (apart > 65), "slip_by_day"),
         (apart <= 15, "15min"),
         (apart <= 35, "35min"),
         (apart <= 65, "65min"),
         (apart <= 95, "95min"),
         (apart <= FAR, "200min"),
-        (near_slip, "utc_slip_and_doors"),
+        (near_slip & (later >= DAY), "slip_and_doors_past_midnight"),
+        (near_slip, "slip_and_doors"),
         (apart == HALF_DAY, "half_day"),
     ]
     code = LEVELS["time"].index
@@ -476,12 +538,12 @@ def _time_levels(batch: Batch, a: Ints, b: Ints) -> dict[str, Levels]:
 
 
 def _places_of_title(batch: Batch, a: Ints, b: Ints, venue: Levels, distance: Levels) -> Levels:
-    """In how many places the title is on that day: a title in many places says little where the place is not known."""
+    """In how many places of its city the title is on that day: a title in many places says little where the place is not known."""
     import numpy as np
 
     named = np.flatnonzero(batch.alias >= 0)
     size = int(batch.title.max()) + 1 if len(batch) else 1
-    code = batch.day * size + batch.title
+    code = (batch.day * (len(batch.city_rank) + 1) + areas(batch)) * size + batch.title
     distinct = (
         np.unique(np.c_[code[named], batch.alias[named]], axis=0) if len(named) else np.zeros((0, 2), dtype=np.int64)
     )

@@ -139,7 +139,9 @@ class Batch:
     offset: Ints
     source: Ints
     lang: Ints
-    """0 unknown."""
+    """The language that the source or the title's words tell, 0 unknown."""
+    spoken: Ints
+    """The language that the title's words tell, 0 unknown."""
     venue: Ints
     venues: Sequence[ParsedVenue]
     alias: Ints
@@ -208,6 +210,8 @@ def prepare(records: Sequence[Record], statistics: CorpusStatistics, moved: Mapp
             "offset",
             "source",
             "lang",
+            "spoken",
+            "spoken",
             "venue",
             "alias",
             "spot",
@@ -217,7 +221,7 @@ def prepare(records: Sequence[Record], statistics: CorpusStatistics, moved: Mapp
         )
     }
     parsed: dict[str, list[int]] = {name: [0] * size for name, _ in _PARSED}
-    flags: dict[str, list[int]] = {name: [0] * size for name in ("tribute", "umbrella", "clock")}
+    flags: dict[str, list[int]] = {name: [0] * size for name in ("tribute", "umbrella", "clock", "name")}
     titles: list[ParsedTitle] = []
     contexts: list[list[int]] = []
     people: list[frozenset[str]] = []
@@ -232,6 +236,7 @@ def prepare(records: Sequence[Record], statistics: CorpusStatistics, moved: Mapp
         columns["raw"][row] = letters(_letters(record.title))
         columns["day"][row], columns["minute"][row], columns["offset"][row] = day, minute, offset
         columns["source"][row] = source(record.source)
+        columns["spoken"][row] = lang(title.lang)
         columns["lang"][row] = lang((record.lang or title.lang or "")[:2].lower())
         columns["venue"][row] = venue(spot)
         name = f"{town}/{spot.key}"
@@ -250,6 +255,7 @@ def prepare(records: Sequence[Record], statistics: CorpusStatistics, moved: Mapp
             if value:
                 parsed[label][row] = sets(value)
         flags["tribute"][row], flags["umbrella"][row] = title.tribute, title.umbrella
+        flags["name"][row] = title.name
         flags["clock"][row] = -1 if title.clock is None else title.clock
         context = {token(word) for word in title.support}
         for phrase in (record.venue_name, record.city, record.organizer, *record.performers):
@@ -300,6 +306,8 @@ def prepare(records: Sequence[Record], statistics: CorpusStatistics, moved: Mapp
                 "offset",
                 "source",
                 "lang",
+                "spoken",
+                "spoken",
                 "venue",
                 "alias",
                 "spot",

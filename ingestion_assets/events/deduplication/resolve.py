@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING
 from ingestion_assets.events.deduplication.blocks import candidate_pairs
 from ingestion_assets.events.deduplication.cluster import Doubts, Grouping, Scored, components, group
 from ingestion_assets.events.deduplication.conflicts import Conflict, conflicts
-from ingestion_assets.events.deduplication.pairs import LEVELS, PairFeatures, pair_features
+from ingestion_assets.events.deduplication.neighbours import SECOND_LEVELS, second_levels
+from ingestion_assets.events.deduplication.pairs import LEVELS, PairFeatures, nothing_in_common, pair_features
 from ingestion_assets.events.deduplication.prepare import Batch, logical_day, prepare
 from ingestion_assets.events.deduplication.records import (
     Cluster,
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
 class Config:
     """How sure to be. Probabilities; the defaults favour precision, for a wrong merge hides an event."""
 
-    accept: float = 0.6
+    accept: float = 0.7
     """Pairs from this probability on are linked."""
     review_from: float = 0.25
     """Pairs from here up to `accept` are for a person to decide."""
@@ -165,7 +166,8 @@ class PairScore:
     odds: float
     conflict: Conflict
     compared: bool
-    contributions: list[tuple[str, str, float]]
+    first: list[tuple[str, str, float]]
+    second: list[tuple[str, str, float]]
 
 
 def score_pair(plan: Plan, a: Key, b: Key, *, statistics: CorpusStatistics, model: Model, config: Config) -> PairScore:
@@ -179,12 +181,17 @@ def score_pair(plan: Plan, a: Key, b: Key, *, statistics: CorpusStatistics, mode
     low, high = sorted((position[a], position[b]))
     one, two = candidate_pairs(batch)
     compared = bool(np.any((one == low) & (two == high)))
-    pair = np.asarray([low], dtype=np.int64), np.asarray([high], dtype=np.int64)
+    one, two = _with_pairs(len(batch), one, two, [(low, high)])
     forced = [(low, high)] if _pair(a, b) in plan.merges else []
     apart = {(low, high)} if _pair(a, b) in plan.splits else set()
-    features, scored = _score(batch, *pair, model, config, apart, forced)
+    features, scored = _score(batch, one, two, model, config, apart, forced)
+    index = int(np.flatnonzero((one == low) & (two == high))[0])
     return PairScore(
-        float(scored.odds[0]), Conflict(int(scored.conflict[0])), compared, model.contributions(features, 0)
+        float(scored.odds[index]),
+        Conflict(int(scored.conflict[index])),
+        compared,
+        model.first.contributions(features.levels, index),
+        model.second.contributions(features.second, index) if features.second else [],
     )
 
 
@@ -298,8 +305,12 @@ def _score(
     import numpy as np
 
     features = pair_features(batch, a, b)
-    odds = _exact(batch, a, b) if config.exact_only else model.log_odds(features)
     conflict = conflicts(batch, a, b)
+    conflict[(conflict == Conflict.NONE) & nothing_in_common(features.levels)] = Conflict.NOTHING_IN_COMMON
+    odds = _exact(batch, a, b) if config.exact_only else model.first_odds(features)
+    if not config.exact_only:
+        features.second = second_levels(batch, a, b, odds, conflict != Conflict.NONE)
+        odds = model.second.sum(features.second)
     twice = (batch.source[a] == batch.source[b]) & (odds < 0) & (conflict == Conflict.NONE)
     conflict[twice] = Conflict.SAME_SOURCE_LISTS_BOTH
     if apart or forced:
@@ -312,7 +323,7 @@ def _score(
     return features, Scored(a, b, np.round(odds, 9), conflict, shifted)
 
 
-_SHIFTED = ("utc_slip", "utc_slip_and_doors", "half_day")
+_SHIFTED = ("slip_to_evening", "slip_by_day", "slip_and_doors", "half_day")
 
 
 def _doubts(batch: Batch) -> Doubts:
@@ -417,13 +428,18 @@ def _reasons(result: BatchResult, positions: Sequence[int], model: Model, count:
     if not positions:
         return {}
     rows = np.asarray(positions, dtype=np.int64)
-    names = list(model.weights)
-    weight = np.stack([np.asarray(model.weights[name])[result.features.levels[name][rows]] for name in names])
+    named: list[tuple[str, tuple[str, ...], NDArray[np.float64], NDArray[np.int8]]] = [
+        (name, levels, np.asarray(table.weights[name]), codes[name][rows])
+        for table, codes in ((model.first, result.features.levels), (model.second, result.features.second))
+        for name, levels in table.levels.items()
+        if name != "first_score"  # it repeats what the others say
+    ]
+    # Against the average of the feature's levels: a feature that says the same of every pair explains nothing.
+    weight = np.stack([numbers[codes] - numbers.mean() for _, _, numbers, codes in named])
     order = np.argsort(-np.abs(weight), axis=0, kind="stable")[:count].T
-    level = np.stack([result.features.levels[name][rows] for name in names])
-    text = [[f"{name}={label}" for label in LEVELS[name]] for name in names]
+    text = [[f"{name}={label}" for label in levels] for name, levels, _, _ in named]
     return {
-        position: tuple(text[feature][int(level[feature, i])] for feature in order[i].tolist())
+        position: tuple(text[feature][int(named[feature][3][i])] for feature in order[i].tolist())
         for i, position in enumerate(positions)
     }
 

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-from ingestion_assets.events.deduplication.lexicon import Entry, Lexicon, default_lexicon
+from ingestion_assets.events.deduplication.lexicon import Entry, Lexicon, default_lexicon, singular
 from ingestion_assets.events.deduplication.text import bare, fold, stem
 
 _ITEM = re.compile(
@@ -37,6 +37,7 @@ _NUMBER = {
 _ORDINAL = re.compile(r"^(\d{1,3})(?:e|er|re|ere|eme|ieme|st|nd|rd|th)$")
 _YEAR = re.compile(r"^(?:19|20)\d\d$")
 _EDITION = frozenset({"edition", "annual", "annuel", "annuelle", "anniversaire", "anniversary"})
+_MEALS = frozenset({"dinner", "brunch"})
 _LABELS = frozenset({"status", "session", "addon", "calendar", "stop", "clock", "part", "number"})
 
 
@@ -62,6 +63,8 @@ class ParsedTitle:
     tribute: bool = False
     umbrella: bool = False
     statuses: frozenset[str] = frozenset()
+    name: bool = False
+    """It is made of words that nobody knows and none that joins them: a name, which is not translated."""
     lang: str = ""
     """`fr`, `en`, or empty: what its little words and accents say, when they say anything."""
 
@@ -132,6 +135,8 @@ class _Parser:
                     continue
                 elif role == "umbrella":
                     umbrella = True
+                elif lesser and unit.code in _MEALS:
+                    flags["addon"].add("package")  # `X + souper` sells X with a meal
                 elif role in ("kind", "secondary"):
                     flags[role].add(unit.code)
                 (support if lesser else head).append(unit.code)
@@ -155,6 +160,7 @@ class _Parser:
             tribute=tribute,
             umbrella=umbrella,
             statuses=frozenset(flags["status"]),
+            name=all(unit.role in ("word", "sep", "support", "clock", "status", "number") for unit in units),
             lang=_language(title),
         )
 
@@ -186,21 +192,26 @@ class _Parser:
     def _phrases(self, run: list[str]) -> list[_Unit]:
         units: list[_Unit] = []
         position = 0
+        known = [singular(word) for word in run]
         while position < len(run):
-            entry: Entry | None = self.lexicon.match(run, position)
+            entry: Entry | None = self.lexicon.match(known, position)
             if entry is None:
-                entry = self.lexicon.misspelt(run[position])
+                entry = self.lexicon.misspelt(known[position])
             if entry is None:
                 units.append(_Unit("word", stem(run[position]), word=run[position]))
                 position += 1
                 continue
-            units.append(_Unit(entry.role, entry.code, weak=entry.weak))
+            # `Saturday` repeats the date; `Saturdays` is what a series is called.
+            habitual = entry.role == "calendar" and known[position] != run[position]
+            units.append(_Unit("concept" if habitual else entry.role, entry.code, weak=entry.weak))
             position += len(entry.phrase)
         return units
 
 
-_FRENCH = frozenset("le la les un une des du de et à au aux avec pour sur dans chez ou en l d".split())
-_ENGLISH = frozenset("the of and with for in at by to from on an its our your w".split())
+_FRENCH = frozenset(
+    "le la les un une des du de et à au aux avec pour sur dans chez ou en l d autour par son sa ses qu".split()
+)
+_ENGLISH = frozenset("the of and with for in at by to from on an its our your w about into a's".split())
 _LETTERS = re.compile(r"[^\W\d_]+")
 
 

@@ -97,7 +97,7 @@ def parse_venue(name: str | None, city: str = "") -> ParsedVenue:
         if sort:
             sorts.append(sort)
         elif word not in tables.filler:
-            core.append({"st": "saint", "ste": "sainte"}.get(word, word))
+            core.append(_COMMON_FORM.get(word) or _ORDINAL.sub(r"\1", word))
     proper = [word for word in core if word not in away and word not in tables.region]
     # `Théâtre de Québec` is named after its city and has nothing else to go by.
     chosen = frozenset(stem(word) for word in (proper or core))
@@ -115,6 +115,14 @@ def parse_venue(name: str | None, city: str = "") -> ParsedVenue:
 
 
 _NOWHERE = ParsedVenue("")
+_ORDINAL = re.compile(r"^(\d+)(?:e|er|re|eme|ieme|st|nd|rd|th)$")
+_COMMON_FORM = {"st": "saint", "ste": "sainte"} | {
+    word: str(number)
+    for number, names in enumerate(
+        ("premier premiere first", "deuxieme second", "troisieme third", "quatrieme fourth", "cinquieme fifth"), start=1
+    )
+    for word in names.split()
+}
 
 _STREET_WORDS = frozenset(
     "rue street st ave avenue av boul boulevard blvd bd chemin ch road rd place pl drive dr route rte cote est east e ouest west w o "

@@ -14,9 +14,13 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from ingestion_assets.events.deduplication.neighbours import SECOND_LEVELS
 from ingestion_assets.events.deduplication.pairs import LEVELS, PairFeatures
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from ingestion_assets.events.deduplication.prepare import Floats
 
 CROSSES: tuple[tuple[str, str], ...] = (
@@ -33,60 +37,104 @@ CROSSES: tuple[tuple[str, str], ...] = (
     ("rest", "alone_in_slot"),
     ("rest", "title"),
     ("left_over_one", "umbrella"),
+    ("rest", "umbrella"),
+    ("shared_weight", "venue"),
+    ("shared_words", "venue"),
+    ("rest", "venue"),
+    ("rest", "time"),
+    ("rest", "translated"),
+    ("names", "translated"),
+    ("names", "rest"),
+    ("parts", "time"),
+    ("parts", "length"),
     ("sessions", "time"),
 )
 """Features whose levels say more together than apart: the same title means less in another place."""
 
 
+SECOND_CROSSES: tuple[tuple[str, str], ...] = (
+    ("first_score", "rival"),
+    ("first_score", "third"),
+    ("rival", "third"),
+)
+
+
 @dataclass(frozen=True, slots=True)
-class Model:
-    """Log-odds per level; `version` is a digest of the numbers."""
+class Table:
+    """Log-odds per level and per cross of two levels, to be added up."""
 
     bias: float
+    levels: Mapping[str, tuple[str, ...]]
     weights: Mapping[str, tuple[float, ...]]
     crosses: Mapping[tuple[str, str], tuple[tuple[float, ...], ...]]
-    version: str
 
-    def log_odds(self, pairs: PairFeatures) -> Floats:
-        """The log-odds that each pair is one event."""
+    def sum(self, codes: Mapping[str, NDArray[np.int8]]) -> Floats:
+        """The log-odds of each row; `codes[name]` holds a level for each."""
         import numpy as np
 
-        total = np.full(len(pairs), self.bias)
+        total = np.full(len(next(iter(codes.values()))), self.bias)
         for name, numbers in self.weights.items():
-            total += np.asarray(numbers)[pairs.levels[name]]
+            total += np.asarray(numbers)[codes[name]]
         for (one, two), table in self.crosses.items():
-            total += np.asarray(table)[pairs.levels[one], pairs.levels[two]]
+            total += np.asarray(table)[codes[one], codes[two]]
         return total
 
-    def contributions(self, pairs: PairFeatures, index: int) -> list[tuple[str, str, float]]:
-        """`(feature, level, log-odds)` of one pair, the weightiest first. They and the bias add up to its log-odds."""
+    def contributions(self, codes: Mapping[str, NDArray[np.int8]], index: int) -> list[tuple[str, str, float]]:
+        """`(feature, level, log-odds)` of one row, the weightiest first. They and the bias add up to its log-odds."""
         parts = []
         for name, numbers in self.weights.items():
-            level = int(pairs.levels[name][index])
-            parts.append((name, LEVELS[name][level], numbers[level]))
+            level = int(codes[name][index])
+            parts.append((name, self.levels[name][level], numbers[level]))
         for (one, two), table in self.crosses.items():
-            i, j = int(pairs.levels[one][index]), int(pairs.levels[two][index])
-            parts.append((f"{one} x {two}", f"{LEVELS[one][i]} x {LEVELS[two][j]}", table[i][j]))
+            i, j = int(codes[one][index]), int(codes[two][index])
+            parts.append((f"{one} x {two}", f"{self.levels[one][i]} x {self.levels[two][j]}", table[i][j]))
         return sorted(parts, key=lambda part: (-abs(part[2]), part[0]))
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """Two tables: the first looks at two records, the second at the first's result and the records around.
+
+    `version` is a digest of the numbers.
+    """
+
+    first: Table
+    second: Table
+    version: str
+
+    def first_odds(self, pairs: PairFeatures) -> Floats:
+        """The log-odds that each pair is one event, by the two records alone."""
+        return self.first.sum(pairs.levels)
 
 
 def read_model(text: str) -> Model:
     """The model of a weights file. ValueError names a feature or level that is missing or unknown."""
     raw: dict[str, Any] = tomllib.loads(text)
+    return Model(
+        read_table(raw.get("first", {}), "first", LEVELS, CROSSES),
+        read_table(raw.get("second", {}), "second", SECOND_LEVELS, SECOND_CROSSES),
+        hashlib.sha256(text.encode()).hexdigest()[:12],
+    )
+
+
+def read_table(
+    raw: Mapping[str, Any], place: str, names: Mapping[str, tuple[str, ...]], pairs: tuple[tuple[str, str], ...]
+) -> Table:
+    """One of the two tables, checked level by level. ValueError as `read_model`."""
     weights = {}
-    for name, levels in LEVELS.items():
+    for name, levels in names.items():
         given = raw.get("weights", {}).get(name, {})
         if set(given) != set(levels):
-            raise ValueError(f"the weights of {name!r} must name exactly the levels {', '.join(levels)}")
+            raise ValueError(f"[{place}.weights.{name}] must name exactly the levels {', '.join(levels)}")
         weights[name] = tuple(float(given[level]) for level in levels)
     crosses = {}
-    for one, two in CROSSES:
+    for one, two in pairs:
         given = raw.get("crosses", {}).get(f"{one} x {two}", {})
-        unknown = set(given) - {f"{i} x {j}" for i in LEVELS[one] for j in LEVELS[two]}
+        unknown = set(given) - {f"{i} x {j}" for i in names[one] for j in names[two]}
         if unknown:
-            raise ValueError(f"the weights of '{one} x {two}' name unknown levels: {', '.join(sorted(unknown))}")
-        crosses[one, two] = tuple(tuple(float(given.get(f"{i} x {j}", 0.0)) for j in LEVELS[two]) for i in LEVELS[one])
-    return Model(float(raw["bias"]), weights, crosses, hashlib.sha256(text.encode()).hexdigest()[:12])
+            raise ValueError(f"[{place}.crosses.'{one} x {two}'] names unknown levels: {', '.join(sorted(unknown))}")
+        crosses[one, two] = tuple(tuple(float(given.get(f"{i} x {j}", 0.0)) for j in names[two]) for i in names[one])
+    return Table(float(raw.get("bias", 0.0)), names, weights, crosses)
 
 
 @lru_cache(maxsize=1)
