@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 class LlmResource(ConfigurableResource):  # type: ignore[type-arg]
     """Which providers to ask, and how patiently. Give keys as `EnvVar("OPENAI_API_KEY")`, never as text."""
 
-    llm_providers: str | None = Field(None, description="Providers to try in order: openai, gemini, offline")
-    llm_deadline_seconds: float | None = Field(None, description="Total time of one task")
-    llm_concurrency: int | None = Field(None, description="Calls in flight in one process")
-    openai_api_key: str | None = Field(None, description='EnvVar("OPENAI_API_KEY")')
+    llm_providers: str | None = Field(default=None, description="Providers to try in order: openai, gemini, offline")
+    llm_deadline_seconds: float | None = Field(default=None, description="Total time of one task")
+    llm_concurrency: int | None = Field(default=None, description="Calls in flight in one process")
+    openai_api_key: str | None = Field(default=None, description='EnvVar("OPENAI_API_KEY")')
     openai_base_url: str | None = None
     openai_model: str | None = None
-    gemini_api_key: str | None = Field(None, description='EnvVar("GEMINI_API_KEY")')
+    gemini_api_key: str | None = Field(default=None, description='EnvVar("GEMINI_API_KEY")')
     gemini_base_url: str | None = None
     gemini_model: str | None = None
 

@@ -24,6 +24,18 @@ def take(pace: Pace, now: float, *costs: float) -> tuple[Pace, list[float]]:
     return pace, [slot.due for slot in slots]
 
 
+def refuse_with(limit: float) -> Pace:
+    return arithmetic.refuse(
+        fresh(),
+        T0,
+        retry_after=None,
+        dimension="requests",
+        limit_per_minute=limit,
+        ramping=False,
+        granted_at=T0,
+    )
+
+
 def headers(limit: float, remaining: float, reset: float = 0.1) -> Limits:
     return Limits(requests=Limit(limit, remaining, reset))
 
@@ -186,19 +198,73 @@ def test_a_limit_from_headers_is_not_forgotten_for_one_refusal() -> None:
 
 
 def test_without_headers_the_pace_rises_while_nothing_is_refused() -> None:
-    pace = fresh(start=1.0)
-    for second in range(1, 31):
-        pace = arithmetic.observe(pace, T0 + second, Limits(), slot(pace))
+    def busy(pace: Pace, since: int, until: int) -> Pace:
+        for second in range(since, until):
+            pace, _ = take(pace, T0 + second, *[1.0] * 10)
+            pace = arithmetic.observe(pace, T0 + second, Limits(), slot(pace))
+        return pace
+
+    pace = busy(fresh(start=1.0), 1, 31)
     untouched = pace.requests.rate
-    refused = refuse(pace, T0 + 31)
-    for second in range(32, 62):
-        refused = arithmetic.observe(refused, T0 + second, Limits(), slot(refused))
+    refused = busy(refuse(pace, T0 + 31), 32, 62)
 
     assert untouched == pytest.approx(arithmetic.RAISE_UNTOUCHED**3)
     assert untouched is not None
     assert refused.requests.rate is not None
     # Three clean spells after a cut: up by two percent each, no longer by half.
     assert untouched * arithmetic.CUT < refused.requests.rate <= untouched * arithmetic.CUT * arithmetic.RAISE**3
+
+
+def test_a_pace_that_nobody_uses_up_is_not_raised() -> None:
+    pace = fresh(start=1.0)
+    for minute in range(1, 600):
+        pace, _ = take(pace, T0 + 60 * minute)
+        pace = arithmetic.observe(pace, T0 + 60 * minute + 30, Limits(), slot(pace))
+
+    assert pace.requests.rate == 1.0
+
+
+def test_a_limit_that_the_provider_named_is_not_tried_again_for_an_hour() -> None:
+    pace = refuse(fresh(), T0, limit_per_minute=15.0)
+    for minute in range(1, 50):
+        pace, _ = take(pace, T0 + 60 * minute, *[1.0] * 30)
+        pace = arithmetic.observe(pace, T0 + 60 * minute, Limits(), slot(pace))
+    named = pace.requests.rate
+    pace, _ = take(pace, T0 + 4000, *[1.0] * 30)
+    later = arithmetic.observe(pace, T0 + 4000, Limits(), slot(pace)).requests.rate
+
+    assert named == pytest.approx(15 / 60 * arithmetic.SAFETY)
+    assert later == pytest.approx(15 / 60 * arithmetic.SAFETY * arithmetic.RAISE)
+
+
+def test_a_user_who_wants_to_go_slower_than_the_account_may_does() -> None:
+    pace = arithmetic.observe(fresh(rpm=60), T0 + 1, headers(6000, 5000), slot(fresh(rpm=60)))
+
+    assert pace.requests.rate == fresh(rpm=60).requests.rate
+    _, due = take(pace, T0 + 1, *[1.0] * 5)
+    assert due[-1] - due[0] > 3
+
+
+def test_a_user_who_wants_to_go_faster_than_the_account_may_does_not() -> None:
+    pace = arithmetic.observe(fresh(rpm=6000), T0 + 1, headers(60, 0), slot(fresh(rpm=6000)))
+
+    assert pace.requests.rate == pytest.approx(arithmetic.SAFETY)
+
+
+@pytest.mark.parametrize(
+    ("stored", "rpm", "expected"),
+    [
+        (fresh(rpm=60), 30.0, 30.0),
+        (fresh(rpm=60), None, 120.0 / arithmetic.SAFETY),
+        (fresh(rpm=60), 60.0, 60.0),
+        (refuse_with(15.0), None, 15.0),
+        (refuse_with(15.0), 5.0, 5.0),
+    ],
+)
+def test_settings_of_today_hold_over_those_of_yesterday(stored: Pace, rpm: float | None, expected: float) -> None:
+    pace = arithmetic.configured(stored, T0 + 5, requests_per_minute=rpm, tokens_per_minute=None, start=2.0)
+
+    assert pace.requests.rate == pytest.approx(expected / 60 * arithmetic.SAFETY)
 
 
 def test_a_configured_pace_is_the_users_and_stays() -> None:

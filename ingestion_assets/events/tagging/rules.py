@@ -70,13 +70,14 @@ class RuleAnswer:
 def tag_by_rules(item: TagInput) -> RuleAnswer:
     """Tag one event by its words. The same text always gives the same answer."""
     fired = list(_firings(item))
-    kind = _best_type(fired)
-    chosen: dict[str, list[str]] = {"type": [kind]}
+    chosen: dict[str, list[str]] = {}
     for axis, keep in _KEEP.items():
         totals = _totals(fired, axis)
         order = list(AXES[axis])
         ranked = sorted(totals, key=lambda value: (-totals[value], order.index(AXES[axis](value))))
         chosen[axis] = [value for value in ranked if totals[value] >= _THRESHOLD[axis]][:keep]
+    kind = _best_type(fired) or _type_by_genre(chosen["genres"])
+    chosen["type"] = [kind]
     chosen["audience"] = _audience(chosen["audience"])
     tags = EventTags.model_validate(
         {"type": kind, "genres": chosen["genres"], "ambiance": chosen["ambiance"], "audience": chosen["audience"]}
@@ -98,11 +99,16 @@ def _audience(values: list[str]) -> list[str]:
     return values or [Audience.EVERYONE]
 
 
-def _best_type(fired: list[Firing]) -> str:
+def _best_type(fired: list[Firing]) -> str | None:
     totals = _totals(fired, "type")
     order = list(EventType)
     best = min(totals, key=lambda value: (-totals[value], order.index(EventType(value))), default=None)
-    return best if best is not None and totals[best] >= _THRESHOLD["type"] else EventType.OTHER
+    return best if best is not None and totals[best] >= _THRESHOLD["type"] else None
+
+
+def _type_by_genre(genres: list[str]) -> str:
+    known = vocabulary().type_by_genre
+    return next((known[genre] for genre in genres if genre in known), EventType.OTHER)
 
 
 def _totals(fired: list[Firing], axis: str) -> dict[str, float]:

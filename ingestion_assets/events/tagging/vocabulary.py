@@ -85,12 +85,15 @@ class Vocabulary:
 
     by_axis: dict[str, Lexicon]
     venues: dict[str, Lexicon]
+    type_by_genre: dict[str, str]
+    """What the main thing is likely to be where only the genre is known."""
 
 
 def parse_vocabulary(text: str) -> Vocabulary:
     """Read the rules from TOML. Raises ValueError for an axis or a value that the taxonomy does not have."""
     raw = tomllib.loads(text)
     ignored = [term for terms in raw.pop("ignored", {}).values() for term in terms]
+    type_by_genre = _type_by_genre(raw.pop("type_by_genre", {}))
     by_axis, venues = {}, {}
     for axis, entries in raw.items():
         if axis not in AXES:
@@ -107,7 +110,14 @@ def parse_vocabulary(text: str) -> Vocabulary:
                     terms += [Term(word, language, axis, value, weight) for word in words]
         by_axis[axis] = Lexicon(terms, ignored)
         venues[axis] = Lexicon(places, ())
-    return Vocabulary(by_axis, venues)
+    return Vocabulary(by_axis, venues, type_by_genre)
+
+
+def _type_by_genre(raw: dict[str, list[str]]) -> dict[str, str]:
+    found = {genre: kind for kind, genres in raw.items() for genre in genres}
+    if unknown := (set(raw) - set(AXES["type"])) | (set(found) - set(AXES["genres"])):
+        raise ValueError(f"type_by_genre names {sorted(unknown)}, which the taxonomy does not have")
+    return found
 
 
 @cache

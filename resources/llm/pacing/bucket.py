@@ -35,6 +35,8 @@ RAISE = 1.02
 RAISE_UNTOUCHED = 1.5
 """A start rate that was never refused is probably far too low: it grows faster until the first refusal."""
 CLEAN_SECONDS = 10.0
+NAMED_LIMIT_HOLDS = 3600.0
+"""Seconds for which a limit that a refusal named is not exceeded to find out whether it still holds."""
 DAILY_WINDOW = 7200.0
 """Seconds. A refill slower than this is a daily limit's: OpenAI's lowest tiers send 10000 with a reset of 8.64 s."""
 
@@ -190,9 +192,13 @@ def _learn(bucket: Bucket, now: float, limit: Limit | None, mark: float, *, unit
         # A daily limit says nothing of the pace by the minute.
         return _raised(bucket, now)
     rate = limit.limit / 60.0 * SAFETY
-    if bucket.rate is None or bucket.learned != "header" or abs(rate / bucket.rate - 1) > 1e-6:
+    # A pace that the user has set may be lower than the account's limit: the rest is meant for others.
+    kept = bucket.learned == "configured" and bucket.rate is not None and bucket.rate < rate * 0.999
+    if not kept and (bucket.rate is None or bucket.learned != "header" or abs(rate / bucket.rate - 1) > 1e-6):
         bucket = _at_rate(bucket, now, rate, "header")
     if limit.remaining is None:
+        return bucket
+    if kept:
         return bucket
     # What the provider had left when it let this call in, less everything that was handed out since.
     left = limit.remaining - (bucket.granted - mark)
@@ -225,12 +231,40 @@ def _at_rate(bucket: Bucket, now: float, rate: float, learned: Learned) -> Bucke
 
 
 def _raised(bucket: Bucket, now: float) -> Bucket:
-    if bucket.rate is None or bucket.learned in ("configured", "header") or now - bucket.raised_at < CLEAN_SECONDS:
+    if bucket.rate is None or bucket.learned in ("configured", "header"):
         return bucket
-    if now - bucket.slowed_at < CLEAN_SECONDS:
+    known = bucket.learned == "refusal" and now - bucket.slowed_at < NAMED_LIMIT_HOLDS
+    too_soon = now - max(bucket.raised_at, bucket.slowed_at) < CLEAN_SECONDS
+    # A pace that nobody uses up proves nothing; raised all the same, it would end far above any limit.
+    unused = bucket.level(now) >= 1.0
+    if known or too_soon or unused:
         return bucket
     factor = RAISE_UNTOUCHED if bucket.refusals == 0 else RAISE
     return replace(_at_rate(bucket, now, bucket.rate * factor, "adapted"), raised_at=now)
+
+
+def configured(
+    pace: Pace, now: float, *, requests_per_minute: float | None, tokens_per_minute: float | None, start: float
+) -> Pace:
+    """The pace with the user's limits of today in the place of those of the day when the row was made."""
+    new = fresh(now, requests_per_minute=requests_per_minute, tokens_per_minute=tokens_per_minute, start=start)
+    return replace(
+        pace,
+        requests=_reconfigured(pace.requests, now, new.requests),
+        tokens=_reconfigured(pace.tokens, now, new.tokens),
+    )
+
+
+def _reconfigured(bucket: Bucket, now: float, new: Bucket) -> Bucket:
+    if new.learned != "configured":
+        # No limit is set any more: one that was set before is forgotten, one that was learnt is not.
+        return replace(new, granted=bucket.granted) if bucket.learned == "configured" else bucket
+    if bucket.learned == "header" and bucket.rate is not None and new.rate is not None and bucket.rate <= new.rate:
+        return bucket
+    if bucket.learned == "configured" and bucket.rate == new.rate:
+        return bucket
+    assert new.rate is not None  # noqa: S101 - a configured bucket has a rate
+    return _at_rate(bucket, now, new.rate, "configured")
 
 
 def refuse(

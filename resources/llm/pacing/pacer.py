@@ -34,7 +34,18 @@ class StartPace:
     start_per_second: float = arithmetic.START_RATE
 
     def fresh(self, now: float) -> Pace:
+        """The pace of an account that was never used."""
         return arithmetic.fresh(
+            now,
+            requests_per_minute=self.requests_per_minute,
+            tokens_per_minute=self.tokens_per_minute,
+            start=self.start_per_second,
+        )
+
+    def over(self, pace: Pace, now: float) -> Pace:
+        """These limits over what is stored: the settings may have changed since the row was made."""
+        return arithmetic.configured(
+            pace,
             now,
             requests_per_minute=self.requests_per_minute,
             tokens_per_minute=self.tokens_per_minute,
@@ -190,6 +201,12 @@ class Pacer:
         return False
 
     async def _apply(self, change: Callable[[Pace, float], Pace]) -> Applied:
+        if self._pace is None:
+            first, start = change, self._start
+
+            def change(pace: Pace, now: float) -> Pace:
+                return first(start.over(pace, now), now)
+
         applied = await self._store.apply(self._key, change, fresh=self._start.fresh)
         self._pace, self._ahead = applied.pace, applied.ahead
         return applied
