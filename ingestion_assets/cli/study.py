@@ -1,0 +1,127 @@
+"""`ingest study`: documents in, a deck out, on this machine; no database and no Dagster run."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ingestion_assets.cli.console import stderr
+
+if TYPE_CHECKING:
+    from ingestion_assets.study.model import Document, StudyOptions
+    from ingestion_assets.study.pipeline import Built
+
+
+def study(
+    files: Annotated[list[Path], typer.Argument(help="PDF, DOCX, PPTX, ODT, EPUB, HTML, Markdown or text files.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Deck to write; its suffix says how: apkg csv tsv json md gift xml.")
+    ],
+    provider: Annotated[
+        str | None, typer.Option(help="offline, openai or gemini, or several in order. Default: LLM_PROVIDERS.")
+    ] = None,
+    cards: Annotated[int | None, typer.Option(min=0, max=5000, help="Flashcards to make. Default: by length.")] = None,
+    questions: Annotated[
+        int | None, typer.Option(min=0, max=5000, help="Quiz questions to make. Default: by length.")
+    ] = None,
+    language: Annotated[str | None, typer.Option(help="fr or en. Default: that of each document.")] = None,
+    difficulty: Annotated[str | None, typer.Option(help="easy, medium or hard. Default: mixed.")] = None,
+    title: Annotated[str | None, typer.Option(help="Title of the deck. Default: the name of the output file.")] = None,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on the last line.")] = False,
+) -> None:
+    """Make flashcards and quiz questions from documents, each with a quote that stands in its source."""
+    from ingestion_assets.study.exports import FORMATS, export
+    from ingestion_assets.study.extraction import Upload, extract_all
+    from ingestion_assets.study.model import Difficulty, StudyOptions
+    from ingestion_assets.study.report import report
+
+    form = output.suffix.lower().lstrip(".")
+    if form not in FORMATS:
+        raise typer.BadParameter(f"--output must end with one of: {', '.join('.' + name for name in FORMATS)}")
+    if language not in (None, "fr", "en"):
+        raise typer.BadParameter("--language is fr or en")
+    if difficulty not in (None, *Difficulty):
+        raise typer.BadParameter("--difficulty is easy, medium or hard")
+    if not output.resolve().parent.is_dir():
+        raise typer.BadParameter(f"the folder of {output.name} does not exist: create it first")
+    started = time.monotonic()
+    uploads = [Upload(path.name, _read(path)) for path in files]
+    documents: list[Document] = []
+    for document in extract_all(uploads):
+        documents.append(document)
+        stderr.print(f"{document.name}: {document.code or document.status}", markup=False, highlight=False)
+    options = StudyOptions(
+        title=title or output.stem,
+        language=language,
+        cards=cards,
+        questions=questions,
+        difficulty=Difficulty(difficulty) if difficulty else None,
+    )
+    built = asyncio.run(_build(documents, options, provider))
+    summary = report(built)
+    made = built.collection.items > 0
+    if made:
+        _write(output, export(built.collection, form))
+    summary["status"] = "ready" if made else _outcome(built)
+    summary["output"] = str(output) if made else None
+    summary["seconds"] = round(time.monotonic() - started, 2)
+    if as_json:
+        typer.echo(json.dumps(summary, ensure_ascii=False))
+    else:
+        _print(summary)
+    if not made:
+        raise typer.Exit(1)
+
+
+async def _build(documents: Sequence[Document], options: StudyOptions, provider: str | None) -> Built:
+    from ingestion_assets.study.pipeline import build_collection
+    from resources.llm import Deadline, LlmSettings, build_client
+
+    settings = LlmSettings(llm_providers=provider) if provider else LlmSettings()
+    async with build_client(settings) as client:
+        return await build_collection(
+            documents,
+            options,
+            client,
+            deadline=Deadline.after(settings.llm_deadline_seconds),
+            translates=settings.order != ("offline",),
+            concurrency=settings.llm_concurrency,
+            on_round=lambda text: stderr.print(text, markup=False, highlight=False),
+        )
+
+
+def _outcome(built: Built) -> str:
+    return "quota_exceeded" if built.outcome.quota_exceeded else "failed"
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise typer.BadParameter(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _write(path: Path, content: bytes) -> None:
+    """All or nothing: a deck that is half written would be imported."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_bytes(content)
+    partial.replace(path)
+
+
+def _print(summary: dict[str, Any]) -> None:
+    for document in summary["documents"]:
+        problem = f": {document['code']}, {document.get('detail', '')}" if document["code"] else ""
+        typer.echo(f"{document['name']}{problem}")
+    typer.echo(
+        f"{summary['cards']['stored']} cards and {summary['questions']['stored']} questions, "
+        f"{summary['evidence']['verified']} of {summary['evidence']['total']} with verified evidence; "
+        f"coverage {summary['coverage']['words']:.0%} of the words"
+    )
+    typer.echo(f"written to {summary['output']}" if summary["output"] else "nothing could be made: see above")

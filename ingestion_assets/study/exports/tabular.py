@@ -1,0 +1,69 @@
+"""CSV for spreadsheets and TSV for Anki's text import. A cell can never be a formula."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from html import escape
+from typing import Final
+
+from ingestion_assets.study.exports.common import names, shown_front, shown_quote, source_line
+from ingestion_assets.study.model import CardKind
+from ingestion_assets.study.results import Collection
+
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠", "|", "%")
+COLUMNS: Final = (
+    *("type", "id", "front", "back", "option_1", "option_2", "option_3", "option_4", "option_5", "key", "difficulty"),
+    *("source", "page", "quote"),
+)
+
+
+def neutral(cell: str) -> str:
+    """A cell that a spreadsheet reads as text: an apostrophe before what would begin a formula."""
+    stripped = cell.lstrip(" \u00a0")
+    return f"'{cell}" if stripped.startswith(_FORMULA) or cell.startswith(_FORMULA) else cell
+
+
+def _rows(collection: Collection) -> Iterator[tuple[str, ...]]:
+    documents = names(collection)
+    for card in collection.cards:
+        yield (
+            *(f"card_{card.kind}", card.id, shown_front(card), card.back, "", "", "", "", "", "", card.difficulty),
+            *(documents[card.evidence.document_id], str(card.evidence.page or ""), shown_quote(card.evidence)),
+        )
+    for question in collection.questions:
+        options = (*question.options, "", "", "", "")[:5]
+        yield (
+            *("question", question.id, question.stem, question.answer, *options, str(question.key + 1)),
+            *(question.difficulty, documents[question.evidence.document_id], str(question.evidence.page or "")),
+            shown_quote(question.evidence),
+        )
+
+
+def write_csv(collection: Collection) -> bytes:
+    """One row an item, header first. UTF-8 with a mark, without which spreadsheets garble accents."""
+    buffer = io.StringIO(newline="")
+    writer = csv.writer(buffer, lineterminator="\r\n")
+    writer.writerow(COLUMNS)
+    writer.writerows([neutral(cell) for cell in row] for row in _rows(collection))
+    return buffer.getvalue().encode("utf-8-sig")
+
+
+def write_tsv(collection: Collection) -> bytes:
+    """Front, back and tags in the form of Anki's text import (fields are HTML there)."""
+    documents = names(collection)
+    buffer = io.StringIO(newline="")
+    buffer.write("#separator:tab\n#html:true\n#tags column:3\n")
+    writer = csv.writer(buffer, delimiter="\t", lineterminator="\n")
+    for card in collection.cards:
+        back = card.back if card.kind is CardKind.BASIC else f"{card.back}"
+        source = escape(source_line(card.evidence, documents))
+        writer.writerow(
+            [
+                neutral(escape(shown_front(card))),
+                neutral(f"{escape(back)}<br><small>{source}</small>"),
+                f"study::{card.difficulty}",
+            ]
+        )
+    return buffer.getvalue().encode()

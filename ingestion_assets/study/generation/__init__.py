@@ -1,0 +1,1 @@
+"""Asking a provider about chunks: prompts, answers, faults, time."""

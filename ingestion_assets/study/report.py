@@ -1,0 +1,89 @@
+"""The numbers of a finished collection, as the command line prints them and the assets publish them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ingestion_assets.study.assembling import mix
+from ingestion_assets.study.generation.engine import Outcome
+from ingestion_assets.study.model import Document
+from ingestion_assets.study.pipeline import Built, is_partial
+
+GEMINI_QUOTA = "gemini-quota-exceeded"
+
+
+def report(built: Built) -> dict[str, Any]:
+    """Documents, chunks, cards, questions, coverage, evidence and usage."""
+    collection = built.collection
+    flagged = sum(bool(question.flags) for question in collection.questions)
+    return {
+        "documents": [document_line(document) for document in collection.documents],
+        "chunks": {
+            "total": sum(collection.chunks.values()),
+            **{str(status): count for status, count in collection.chunks.items()},
+            "reasons": dict(sorted(collection.chunk_codes.items())),
+        },
+        "cards": {**collection.card_tally.report(), "requested": built.plan.cards, "difficulty": mix(collection.cards)},
+        "questions": {
+            **collection.question_tally.report(),
+            "requested": built.plan.questions,
+            "difficulty": mix(collection.questions),
+            "flagged": flagged,
+        },
+        "coverage": {
+            "words": collection.coverage.words,
+            "pages": collection.coverage.pages,
+            "deciles": collection.coverage.deciles,
+        },
+        "evidence": {"verified": collection.verified, "total": collection.items},
+        "usage": usage(built.outcome),
+        "partial": is_partial(built.results, collection.documents),
+        "warnings": dict(sorted(built.outcome.warnings.items())),
+        "errors": dict(sorted(built.outcome.errors.items())),
+    }
+
+
+def document_line(document: Document) -> dict[str, Any]:
+    """One document: what it is and whether it could be used."""
+    return {
+        "name": document.name,
+        "status": document.status,
+        "code": document.code,
+        "pages": document.pages,
+        "language": document.language,
+        **({"detail": document.detail} if document.detail else {}),
+    }
+
+
+def usage(outcome: Outcome) -> dict[str, Any]:
+    """Tokens and calls, and what they cost where the prices are known."""
+    total = outcome.total
+    return {
+        "asked": outcome.asked,
+        "reused": outcome.reused,
+        "requests": total.requests,
+        "input_tokens": total.input_tokens,
+        "output_tokens": total.output_tokens,
+        "cost_usd": cost(outcome),
+        "by_provider": {
+            f"{provider}/{model}": spent.total_tokens for (provider, model), spent in sorted(outcome.usage.items())
+        },
+    }
+
+
+def cost(outcome: Outcome) -> float | None:
+    """US dollars; None when a model that was used has no known price."""
+    if not outcome.usage:
+        return 0.0
+    from resources.llm.prices import load_prices
+
+    prices = load_prices()
+    costs = [prices.cost(provider, model, spent) for (provider, model), spent in outcome.usage.items()]
+    known = [float(amount) for amount in costs if amount is not None]
+    return round(sum(known), 6) if len(known) == len(costs) else None
+
+
+def usable(documents: Sequence[Document]) -> int:
+    """Documents that questions can be made from."""
+    return sum(document.ready for document in documents)

@@ -1,0 +1,96 @@
+"""Sentences of extracted text, with exact offsets.
+
+Extracted text has lines where the page had them: a sentence goes over several, a heading is a line of its own, and a
+running head stands in the middle of a paragraph.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from ingestion_assets.study.lexicon import lexicon
+from ingestion_assets.study.text import squeeze
+
+_ABBREVIATIONS: Final = lexicon("abbreviations")
+_END: Final = re.compile(r"[.!?…]+[\"»”’)\]]*(?=\s|$)")
+_OPENING: Final = re.compile(r"[\"«“(\[]?\s*[A-ZÀ-ÖØ-Þ0-9]")
+_ITEM: Final = re.compile(r"\s*(?:[-–—•▪◦*·●]|\(?\d{1,3}[.)]|[a-z][.)]|#{1,6})\s+\S")
+_HEADING_CHARS: Final = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """A sentence or a line that stands alone; offsets are those of the text it was cut from plus `base`."""
+
+    start: int
+    end: int
+    text: str
+    """On one line."""
+
+
+def sentences(text: str, base: int = 0) -> Iterator[Sentence]:
+    """Cut `text`. Every sentence's `text` is the squeezed `text[start - base:end - base]`."""
+    for start, end in _blocks(text):
+        block = text[start:end]
+        at = 0
+        for stop in _stops(block):
+            yield from _sentence(block, at, stop, base + start)
+            at = stop
+        yield from _sentence(block, at, len(block), base + start)
+
+
+def _sentence(block: str, start: int, end: int, base: int) -> Iterator[Sentence]:
+    raw = block[start:end]
+    lead = len(raw) - len(raw.lstrip())
+    body = raw.strip()
+    if body:
+        yield Sentence(base + start + lead, base + start + lead + len(body), squeeze(body))
+
+
+def _blocks(text: str) -> Iterator[tuple[int, int]]:
+    """Stretches of lines that belong together."""
+    start = at = 0
+    previous = ""
+    for line in text.splitlines(keepends=True):
+        bare = line.strip()
+        if at > start and (not bare or _begins_block(previous, bare)):
+            yield start, at
+            start = at
+        at += len(line)
+        previous = bare
+    if at > start:
+        yield start, at
+
+
+def _begins_block(previous: str, line: str) -> bool:
+    if not previous or _ITEM.match(line):
+        return True
+    open_end = previous[-1] not in ".!?…:;"
+    heading = len(previous) < _HEADING_CHARS and open_end and previous[-1] not in ",-" and line[0].isupper()
+    return (heading and not previous.rsplit(maxsplit=1)[-1].islower()) or (
+        heading and previous[0].isupper() and len(previous) < 40
+    )
+
+
+def _stops(block: str) -> Iterator[int]:
+    for match in _END.finditer(block):
+        after = block[match.end() :].lstrip()
+        if not after:
+            continue
+        if not _OPENING.match(after):
+            continue
+        if match.group().startswith(".") and not match.group().startswith("..") and _abbreviates(block, match.start()):
+            continue
+        yield match.end()
+
+
+def _abbreviates(block: str, dot: int) -> bool:
+    found = re.search(r"[\w.’'-]+$", block[max(0, dot - 12) : dot])
+    if found is None:
+        return False
+    word = found.group().lower()
+    # A single letter is an initial; a number before a dot is counted as the end of a sentence.
+    return word in _ABBREVIATIONS or (len(word) == 1 and word.isalpha() and word not in "àay")
