@@ -34,6 +34,8 @@ SECRET_HEADERS = frozenset(
 _SHORTEST_KNOWN_SECRET = 6
 # Refreshed access tokens are registered too; the oldest are forgotten, so a long-lived process does not grow.
 _MOST_KNOWN_SECRETS = 512
+# Stored data is masked by certain, long credentials only: a short one may be a word that events are full of.
+_SHORTEST_MASKED_IN_DATA = 16
 
 
 class _KnownSecrets:
@@ -43,18 +45,23 @@ class _KnownSecrets:
         self._lock = threading.Lock()
         self._values: dict[str, None] = {}
         self._pattern: re.Pattern[str] | None = None
+        self._certain: dict[str, None] = {}
+        self.credentials: tuple[str, ...] = ()
+        """What `mask_credentials` looks for."""
 
-    def add(self, value: str) -> None:
+    def add(self, value: str, *, guessed: bool) -> None:
         value = value.strip()
-        if len(value) < _SHORTEST_KNOWN_SECRET or value in self._values:
+        if len(value) < _SHORTEST_KNOWN_SECRET or value in (self._values if guessed else self._certain):
             return
+        # As written, in a query, and as Python shows bytes or text that is not ASCII.
+        forms = dict.fromkeys((value, quote(value, safe=""), quote(value), quote_plus(value), ascii(value)[1:-1]))
         with self._lock:
-            # As written, in a query, and as Python shows bytes or text that is not ASCII.
-            for form in (value, quote(value, safe=""), quote(value), quote_plus(value), ascii(value)[1:-1]):
-                self._values[form] = None
-            while len(self._values) > _MOST_KNOWN_SECRETS:
-                del self._values[next(iter(self._values))]
+            _remember(self._values, forms)
             self._pattern = None
+            if not guessed:
+                _remember(self._certain, forms)
+                long = (form for form in self._certain if len(form) >= _SHORTEST_MASKED_IN_DATA)
+                self.credentials = tuple(sorted(long, key=len, reverse=True))
 
     def scrub(self, text: str) -> str:
         if not self._values:
@@ -66,6 +73,12 @@ class _KnownSecrets:
                 self._pattern = re.compile("|".join(re.escape(form) for form in forms))
             pattern = self._pattern
         return pattern.sub(MASK, text)
+
+
+def _remember(values: dict[str, None], forms: dict[str, None]) -> None:
+    values.update(forms)
+    while len(values) > _MOST_KNOWN_SECRETS:
+        del values[next(iter(values))]
 
 
 _known = _KnownSecrets()
@@ -82,9 +95,12 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
 )
 
 
-def register_secret(value: str) -> None:
-    """Mask `value` from now on wherever `redact` sees it, also percent-encoded. Under 6 characters it is ignored."""
-    _known.add(value)
+def register_secret(value: str, *, guessed: bool = False) -> None:
+    """Mask `value` from now on wherever `redact` sees it, also percent-encoded. Under 6 characters it is ignored.
+
+    `guessed`: it may be no secret at all; messages are masked all the same, stored data is not.
+    """
+    _known.add(value, guessed=guessed)
 
 
 def redact(text: str) -> str:
@@ -93,6 +109,23 @@ def redact(text: str) -> str:
     for pattern, replacement in _PATTERNS:
         text = pattern.sub(replacement, text)
     return text
+
+
+def mask_credentials(text: str) -> str:
+    """`text` of a record that is stored, without the credentials that this process calls services with.
+
+    A service may repeat its caller's key in what it sends. Unlike `redact` this leaves alone what only looks like a
+    secret: the links of events are full of that.
+    """
+    for credential in _known.credentials:
+        if credential in text:  # a plain search, because nearly every record has none
+            text = text.replace(credential, MASK)
+    return text
+
+
+def holds_credentials(body: bytes) -> bool:
+    """Whether the bytes repeat a credential that this process calls services with."""
+    return any(credential.encode() in body for credential in _known.credentials)
 
 
 def redact_url(url: str, secret_params: frozenset[str] = frozenset()) -> str:

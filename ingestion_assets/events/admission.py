@@ -13,6 +13,7 @@ from typing import Any
 from ingestion_assets.events.hashing import Canonicaliser
 from ingestion_assets.events.model import Event, RejectedRecord, RejectReason
 from ingestion_assets.events.serialising import payload_json
+from resources.redaction import mask_credentials
 
 MAX_ID_BYTES = 1000
 """Longest `source_id` in bytes; an index entry of PostgreSQL holds at most about 2,700."""
@@ -40,10 +41,10 @@ def admit(event: Event, canonicaliser: Canonicaliser) -> tuple[bytes, int] | Rej
 
 
 def storable_text(value: str | None, limit: int) -> str | None:
-    """Text for a diagnostic column: what PostgreSQL cannot hold is replaced, what is too long is cut."""
+    """Text for a diagnostic column: what PostgreSQL cannot hold is replaced, what is too long is cut, keys are masked."""
     if value is None:
         return None
-    return value.replace("\x00", "\N{SYMBOL FOR NULL}").encode("utf-8", "replace").decode()[:limit]
+    return mask_credentials(value).replace("\x00", "\N{SYMBOL FOR NULL}").encode("utf-8", "replace").decode()[:limit]
 
 
 def rejected_payload(payload: Any) -> str:
@@ -51,7 +52,7 @@ def rejected_payload(payload: Any) -> str:
     from ingestion_assets.events.sources.text import storable
 
     try:
-        text = payload_json(storable(payload))
+        text = mask_credentials(payload_json(storable(payload)))
     except (RecursionError, TypeError, ValueError):
         shown = reprlib.Repr()  # repr() itself recurses
         shown.maxlevel, shown.maxstring, shown.maxother = 8, 2000, 2000

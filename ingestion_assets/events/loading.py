@@ -25,6 +25,7 @@ from ingestion_assets.events.serialising import event_json, payload_json
 from ingestion_assets.events.withdrawal import Withdrawal, withdraw
 from ingestion_assets.ledger.import_jobs import ImportJob
 from ingestion_assets.ledger.step_counts import add_counts, read_counts
+from resources.redaction import mask_credentials, redact
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -126,8 +127,9 @@ class _Tally:
         self.records += len(page.records)
         self.undated += sum(isinstance(record, Event) and record.start is None for record in page.records)
         self.outside_window += page.outside_window
-        self.warnings.extend(page.warnings)
-        self.incomplete = self.incomplete or page.incomplete
+        # People read these in logs and metadata, and they may quote what a service said.
+        self.warnings.extend(FetchWarning(warning.code, redact(warning.detail)) for warning in page.warnings)
+        self.incomplete = self.incomplete or (redact(page.incomplete) if page.incomplete else None)
 
 
 class _Loader:
@@ -153,7 +155,7 @@ class _Loader:
         content_hash, size = admitted
         ordinal = len(batch.keys)
         week = None if record.start is None else week_of(record.start.date)
-        batch.keys.append((ordinal, record.source_id, content_hash, week))
+        batch.keys.append((ordinal, mask_credentials(record.source_id), content_hash, week))
         batch.events[ordinal] = record
         batch.bytes += size
 
@@ -237,8 +239,8 @@ class _Loader:
                         None if start is None else start.zone,
                         event.precision.value,
                         event.status.value,
-                        event.title,
-                        *_json(event),
+                        mask_credentials(event.title),
+                        *map(mask_credentials, _json(event)),
                     )
                 )
 
@@ -260,7 +262,11 @@ class _Loader:
                     rejected_payload(record.payload),
                 )
             )
-        known = [record.source_id for record in batch.rejected if record.source_id and _encodable(record.source_id)]
+        known = [
+            mask_credentials(record.source_id)
+            for record in batch.rejected
+            if record.source_id and _encodable(record.source_id)
+        ]
         parameters = {"source": self._job.source, "job": self._job.job_id, "attempt": self._job.attempt, "ids": known}
         connection.execute(statements.SEEN_REJECTED, parameters)
         with connection.cursor() as cursor:

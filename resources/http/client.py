@@ -26,7 +26,7 @@ from resources.http.errors import BodyError, BudgetSpent, HttpStatusError, Nesti
 from resources.http.pacing import MemoryBudget, MemoryPacer, Pacer, RequestBudget
 from resources.http.policy import OutboundPolicy
 from resources.http.reply import Reply
-from resources.redaction import quiet_http_loggers, redact
+from resources.redaction import holds_credentials, quiet_http_loggers, redact
 
 if TYPE_CHECKING:
     from httpcore import NetworkBackend
@@ -366,7 +366,7 @@ class OutboundClient:
         control = reply.headers.get("cache-control", "").lower()
         if self._cache is None or reply.status != 200 or not (etag or last_modified) or "no-store" in control:
             return
-        if len(reply.body) <= MAX_CACHED_BODY:
+        if len(reply.body) <= MAX_CACHED_BODY and not holds_credentials(reply.body):
             stored_at = datetime.fromtimestamp(self._wall_clock(), UTC)
             content_type = reply.headers.get("content-type")
             self._cache.put(key, CachedReply(etag, last_modified, reply.body, content_type, stored_at))

@@ -57,6 +57,7 @@ class JwtToken:
         self._member_id = member_id
         self._key_id = key_id
         self._signing_key = signing_key
+        register_secret(client_key)
         self._token: str | None = None
 
     def current(self) -> str:

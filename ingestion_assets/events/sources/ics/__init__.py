@@ -133,7 +133,7 @@ def _hide_secrets(url: str) -> None:
     parts = urlsplit(url)
     for piece in (*parts.path.split("/"), *(value for _, value in parse_qsl(parts.query))):
         if piece.startswith("private-") or (len(piece) >= 20 and any(character.isdigit() for character in piece)):
-            register_secret(piece)
+            register_secret(piece, guessed=not piece.startswith("private-"))
 
 
 def _all_failed(failures: list[tuple[Feed, PermanentError | TransientError]]) -> PermanentError | TransientError:
