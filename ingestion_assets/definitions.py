@@ -5,7 +5,10 @@ from __future__ import annotations
 import dagster as dg
 
 from ingestion_assets.events.definitions import event_definitions
+from ingestion_assets.executor import supervised_executor
 from resources.definitions import OutboundResource, PostgresResource
+from resources.llm.resource import LlmResource
+from sensors.definitions import sensor_definitions
 
 
 def build_definitions() -> dg.Definitions:
@@ -13,11 +16,14 @@ def build_definitions() -> dg.Definitions:
     postgres = PostgresResource()
     return dg.Definitions.merge(
         event_definitions(),
+        sensor_definitions(),
         dg.Definitions(
-            resources={"postgres": postgres, "outbound": OutboundResource(postgres=postgres)},
-            # A run is a process of its own, and its steps wait for networks: a process for each step as well would cost
-            # two CPU seconds a step and leave orphans behind when the run is killed.
-            executor=dg.in_process_executor,
+            resources={
+                "postgres": postgres,
+                "outbound": OutboundResource(postgres=postgres),
+                "llm": LlmResource(),
+            },
+            executor=supervised_executor,
         ),
     )
 

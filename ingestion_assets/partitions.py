@@ -59,3 +59,14 @@ def coming_weeks(today: date, count: int) -> tuple[date, date]:
     """The first and the last of `count` weeks from the one of `today`."""
     first = week_of(today)
     return first, first + timedelta(weeks=count - 1)
+
+
+def contiguous(weeks: Sequence[date]) -> list[tuple[date, date]]:
+    """Sorted weeks as ranges without gaps, first and last included."""
+    ranges: list[tuple[date, date]] = []
+    for week in weeks:
+        if ranges and week - ranges[-1][1] == timedelta(days=7):
+            ranges[-1] = (ranges[-1][0], week)
+        else:
+            ranges.append((week, week))
+    return ranges

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime
+from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, field_validator
@@ -77,6 +78,11 @@ class TaggingSettings(BaseSettings):
         validation_alias="TAG_ENRICHMENT_MAX_EVENTS_PER_RUN",
         ge=1,
         description="Events that one run asks a provider about; the others stay pending. Unset: no bound.",
+    )
+    mode: Literal["online", "batch"] = Field(
+        default="online",
+        validation_alias="TAG_ENRICHMENT_MODE",
+        description="`batch` submits to OpenAI's batch mode (half the price, up to a day) and collects with later runs.",
     )
     events_per_prompt: int = Field(
         default=8,

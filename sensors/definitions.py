@@ -5,6 +5,7 @@ import dagster as dg
 from sensors.backfills import failed_backfills_sensor
 from sensors.job_queue import job_queue_sensor, work_off_async_jobs
 from sensors.pool_slots import pool_slots_sensor
+from sensors.recover_tags import recover_tags_sensor
 from sensors.retention import databases_are_small_enough, history, nightly_purge, purge_history
 from sensors.run_outcomes import cancelled_runs_sensor, failed_runs_sensor
 from sensors.stuck_async_jobs import stuck_async_jobs_sensor
@@ -28,5 +29,6 @@ def sensor_definitions() -> dg.Definitions:
             cancelled_runs_sensor,
             job_queue_sensor,
             failed_backfills_sensor,
+            recover_tags_sensor,
         ],
     )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 import typer
 
-from ingestion_assets.cli import database, dedup, demo, dev, run, settings, status, tag
+from ingestion_assets.cli import database, dedup, demo, dev, jobs, run, settings, status, tag
 from resources.errors import PermanentError, TransientError
 
 app = typer.Typer(
@@ -19,6 +20,9 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.command("dev")(dev.dev)
 app.command("run")(run.run)
+app.command("worker")(jobs.worker)
+app.command("daemon")(jobs.daemon)
+app.command("clean-stuck-imports")(jobs.clean_stuck_imports)
 app.command("tag")(tag.tag)
 app.command("status")(status.status)
 app.command("settings")(settings.settings)
@@ -34,6 +38,8 @@ def main() -> None:
     from resources.settings import PROJECT_ROOT
 
     load_dotenv(PROJECT_ROOT / ".env")
+    # By default SIGTERM skips every clean-up: a ledger row would stay open and the embedded server up.
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     try:
         app()
     except (PermanentError, TransientError) as error:

@@ -13,7 +13,9 @@ import typer
 from resources.errors import PermanentError
 
 if TYPE_CHECKING:
-    from ingestion_assets.events.deduplication.explain import Explanation
+    from collections.abc import Sequence
+
+    from ingestion_assets.events.deduplication.explain import Contribution, Explanation
     from ingestion_assets.events.deduplication.records import Key
     from resources.postgres.database import Database
 
@@ -156,12 +158,15 @@ def _as_dict(explanation: Explanation) -> dict[str, Any]:
         "score": explanation.score,
         "compared": explanation.compared,
         "refusal": explanation.refusal,
-        "bias": explanation.bias,
-        "contributions": [
-            {"feature": c.feature, "level": c.level, "weight": c.weight} for c in explanation.contributions
-        ],
+        "first": _side(explanation.first_bias, explanation.first),
+        "second": _side(explanation.second_bias, explanation.second),
         "model_version": explanation.model_version,
     }
+
+
+def _side(bias: float, contributions: Sequence[Contribution]) -> dict[str, Any]:
+    weights = [{"feature": c.feature, "level": c.level, "weight": c.weight} for c in contributions]
+    return {"bias": bias, "contributions": weights}
 
 
 def _print(explanation: Explanation, titles: list[str]) -> None:
@@ -177,13 +182,17 @@ def _print(explanation: Explanation, titles: list[str]) -> None:
     console.print(f"[bold]{verdict}[/bold]{reason}, score of the pair {explanation.score:.3f}", highlight=False)
     if not explanation.compared:
         console.print("Blocking did not bring the two together; the score was computed for this answer.")
-    table = Table()
-    for column in ("feature", "level", "weight"):
-        table.add_column(column, justify="right" if column == "weight" else "left")
-    table.add_row("(bias)", "", f"{explanation.bias:+.2f}")
-    for contribution in explanation.contributions:
-        table.add_row(contribution.feature, contribution.level, f"{contribution.weight:+.2f}")
-    console.print(table)
+    for title, bias, contributions in (
+        ("What the two records say by themselves", explanation.first_bias, explanation.first),
+        ("What becomes of it among the records around", explanation.second_bias, explanation.second),
+    ):
+        table = Table(title=title, title_justify="left")
+        for column in ("feature", "level", "weight"):
+            table.add_column(column, justify="right" if column == "weight" else "left")
+        table.add_row("(bias)", "", f"{bias:+.2f}")
+        for contribution in contributions:
+            table.add_row(contribution.feature, contribution.level, f"{contribution.weight:+.2f}")
+        console.print(table)
 
 
 def _nothing() -> Any:

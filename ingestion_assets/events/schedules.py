@@ -5,15 +5,14 @@ ahead. Each source has its own, so that one that fails holds back nobody.
 """
 
 import zlib
-from collections.abc import Iterator, Sequence
-from datetime import date, timedelta
+from collections.abc import Iterator
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import dagster as dg
 
 from ingestion_assets.events.raw_events import MAX_RUNTIME_SECONDS, raw_events_key
-from ingestion_assets.partitions import coming_weeks, key_of, range_tags, weekly_partitions
+from ingestion_assets.partitions import coming_weeks, contiguous, key_of, range_tags, weekly_partitions
 from ingestion_assets.settings import AssetSettings
 
 
@@ -80,14 +79,3 @@ def sweep(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest | dg.
         yield dg.RunRequest(
             run_key=f"{context.scheduled_execution_time.isoformat()} {key_of(first)}", tags=range_tags(first, last)
         )
-
-
-def contiguous(weeks: Sequence[date]) -> list[tuple[date, date]]:
-    """Sorted weeks as ranges without gaps, first and last included."""
-    ranges: list[tuple[date, date]] = []
-    for week in weeks:
-        if ranges and week - ranges[-1][1] == timedelta(days=7):
-            ranges[-1] = (ranges[-1][0], week)
-        else:
-            ranges.append((week, week))
-    return ranges

@@ -14,7 +14,7 @@ import dagster as dg
 
 from ingestion_assets import progress
 from ingestion_assets.counts import Counts
-from ingestion_assets.events import tag_store
+from ingestion_assets.events import tag_batches, tag_store
 from ingestion_assets.events.automation import when_inputs_changed
 from ingestion_assets.events.deduplicated_events import KEY as DEDUPLICATED_EVENTS
 from ingestion_assets.events.previews import counts_metadata, run_counts, table, table_schema
@@ -26,6 +26,10 @@ from ingestion_assets.ledger.step_counts import add_counts, read_counts
 from ingestion_assets.partitions import key_of, weekly_partitions, weeks_of
 from ingestion_assets.settings import TaggingSettings
 from resources.definitions import PostgresResource
+from resources.llm import LlmSettings
+from resources.llm.ledger import record_usage
+from resources.llm.prices import load_prices
+from resources.llm.resource import LlmResource
 from resources.postgres.database import Database
 
 KEY = dg.AssetKey("tag_enrichments")
@@ -59,15 +63,14 @@ class TaggingConfig(dg.Config):
     pool="llm",
 )
 def tag_enrichments(
-    context: dg.AssetExecutionContext, config: TaggingConfig, postgres: PostgresResource
+    context: dg.AssetExecutionContext, config: TaggingConfig, postgres: PostgresResource, llm: LlmResource
 ) -> dg.MaterializeResult[None]:
     """Tag the events of the run's weeks that are new or whose text changed."""
     started = time.monotonic()
-    settings = TaggingSettings()
     with classified(context):
         weeks = weeks_of(context.partition_keys)
         with import_job(context, postgres.database, NAME, weeks) as job:
-            extra = _tag(context, job, weeks, settings, retry_errors=config.retry_errors)
+            extra = _tag(context, job, weeks, llm.settings(), retry_errors=config.retry_errors)
             job.commit(job.succeed)
     total, by_week = read_counts(postgres.database, job.job_id)
     for week in weeks:
@@ -92,56 +95,99 @@ def _tag(
     context: dg.AssetExecutionContext,
     job: ImportJob,
     weeks: Sequence[date],
-    settings: TaggingSettings,
+    llm: LlmSettings,
     *,
     retry_errors: bool,
 ) -> Mapping[str, Any]:
+    settings = TaggingSettings()
+    extra: dict[str, Any] = {}
+    if not settings.disabled and (collected := tag_batches.collect(job, llm, weeks)):
+        extra["batches_collected"] = collected
     candidates = job.session.transact(
         lambda connection: tag_store.read_candidates(connection, weeks[0], weeks[-1], job_id=job.job_id)
     )
     wanted = [] if settings.disabled else [c for c in candidates if c.needs_asking(retry_errors=retry_errors)]
-    asked = wanted[: settings.max_events_per_run]
-    asked_ids = {candidate.item.event_id for candidate in asked}
     _open(job, wanted)
-    _count_untouched(job, [c for c in candidates if c.item.event_id not in asked_ids])
     if settings.disabled:
         context.log.warning("DISABLE_TAG_ENRICHMENT is true: no event was tagged.")
+        _count_untouched(job, candidates)
         return {"disabled": "DISABLE_TAG_ENRICHMENT is true: nothing was asked.", "asked": 0}
-    if len(wanted) > len(asked):
-        context.log.warning(
-            f"{len(wanted) - len(asked)} events stay pending: TAG_ENRICHMENT_MAX_EVENTS_PER_RUN is {len(asked)}."
-        )
-    recorder = _Recorder(job, {candidate.item.event_id: candidate for candidate in asked})
-    reused = job.session.transact(lambda connection: tag_store.known_answers(connection, asked)) if asked else []
+    recorder = _Recorder(job, {candidate.item.event_id: candidate.week for candidate in candidates})
+    reused = job.session.transact(partial(tag_store.known_answers, candidates=wanted)) if wanted else []
     recorder.store(reused)
     answered = {result.event_id for result in reused}
-    items = [candidate.item for candidate in asked if candidate.item.event_id not in answered]
-    outcome = asyncio.run(_ask(items, recorder, settings, job.database)) if items else None
+    unanswered = [candidate for candidate in wanted if candidate.item.event_id not in answered]
+    asked = unanswered[: settings.max_events_per_run]
+    if len(unanswered) > len(asked):
+        context.log.warning(
+            f"{len(unanswered) - len(asked)} events stay pending: TAG_ENRICHMENT_MAX_EVENTS_PER_RUN is {len(asked)}."
+        )
+    extra["reused"] = len(reused)
+    # What a batch could not answer is asked about online; everything else may wait for the cheaper way.
+    by_batch = settings.mode == "batch" and "openai" in llm.order
+    later = [candidate for candidate in asked if by_batch and candidate.error_code is None]
+    online = [candidate for candidate in asked if not (by_batch and candidate.error_code is None)]
+    asked_online = {candidate.item.event_id for candidate in online} | answered
+    _count_untouched(job, [c for c in candidates if c.item.event_id not in asked_online])
+    if later:
+        extra["batches_submitted"] = tag_batches.submit(job, later, llm, events_per_prompt=settings.events_per_prompt)
+        extra["submitted"] = len(later)
+    return {**extra, **_ask_online(context, job, online, recorder, settings, llm)}
+
+
+def _ask_online(
+    context: dg.AssetExecutionContext,
+    job: ImportJob,
+    candidates: Sequence[Candidate],
+    recorder: "_Recorder",
+    settings: TaggingSettings,
+    llm: LlmSettings,
+) -> Mapping[str, Any]:
+    if not candidates:
+        return {"asked": 0}
+    items = [candidate.item for candidate in candidates]
+    outcome = asyncio.run(_ask(items, recorder, settings, llm, job.database))
     recorder.flush()
-    if outcome is None:
-        return {"asked": 0, "reused": len(reused)}
+    cost = job.commit(
+        partial(
+            record_usage,
+            spent=outcome.usage_by_model,
+            prices=load_prices(llm.llm_prices),
+            purpose=NAME,
+            reference=job.run_id,
+        )
+    )
     for warning, count in outcome.warnings.items():
         context.log.warning(f"{warning}: {count} questions met it")
+    if outcome.pending:
+        context.log.warning(
+            f"{outcome.pending} events stay pending ({dict(outcome.reasons)}); next try from {outcome.not_before}"
+        )
     outcome.raise_if_fatal()
     return {
         "asked": len(items),
-        "reused": len(reused),
         "deferred": outcome.pending,
         "prompts": outcome.prompts,
+        "requests": outcome.usage.requests,
+        "rate_limited": outcome.usage.rate_limited,
+        "waited_seconds": round(outcome.usage.waited_seconds, 1),
         "tokens_in": outcome.usage.input_tokens,
         "tokens_out": outcome.usage.output_tokens,
+        "tokens_cached": outcome.usage.cached_tokens,
+        "cost_usd": float(cost or 0),
         "answered_by": dg.MetadataValue.json(dict(outcome.by_provider)),
-        "reasons": dg.MetadataValue.json(dict(outcome.reasons)),
+        "reasons": dg.MetadataValue.json({str(reason): count for reason, count in outcome.reasons.items()}),
         "warnings": dg.MetadataValue.json(dict(outcome.warnings)),
         **({"not_before": dg.MetadataValue.timestamp(outcome.not_before)} if outcome.not_before else {}),
     }
 
 
-async def _ask(items: Sequence[Any], recorder: "_Recorder", settings: TaggingSettings, database: Database) -> Any:
+async def _ask(
+    items: Sequence[Any], recorder: "_Recorder", settings: TaggingSettings, llm: LlmSettings, database: Database
+) -> Any:
     from ingestion_assets.events.tagging import tag_events
-    from resources.llm import Deadline, LlmSettings, build_client
+    from resources.llm import Deadline, build_client
 
-    llm = LlmSettings()
     async with build_client(llm, database=database) as client:
         return await tag_events(
             items,
@@ -156,9 +202,9 @@ async def _ask(items: Sequence[Any], recorder: "_Recorder", settings: TaggingSet
 class _Recorder:
     """Stores results as they arrive. Called from one worker thread at a time, never while the step itself writes."""
 
-    def __init__(self, job: ImportJob, candidates: Mapping[str, Candidate]) -> None:
+    def __init__(self, job: ImportJob, weeks: Mapping[str, date]) -> None:
         self._job = job
-        self._candidates = candidates
+        self._weeks = weeks
         self._waiting: list[Any] = []
         self._stored = 0
 
@@ -179,12 +225,12 @@ class _Recorder:
             return
 
         def work(connection: Any) -> None:
-            counts = tag_store.store_results(connection, self._job.job_id, results, self._candidates)
+            counts = tag_store.store_results(connection, self._job.job_id, results, self._weeks)
             add_counts(connection, self._job, counts)
 
         self._job.commit(work)
         self._stored += len(results)
-        progress.report(NAME, f"{self._stored} of {len(self._candidates)} events")
+        progress.report(NAME, f"{self._stored} events")
 
 
 def _open(job: ImportJob, candidates: Sequence[Candidate]) -> None:

@@ -32,7 +32,7 @@ _CANDIDATES = """
 SELECT e.event_id, e.week, e.title, e.event ->> 'description', e.venue_name, e.event -> 'categories',
        e.event -> 'audience', t.status, t.input_hash,
        t.prompt_version = %(prompt)s AND t.taxonomy_version = %(taxonomy)s,
-       t.not_before > now(), t.last_change_job = %(job)s
+       t.not_before > now(), t.last_change_job = %(job)s, t.error_code
 FROM deduplicated_events e LEFT JOIN tag_enrichments t USING (event_id)
 WHERE e.week BETWEEN %(first)s AND %(last)s AND e.replaced_by IS NULL AND e.withdrawn_at IS NULL
 ORDER BY e.local_date, e.event_id
@@ -106,6 +106,7 @@ class Candidate:
     """A provider named a time before which asking makes no sense, and it has not come."""
     by_this_job: bool
     """An earlier attempt of this job wrote the row, and counted it."""
+    error_code: str | None
 
     def needs_asking(self, *, retry_errors: bool) -> bool:
         if self.status is None or not self.current:
@@ -141,6 +142,7 @@ def read_candidates(connection: Connection[Any], first: date, last: date, *, job
                 current=bool(versions_match) and input_hash == item.input_hash,
                 deferred=bool(rest[0]),
                 by_this_job=bool(rest[1]),
+                error_code=rest[2],
             )
         )
     return candidates
@@ -180,7 +182,7 @@ def known_answers(connection: Connection[Any], candidates: Sequence[Candidate]) 
 
 
 def store_results(
-    connection: Connection[Any], job_id: int, results: Sequence[TagResult], candidates: Mapping[str, Candidate]
+    connection: Connection[Any], job_id: int, results: Sequence[TagResult], weeks: Mapping[str, date]
 ) -> dict[date, Counts]:
     """Write answers, failures and deferrals in two statements; returns what they count as, by week.
 
@@ -194,7 +196,7 @@ def store_results(
     }
     counts: dict[date, Counts] = {}
     for result in results:
-        week = candidates[result.event_id].week
+        week = weeks[result.event_id]
         tagged, differs = written.get(result.event_id, (True, False))
         if result.event_id in written and result.status is RowStatus.ERROR:
             one = Counts(errors=1, by_reason={result.error_code or "unknown": 1})

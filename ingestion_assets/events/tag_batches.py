@@ -1,0 +1,135 @@
+"""Tags by a provider's batch mode: submit in one run, collect in a later one.
+
+The rows of a submitted batch stay pending, marked `batch_submitted`, until its answers are stored; the sensor
+`recover_tags` asks for a run when a batch has ended. What a batch leaves open is asked about online in that run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from ingestion_assets.events import tag_store
+from ingestion_assets.events.tag_store import Candidate
+from ingestion_assets.ledger.step_counts import add_counts
+from resources.llm.prices import load_prices
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+    from ingestion_assets.events.tagging.batch import BatchRows
+    from ingestion_assets.ledger.import_jobs import ImportJob
+    from resources.llm import LlmSettings
+    from resources.llm.batch_ledger import StoredBatch
+    from resources.llm.openai_batch import BatchStatus
+
+SUBMITTED = "batch_submitted"
+PROVIDER = "openai"
+_PATIENCE = timedelta(hours=25)
+"""A batch ends within 24 hours; rows that nobody collected by then are asked about online."""
+
+
+def collect(job: ImportJob, settings: LlmSettings, weeks: Sequence[date]) -> int:
+    """Store what ended batches brought, each exactly once; returns how many batches were collected.
+
+    Counts of events of other weeks are kept with the nearest week of the run. Raises `LlmError`.
+    """
+    from ingestion_assets.events.tagging.batch import read_batch
+    from ingestion_assets.events.tagging.engine import PURPOSE
+    from ingestion_assets.events.tagging.model import TagBatch
+    from resources.llm.batch_ledger import open_batches, record_polled
+    from resources.llm.openai_batch import OpenAiBatches
+
+    stored = job.session.transact(lambda connection: open_batches(connection, purpose=PURPOSE))
+    if not stored or settings.openai_api_key is None:
+        return 0
+    batches = OpenAiBatches(settings)
+    collected = 0
+    for batch in stored:
+        status = batches.poll(batch.batch_id)
+        job.session.transact(partial(record_polled, status=status))
+        if status.state.ended:
+            rows = read_batch(batch.items, batches.collect(status, TagBatch), provider=PROVIDER, model=batch.model)
+            collected += bool(
+                job.commit(partial(_ingest, job=job, batch=batch, rows=rows, weeks=weeks, settings=settings))
+            )
+    batches.close()
+    return collected
+
+
+def _ingest(
+    connection: Connection[Any],
+    *,
+    job: ImportJob,
+    batch: StoredBatch,
+    rows: BatchRows,
+    weeks: Sequence[date],
+    settings: LlmSettings,
+) -> bool:
+    from ingestion_assets.events.tagging.engine import PURPOSE
+    from resources.llm.batch_ledger import record_ingested
+    from resources.llm.ledger import record_usage
+
+    free = connection.execute(
+        "SELECT 1 FROM llm_batches WHERE batch_id = %s AND ingested_at IS NULL FOR UPDATE", (batch.batch_id,)
+    ).fetchone()
+    if free is None:
+        return False
+    known = dict(
+        connection.execute(
+            "SELECT event_id, week FROM tag_enrichments WHERE event_id = ANY(%s)",
+            ([result.event_id for result in (*rows.done, *rows.left)],),
+        ).fetchall()
+    )
+    near = {event_id: min(max(week, weeks[0]), weeks[-1]) for event_id, week in known.items()}
+    counts = tag_store.store_results(connection, job.job_id, [r for r in rows.done if r.event_id in near], near)
+    # Not counted: those of the run's weeks are asked about online in this run, and counted there.
+    tag_store.store_results(connection, job.job_id, [r for r in rows.left if r.event_id in near], near)
+    add_counts(connection, job, counts)
+    record_usage(
+        connection,
+        {(PROVIDER, batch.model): rows.usage},
+        prices=load_prices(settings.llm_prices),
+        purpose=PURPOSE,
+        reference=job.run_id,
+        batch=True,
+    )
+    record_ingested(connection, batch.batch_id)
+    return True
+
+
+def submit(job: ImportJob, candidates: Sequence[Candidate], settings: LlmSettings, *, events_per_prompt: int) -> int:
+    """Submit the questions about `candidates`, whose rows are pending; returns the number of batches started."""
+    from ingestion_assets.events.tagging.batch import batch_questions
+    from resources.llm.openai_batch import OpenAiBatches
+
+    questions = batch_questions([candidate.item for candidate in candidates], events_per_prompt=events_per_prompt)
+    batches = OpenAiBatches(settings)
+    started = 0
+    for status in batches.submit(questions.requests, metadata={"run": job.run_id}):
+        items = {custom_id: questions.items[custom_id] for custom_id in status.custom_ids}
+        job.commit(partial(_remember, status=status, items=items))
+        started += 1
+    batches.close()
+    return started
+
+
+def _remember(
+    connection: Connection[Any], *, status: BatchStatus, items: Mapping[str, Sequence[Sequence[str]]]
+) -> None:
+    from ingestion_assets.events.tagging.engine import PURPOSE
+    from resources.llm.batch_ledger import record_submitted
+
+    record_submitted(connection, status, provider=PROVIDER, purpose=PURPOSE, items=items)
+    connection.execute(
+        "UPDATE tag_enrichments SET error_code = %s, error_text = %s, not_before = now() + %s"
+        " WHERE status = 'pending' AND event_id = ANY(%s)",
+        (
+            SUBMITTED,
+            f"in batch {status.batch_id}",
+            _PATIENCE,
+            [event_id for events in items.values() for event_id, _ in events],
+        ),
+    )

@@ -1,0 +1,121 @@
+"""Tags that wait: rows whose quota is back, and batches that have ended. Both end in a run of `tag_enrichments`.
+
+A run that a quota stopped has succeeded, as deferred: nothing else would ask again. The rows know when it makes sense.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+import dagster as dg
+
+from ingestion_assets.events.tag_batches import SUBMITTED
+from ingestion_assets.events.tag_enrichments import KEY, NAME
+from ingestion_assets.partitions import contiguous, key_of, range_tags, weekly_partitions
+from resources.definitions import PostgresResource
+from resources.llm.resource import LlmResource
+from resources.postgres.database import Database
+from sensors.ticks import bounded, summary
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Pending rows of one week whose time has come."""
+
+    week: date
+    rows: int
+    since: datetime
+    """When the last of them became due: a new wait makes a new key, and so a new request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """One run to ask for."""
+
+    first: date
+    last: date
+    rows: int
+    run_key: str
+
+
+def recoveries(waiting: Sequence[Waiting], *, partitions: Iterable[str], busy: bool) -> list[Recovery]:
+    """The runs to ask for: one a contiguous range of weeks. None while a tagging is at work: it may be doing just that."""
+    if busy:
+        return []
+    known = set(partitions)
+    by_week = {item.week: item for item in waiting if key_of(item.week) in known}
+    found = []
+    for first, last in contiguous(sorted(by_week)):
+        items = [item for week, item in by_week.items() if first <= week <= last]
+        due = max(item.since for item in items)
+        found.append(Recovery(first, last, sum(item.rows for item in items), f"tags {first} {last} {due.isoformat()}"))
+    return found
+
+
+@dg.sensor(
+    name="recover_tags",
+    target=dg.AssetSelection.assets(KEY),
+    # A provider's minute is the shortest wait there is.
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Tags the events that a quota had put off, once it is back, and collects batches that have ended.",
+)
+def recover_tags_sensor(
+    context: dg.SensorEvaluationContext, postgres: PostgresResource, llm: LlmResource
+) -> dg.SensorResult:
+    """Decided by `recoveries`. Asks the provider how its batches stand only while there are open ones."""
+    ended = _poll_batches(context, postgres.database, llm)
+    waiting, busy = _read(postgres.database)
+    found = recoveries([*waiting, *ended], partitions=weekly_partitions().get_partition_keys(), busy=busy)
+    return dg.SensorResult(
+        run_requests=[
+            dg.RunRequest(run_key=item.run_key, asset_selection=[KEY], tags=range_tags(item.first, item.last))
+            for item in found
+        ],
+        skip_reason=None if found else summary([], "No tags wait for anything." if not busy else "Tagging is at work."),
+    )
+
+
+def _read(database: Database) -> tuple[list[Waiting], bool]:
+    with bounded(database) as connection:
+        rows = connection.execute(
+            "SELECT week, count(*), max(not_before) FROM tag_enrichments WHERE status = 'pending'"
+            " AND not_before <= now() AND error_code IS NOT NULL GROUP BY week"
+        ).fetchall()
+        busy = connection.execute(
+            "SELECT EXISTS (SELECT 1 FROM import_jobs WHERE source = %s AND status = 'RUNNING')", (NAME,)
+        ).fetchone()
+    return [Waiting(*row) for row in rows], bool(busy and busy[0])
+
+
+def _poll_batches(context: dg.SensorEvaluationContext, database: Database, llm: LlmResource) -> list[Waiting]:
+    """Weeks of the batches that have ended and are not collected yet."""
+    from resources.llm.batch_ledger import open_batches, record_polled
+    from resources.llm.errors import LlmError
+    from resources.llm.openai_batch import OpenAiBatches
+
+    with bounded(database) as connection:
+        stored = open_batches(connection, purpose=NAME)
+    settings = llm.settings() if stored else None
+    if settings is None or settings.openai_api_key is None:
+        return []
+    batches = OpenAiBatches(settings)
+    ended: list[Any] = []
+    for batch in stored:
+        try:
+            status = batches.poll(batch.batch_id)
+        except LlmError as error:
+            context.log.warning(f"batch {batch.batch_id} could not be asked about: {error}")
+            continue
+        with bounded(database) as connection:
+            record_polled(connection, status)
+            if status.state.ended:
+                ids = [event_id for events in batch.items.values() for event_id, _ in events]
+                ended += connection.execute(
+                    "SELECT week, count(*), now() FROM tag_enrichments WHERE status = 'pending' AND error_code = %s"
+                    " AND event_id = ANY(%s) GROUP BY week",
+                    (SUBMITTED, ids),
+                ).fetchall()
+    batches.close()
+    return [Waiting(*row) for row in ended]
