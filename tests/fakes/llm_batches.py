@@ -9,10 +9,11 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from tests.fakes.llm_content import answer_for, ids_in
-from tests.fakes.llm_wire import openai_answer, openai_error
+from tests.fakes.llm_http import Http, Reply
+from tests.fakes.llm_wire import openai_answer, openai_error, openai_question
 
 if TYPE_CHECKING:
-    from tests.fakes.llm_server import Http, Provider, Reply
+    from tests.fakes.llm_server import Provider
 
 _NAME = re.compile(rb'name="([^"]+)"')
 
@@ -27,8 +28,6 @@ class Batches:
         self._polls: dict[str, int] = {}
 
     async def answer(self, request: Http, path: str) -> Reply:
-        from tests.fakes.llm_server import Reply
-
         parts = path.strip("/").split("/")
         tail = parts[parts.index("files" if "files" in parts else "batches") :]
         key = request.headers.get("authorization", "").removeprefix("Bearer ")
@@ -111,7 +110,7 @@ class Batches:
         batch["request_counts"] = {"total": len(lines), "completed": len(good), "failed": len(bad)}
 
     def _line(self, line: dict[str, Any], place: int) -> dict[str, Any]:
-        from tests.fakes.llm_server import Entry, openai_question
+        from tests.fakes.llm_server import Entry
 
         body = line["body"]
         prompt, text, schema = openai_question(body)

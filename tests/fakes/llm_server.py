@@ -14,7 +14,6 @@ import random
 import sys
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any
@@ -23,6 +22,7 @@ from tests.fakes import llm_wire as wire
 from tests.fakes.llm_batches import Batches
 from tests.fakes.llm_bucket import Admission, Verdict
 from tests.fakes.llm_content import answer_for, ids_in, spoil_ids
+from tests.fakes.llm_http import Abort, Http, Reply, serve_one
 
 
 @dataclass(slots=True)
@@ -87,33 +87,6 @@ class Entry:
     verdict: str
     tokens: int = 0
     done: float | None = None
-
-
-@dataclass(slots=True)
-class Http:
-    method: str
-    path: str
-    headers: dict[str, str]
-    body: bytes
-
-    def json(self) -> Any:
-        return json.loads(self.body or b"{}")
-
-
-@dataclass(slots=True)
-class Reply:
-    status: int
-    body: bytes
-    headers: dict[str, str] = field(default_factory=dict)
-    content_type: str = "application/json"
-
-    @classmethod
-    def of(cls, status: int, value: Any, headers: dict[str, str] | None = None) -> Reply:
-        return cls(status, json.dumps(value).encode(), headers or {})
-
-
-class Abort(Exception):  # noqa: N818 - not an error: the connection is to be reset
-    pass
 
 
 _HTML = b"<html><head><title>502 Bad Gateway</title></head><body>cloud edge</body></html>"
@@ -182,7 +155,7 @@ class Provider:
         key = request.headers.get("authorization", "").removeprefix("Bearer ")
         body = request.json()
         model = body["model"]
-        prompt, text, schema = openai_question(body)
+        prompt, text, schema = wire.openai_question(body)
         ceiling = body.get("max_completion_tokens") or body.get("max_output_tokens") or body.get("max_tokens") or 0
         entry = self._enter(key, ids_in(prompt), max(len(text) // 4, ceiling))
         if config.keys and key not in config.keys:
@@ -214,7 +187,7 @@ class Provider:
                 number=len(self.entries), model=model, content=content, refusal=refusal, finish=finish, usage=usage
             )
             if chat
-            else openai_response(len(self.entries), model, content, refusal, finish, usage)
+            else wire.openai_response(len(self.entries), model, content, refusal, finish, usage)
         )
         return Reply.of(200, value, headers)
 
@@ -246,7 +219,7 @@ class Provider:
         key = request.headers.get("x-goog-api-key", "")
         model = path.rsplit("/", 1)[1].split(":", maxsplit=1)[0]
         body = request.json()
-        prompt, text, schema, ceiling = gemini_question(body)
+        prompt, text, schema, ceiling = wire.gemini_question(body)
         entry = self._enter(key, ids_in(prompt), max(len(text) // 4, ceiling))
         if config.keys and key not in config.keys:
             entry.verdict = "unauthorized"
@@ -435,107 +408,6 @@ def _obey(value: Any, canary: str) -> Any:
     if isinstance(value, list):
         return [_obey(part, canary) for part in value]
     return canary if isinstance(value, str) else value
-
-
-def openai_question(body: dict[str, Any]) -> tuple[str, str, dict[str, Any]]:
-    """The user's text, all text, and the schema, of either endpoint."""
-    messages = body.get("messages")
-    if messages is None:
-        given = body.get("input", "")
-        messages = [{"role": "user", "content": given}] if isinstance(given, str) else given
-    user = "\n".join(_text(message["content"]) for message in messages if message["role"] == "user")
-    schema = body.get("response_format", {}).get("json_schema", {}).get("schema", {})
-    schema = schema or body.get("text", {}).get("format", {}).get("schema", {})
-    text = "\n".join(_text(message["content"]) for message in messages) + json.dumps(schema)
-    return user, text, schema
-
-
-def _text(content: Any) -> str:
-    return content if isinstance(content, str) else "".join(part.get("text", "") for part in content)
-
-
-def openai_response(
-    number: int, model: str, content: str | None, refusal: str | None, finish: str, usage: tuple[int, int, int]
-) -> dict[str, Any]:
-    """The answer of /v1/responses."""
-    part = (
-        {"type": "refusal", "refusal": refusal}
-        if refusal
-        else {"type": "output_text", "text": content or "", "annotations": []}
-    )
-    cut = finish == "length"
-    return {
-        "id": f"resp_{number}",
-        "object": "response",
-        "created_at": int(time.time()),
-        "status": "incomplete" if cut else "completed",
-        "incomplete_details": {"reason": "max_output_tokens"} if cut else None,
-        "model": model,
-        "output": [
-            {"type": "message", "id": f"msg_{number}", "status": "completed", "role": "assistant", "content": [part]}
-        ],
-        "parallel_tool_calls": True,
-        "tool_choice": "auto",
-        "tools": [],
-        "usage": {
-            "input_tokens": usage[0],
-            "output_tokens": usage[1],
-            "total_tokens": usage[0] + usage[1],
-            "input_tokens_details": {"cached_tokens": usage[2]},
-            "output_tokens_details": {"reasoning_tokens": 0},
-        },
-    }
-
-
-def gemini_question(body: dict[str, Any]) -> tuple[str, str, dict[str, Any], int]:
-    """The user's text, all text, the schema and the output ceiling. Keys in camel or snake case, as SDKs send them."""
-
-    def of(node: Any, camel: str, snake: str, default: Any) -> Any:
-        return node.get(camel, node.get(snake, default)) if isinstance(node, dict) else default
-
-    generation = of(body, "generationConfig", "generation_config", {})
-    schema = of(generation, "responseSchema", "response_schema", {})
-    system = of(body, "systemInstruction", "system_instruction", {})
-    user = "\n".join(part.get("text", "") for content in body["contents"] for part in content["parts"])
-    text = user + "\n".join(part.get("text", "") for part in system.get("parts", [])) + json.dumps(schema)
-    return user, text, schema, int(of(generation, "maxOutputTokens", "max_output_tokens", 0))
-
-
-async def serve_one(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answer: Callable[[Http], Awaitable[Reply]]
-) -> None:
-    """One connection: requests one after another until the client goes."""
-    try:
-        while True:
-            head = await reader.readuntil(b"\r\n\r\n")
-            lines = head.decode("latin-1").split("\r\n")
-            method, path, _ = lines[0].split(" ", 2)
-            headers = {
-                name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:] if line)
-            }
-            body = await reader.readexactly(int(headers.get("content-length", 0)))
-            try:
-                reply = await answer(Http(method, path, headers, body))
-            except Abort:
-                writer.transport.abort()
-                return
-            except TimeoutError:
-                # Silence until the client has had enough.
-                await reader.read()
-                return
-            lines_out = [
-                f"HTTP/1.1 {reply.status} X",
-                f"content-type: {reply.content_type}",
-                f"content-length: {len(reply.body)}",
-                *(f"{name}: {value}" for name, value in reply.headers.items()),
-            ]
-            writer.write("\r\n".join(lines_out).encode() + b"\r\n\r\n" + reply.body)
-            await writer.drain()
-    except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
-        # The client left, or this process ends.
-        return
-    finally:
-        writer.close()
 
 
 async def main(config: Config) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -195,3 +197,67 @@ def gemini_answer(
         "usageMetadata": counted,
         "modelVersion": model,
     }
+
+
+def openai_question(body: dict[str, Any]) -> tuple[str, str, dict[str, Any]]:
+    """The user's text, all text, and the schema, of either endpoint."""
+    messages = body.get("messages")
+    if messages is None:
+        given = body.get("input", "")
+        messages = [{"role": "user", "content": given}] if isinstance(given, str) else given
+    user = "\n".join(_text(message["content"]) for message in messages if message["role"] == "user")
+    schema = body.get("response_format", {}).get("json_schema", {}).get("schema", {})
+    schema = schema or body.get("text", {}).get("format", {}).get("schema", {})
+    text = "\n".join(_text(message["content"]) for message in messages) + json.dumps(schema)
+    return user, text, schema
+
+
+def _text(content: Any) -> str:
+    return content if isinstance(content, str) else "".join(part.get("text", "") for part in content)
+
+
+def openai_response(
+    number: int, model: str, content: str | None, refusal: str | None, finish: str, usage: tuple[int, int, int]
+) -> dict[str, Any]:
+    """The answer of /v1/responses."""
+    part = (
+        {"type": "refusal", "refusal": refusal}
+        if refusal
+        else {"type": "output_text", "text": content or "", "annotations": []}
+    )
+    cut = finish == "length"
+    return {
+        "id": f"resp_{number}",
+        "object": "response",
+        "created_at": int(time.time()),
+        "status": "incomplete" if cut else "completed",
+        "incomplete_details": {"reason": "max_output_tokens"} if cut else None,
+        "model": model,
+        "output": [
+            {"type": "message", "id": f"msg_{number}", "status": "completed", "role": "assistant", "content": [part]}
+        ],
+        "parallel_tool_calls": True,
+        "tool_choice": "auto",
+        "tools": [],
+        "usage": {
+            "input_tokens": usage[0],
+            "output_tokens": usage[1],
+            "total_tokens": usage[0] + usage[1],
+            "input_tokens_details": {"cached_tokens": usage[2]},
+            "output_tokens_details": {"reasoning_tokens": 0},
+        },
+    }
+
+
+def gemini_question(body: dict[str, Any]) -> tuple[str, str, dict[str, Any], int]:
+    """The user's text, all text, the schema and the output ceiling. Keys in camel or snake case, as SDKs send them."""
+
+    def of(node: Any, camel: str, snake: str, default: Any) -> Any:
+        return node.get(camel, node.get(snake, default)) if isinstance(node, dict) else default
+
+    generation = of(body, "generationConfig", "generation_config", {})
+    schema = of(generation, "responseSchema", "response_schema", {})
+    system = of(body, "systemInstruction", "system_instruction", {})
+    user = "\n".join(part.get("text", "") for content in body["contents"] for part in content["parts"])
+    text = user + "\n".join(part.get("text", "") for part in system.get("parts", [])) + json.dumps(schema)
+    return user, text, schema, int(of(generation, "maxOutputTokens", "max_output_tokens", 0))
