@@ -149,7 +149,11 @@ def blocked(block_reason: str | None, finish_reason: str | None, *, model: str) 
     return None
 
 
-_KEPT = frozenset({"type", "enum", "items", "properties", "required", "description", "nullable", "format", "anyOf"})
+_KEPT = frozenset(
+    {"type", "enum", "items", "required", "description", "minItems", "maxItems", "minimum", "maximum", "anyOf"}
+)
+_FORMATS = frozenset({"date-time", "enum", "int32", "int64", "float", "double"})
+"""The service rejects a schema with any other format."""
 
 
 def plain_schema(model: type[BaseModel]) -> dict[str, Any]:
@@ -167,13 +171,24 @@ def _inline(node: Any, definitions: dict[str, Any]) -> Any:
         return node
     if "$ref" in node:
         return _inline(definitions[node["$ref"].rsplit("/", 1)[1]], definitions)
-    kept = {}
-    for name, value in node.items():
-        if name == "properties":
-            kept[name] = {key: _inline(item, definitions) for key, item in value.items()}
-        elif name in _KEPT:
-            kept[name] = _inline(value, definitions)
-    return kept
+    kept = {name: _inline(value, definitions) for name, value in node.items() if name in _KEPT}
+    if "properties" in node:
+        kept["properties"] = {name: _inline(part, definitions) for name, part in node["properties"].items()}
+    if node.get("format") in _FORMATS:
+        kept["format"] = node["format"]
+    if "const" in node:
+        kept["enum"] = [node["const"]]
+    return _nullable(kept)
+
+
+def _nullable(node: dict[str, Any]) -> dict[str, Any]:
+    """`X | None` as these APIs say it."""
+    choices = node.get("anyOf")
+    if choices is None or {"type": "null"} not in choices:
+        return node
+    left = [choice for choice in choices if choice != {"type": "null"}]
+    rest = {name: value for name, value in node.items() if name != "anyOf"}
+    return {**rest, **(left[0] if len(left) == 1 else {"anyOf": left}), "nullable": True}
 
 
 def unknown_model(model: str) -> LlmRequestError:
