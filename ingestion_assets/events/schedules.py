@@ -24,7 +24,6 @@ def build_refresh(source: str) -> tuple[Any, dg.ScheduleDefinition]:
         selection=dg.AssetSelection.assets(raw_events_key(source)),
         description=f"Import {source} and check it.",
         tags={"dagster/max_runtime": str(MAX_RUNTIME_SECONDS), "source": source},
-        partitions_def=weekly_partitions(),
     )
     # Spread over the small hours by name: seven imports that start together would queue for two cores.
     minute = zlib.crc32(source.encode()) % 60
@@ -52,7 +51,6 @@ follow_up = dg.define_asset_job(
     selection=dg.AssetSelection.assets("deduplicated_events", "tag_enrichments"),
     description="Deduplicate and tag some weeks, with their checks.",
     tags={"dagster/max_runtime": "7200"},
-    partitions_def=weekly_partitions(),
 )
 
 

@@ -1,0 +1,195 @@
+"""The asset `tag_enrichments` against a provider over HTTP: what is booked, what waits, who asks again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from ingestion_assets.launch import RunOutcome, materialize
+from resources.postgres.database import Database
+from tests.fakes.llm_provider import FakeProvider, fake_provider
+
+WEEKS = {"first": date(2026, 11, 16), "last": date(2027, 2, 22)}
+SAMPLES = Path(__file__).parents[2] / "samples"
+TAGS = dg.AssetKey("tag_enrichments")
+
+Run = Callable[..., RunOutcome]
+
+
+@pytest.fixture(scope="module")
+def provider_process() -> Iterator[FakeProvider]:
+    with fake_provider(latency=0.0) as provider:
+        yield provider
+
+
+@pytest.fixture
+def provider(provider_process: FakeProvider, monkeypatch: pytest.MonkeyPatch) -> FakeProvider:
+    provider_process.reset(latency=0.0)
+    monkeypatch.setenv("LLM_PROVIDERS", "openai")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test-of-ours")
+    monkeypatch.setenv("OPENAI_BASE_URL", provider_process.openai_url)
+    return provider_process
+
+
+@pytest.fixture
+def run(platform_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+    """Materialize assets of the sample weeks; the events are imported and deduplicated already."""
+    from ingestion_assets.definitions import defs
+
+    monkeypatch.setenv("OPEN_DATA_MONTREAL_CSV", str(SAMPLES / "evenements.csv"))
+    with dg.DagsterInstance.ephemeral() as instance:
+
+        def materialized(*keys: dg.AssetKey, **config: Any) -> RunOutcome:
+            return materialize(defs, keys or (TAGS,), instance=instance, run_config=config or None, **WEEKS)
+
+        imported = materialized(dg.AssetKey(["raw_events", "open_data_montreal"]), dg.AssetKey("deduplicated_events"))
+        assert imported.success, imported.problems
+        materialized.instance = instance  # type: ignore[attr-defined]
+        yield materialized
+
+
+def rows_by_status(database: Database) -> dict[str, int]:
+    rows = database.fetch_all("SELECT status, count(*) AS n FROM tag_enrichments GROUP BY status")
+    return {row["status"]: row["n"] for row in rows}
+
+
+def events(database: Database) -> int:
+    [row] = database.fetch_all("SELECT count(*) AS n FROM deduplicated_events WHERE replaced_by IS NULL")
+    return int(row["n"])
+
+
+def test_answers_are_stored_and_booked_and_a_second_run_asks_nothing(
+    run: Run, provider: FakeProvider, database: Database
+) -> None:
+    assert run().success
+    n = events(database)
+    assert n > 30
+    assert rows_by_status(database) == {"done": n}
+    [books] = database.fetch_all("SELECT provider, purpose, requests, input_tokens, cost_usd, reference FROM llm_usage")
+    asked = provider.books()
+    assert (books["provider"], books["purpose"]) == ("openai", "tag_enrichments")
+    assert books["requests"] == asked["requests"] > 0
+    assert books["input_tokens"] > 0
+    assert books["cost_usd"] > 0
+
+    assert run().success
+    assert provider.books()["requests"] == asked["requests"]
+
+
+def test_a_spent_quota_defers_rows_and_the_sensor_finishes_them_when_it_is_back(
+    run: Run, provider: FakeProvider, database: Database
+) -> None:
+    from resources.llm.resource import LlmResource
+    from sensors.recover_tags import recover_tags_sensor
+
+    provider.configure(always="insufficient_quota")
+    assert run().success, "a deferred run has succeeded"
+    n = events(database)
+    assert rows_by_status(database) == {"pending": n}
+    reasons = database.fetch_all("SELECT DISTINCT error_code, not_before > now() AS later FROM tag_enrichments")
+    assert reasons == [{"error_code": "quota_exceeded", "later": True}]
+    before = provider.books()["requests"]
+
+    def tick() -> dg.SensorResult:
+        context = dg.build_sensor_context(instance=run.instance)  # type: ignore[attr-defined]
+        resource = StandIn(database)
+        result = recover_tags_sensor(context, postgres=resource, llm=LlmResource())
+        assert isinstance(result, dg.SensorResult)
+        return result
+
+    assert not tick().run_requests, "the time has not come"
+    with database.transaction() as connection:
+        connection.execute("UPDATE tag_enrichments SET not_before = now() - interval '1 second'")
+        connection.execute("UPDATE llm_pacing SET blocked_until = NULL, version = version + 1")
+    provider.configure(always="")
+    requests = tick().run_requests or []
+    assert requests
+    assert all(request.asset_selection == [TAGS] for request in requests)
+    assert run().success
+    assert rows_by_status(database) == {"done": n}
+    assert provider.books()["requests"] > before
+    assert not tick().run_requests
+
+
+def test_a_wrong_key_is_one_request_and_names_the_variable(
+    run: Run, provider: FakeProvider, database: Database
+) -> None:
+    provider.configure(keys=["another"])
+    outcome = run()
+    assert not outcome.success
+    assert "OPENAI_API_KEY" in " ".join(outcome.problems)
+    assert "sk-test-of-ours" not in " ".join(outcome.problems)
+    assert rows_by_status(database) == {"pending": events(database)}
+    assert provider.books()["requests"] == 1
+
+
+def test_a_batch_is_submitted_by_one_run_and_collected_by_a_later_one(
+    run: Run, provider: FakeProvider, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from resources.llm.resource import LlmResource
+    from sensors.recover_tags import recover_tags_sensor
+
+    monkeypatch.setenv("TAG_ENRICHMENT_MODE", "batch")
+    assert run().success
+    n = events(database)
+    assert rows_by_status(database) == {"pending": n}
+    assert database.fetch_all("SELECT DISTINCT error_code FROM tag_enrichments") == [{"error_code": "batch_submitted"}]
+    assert provider.books()["requests"] == 0, "nothing was asked online"
+    assert run().success
+    assert len(database.fetch_all("SELECT batch_id FROM llm_batches")) == 1, "what is in a batch is not submitted again"
+
+    context = dg.build_sensor_context(instance=run.instance)  # type: ignore[attr-defined]
+    for _ in range(5):
+        result = recover_tags_sensor(context, postgres=StandIn(database), llm=LlmResource())
+        assert isinstance(result, dg.SensorResult)
+        if result.run_requests:
+            break
+    else:
+        pytest.fail("the batch never ended")
+    assert run().success
+    assert rows_by_status(database) == {"done": n}
+    [books] = database.fetch_all("SELECT sum(cost_usd) AS cost FROM llm_usage")
+    assert books["cost"] > 0
+    [job] = database.fetch_all(
+        "SELECT nb_fetched, nb_created FROM import_jobs WHERE source = 'tag_enrichments' ORDER BY id DESC LIMIT 1"
+    )
+    assert job == {"nb_fetched": n, "nb_created": n}
+
+
+def test_an_expired_batch_is_finished_online_in_the_run_that_collects_it(
+    run: Run, provider: FakeProvider, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provider.configure(batch_outcome="expired", batch_polls=0)
+    monkeypatch.setenv("TAG_ENRICHMENT_MODE", "batch")
+    assert run().success
+    assert run().success
+    n = events(database)
+    assert rows_by_status(database) == {"done": n}
+    assert provider.books()["requests"] > 0
+    [job] = database.fetch_all(
+        "SELECT nb_fetched, nb_created FROM import_jobs WHERE source = 'tag_enrichments' ORDER BY id DESC LIMIT 1"
+    )
+    assert job == {"nb_fetched": n, "nb_created": n}
+
+
+def test_a_bound_leaves_the_rest_pending_and_the_next_run_goes_on(
+    run: Run, provider: FakeProvider, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TAG_ENRICHMENT_MAX_EVENTS_PER_RUN", "10")
+    assert run().success
+    n = events(database)
+    assert rows_by_status(database) == {"done": 10, "pending": n - 10}
+    assert run().success
+    assert rows_by_status(database) == {"done": 20, "pending": n - 20}
+
+
+class StandIn:
+    """The database resource, open already."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
