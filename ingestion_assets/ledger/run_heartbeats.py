@@ -10,7 +10,6 @@ run is over, and then ends its own process: first by an interrupt, then for cert
 
 from __future__ import annotations
 
-import _thread
 import contextlib
 import logging
 import os
@@ -97,7 +96,8 @@ def serving(
 def end_this_process(stage: str) -> None:
     """Interrupt the main thread, or kill the process where that was of no use."""
     if stage == "interrupt":
-        _thread.interrupt_main()
+        # A real signal, to the thread that runs steps: it also ends a wait inside the operating system.
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
     else:
         os.kill(os.getpid(), signal.SIGKILL)
 

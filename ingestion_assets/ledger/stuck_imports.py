@@ -135,10 +135,17 @@ def running_imports(connection: Connection[Any], *, limit: int = 200) -> list[Ru
     ]
 
 
-def close_stuck(database: Database, watcher: str, stuck: Iterable[StuckImport]) -> list[StuckImport]:
+def close_stuck(
+    database: Database,
+    watcher: str,
+    stuck: Iterable[StuckImport],
+    *,
+    evict_after: timedelta = timedelta(seconds=10),
+) -> list[StuckImport]:
     """Close these imports as ERROR and record each. Returns those that were still running with the same attempt.
 
-    Each in a transaction of its own, so that one that is locked does not hold back the others. Safe to repeat.
+    Each in a transaction of its own, so that one that is locked does not hold back the others. A session of the stuck
+    worker that has kept its row locked for `evict_after` is ended. Safe to repeat.
     """
     from psycopg.errors import LockNotAvailable
 
@@ -155,7 +162,7 @@ def close_stuck(database: Database, watcher: str, stuck: Iterable[StuckImport]) 
                     if last:
                         log.warning("%s stays locked; it is tried again at the next look", item)
                     else:
-                        _evict(connection, item.job.source)
+                        _evict(connection, item.job.source, evict_after)
     return closed
 
 
@@ -187,12 +194,12 @@ def _close(connection: Connection[Any], watcher: str, item: StuckImport) -> bool
     return True
 
 
-def _evict(connection: Connection[Any], source: str) -> None:
+def _evict(connection: Connection[Any], source: str, after: timedelta) -> None:
     """End the session of a worker that was stopped in a transaction, so that its row can be closed."""
     ended = connection.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
         " AND application_name = %s AND pid <> pg_backend_pid() AND xact_start < clock_timestamp() - %s",
-        (application_name(f"import {source}"), Limits().missed_beats),
+        (application_name(f"import {source}"), after),
     ).rowcount
     log.warning("%s: its row is locked; ended %d sessions that a stuck worker left in a transaction", source, ended)
 

@@ -1,0 +1,309 @@
+"""Runs that nobody serves, what runs leave behind, and the pulse that tells."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+# A queued run has an origin, and Dagster exports no way to make one.
+from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
+
+from ingestion_assets.ledger import run_heartbeats
+from ingestion_assets.ledger.incidents import Action
+from ingestion_assets.ledger.run_heartbeats import Pulse, read_pulses, serving
+from resources.postgres.database import Database
+from sensors.pool_slots import Claim, RunEnd, leaked, pool_slots_sensor
+from sensors.run_outcomes import cancelled_runs_sensor, failed_runs_sensor, outcome
+from sensors.settings import SensorSettings
+from sensors.unserved_runs import RunView, unserved, unserved_runs_sensor
+from tests.sensors.conftest import Ledger
+
+Status = dg.DagsterRunStatus
+ALIVE = Pulse("r", "here:1", timedelta(seconds=2), locked=True)
+GONE = Pulse("r", "here:1", timedelta(seconds=12), locked=False)
+PAUSED = Pulse("r", "here:1", timedelta(seconds=31), locked=True)
+RESTARTED = Pulse("r", "here:1", timedelta(seconds=4), locked=False)
+
+
+def view(status: Status, *, age: float = 3600, pulse: Pulse | None = None, **options: Any) -> RunView:
+    beats = options.pop("beats", True)
+    return RunView(
+        run_id="r", job_name="j", status=status, age=timedelta(seconds=age), pulse=pulse, beats=beats, **options
+    )
+
+
+@pytest.mark.parametrize(
+    ("run", "expected"),
+    [
+        (view(Status.STARTED, pulse=ALIVE), None),
+        (view(Status.STARTED, pulse=RESTARTED), None),
+        (view(Status.STARTED, pulse=GONE, age=1), (Action.FAILED, "process_gone")),
+        (view(Status.STARTED, pulse=PAUSED, age=1), (Action.FAILED, "process_gone")),
+        (view(Status.STARTED, age=60), None),
+        (view(Status.STARTED, age=130), (Action.FAILED, "no_process")),
+        (view(Status.STARTED, beats=False, age=90_000), None),
+        (view(Status.STARTING, age=300), None),
+        (view(Status.STARTING, age=370), (Action.FAILED, "not_started")),
+        (view(Status.NOT_STARTED, age=370), (Action.FAILED, "not_started")),
+        (view(Status.CANCELING, pulse=ALIVE, age=60), None),
+        (view(Status.CANCELING, pulse=ALIVE, age=130), (Action.CANCELLED, "cancel_timeout")),
+        (view(Status.CANCELING, pulse=GONE, age=1), (Action.CANCELLED, "process_gone")),
+        (view(Status.QUEUED, age=200), None),
+        (view(Status.QUEUED, age=400), (Action.REPORTED, "not_dequeued")),
+        (view(Status.QUEUED, age=400, pools=frozenset({"source_ics"})), None),
+        (view(Status.QUEUED, age=400, pools=frozenset({"llm"})), (Action.REPORTED, "not_dequeued")),
+    ],
+)
+def test_a_run_is_served_or_not(run: RunView, expected: tuple[Action, str] | None) -> None:
+    found = unserved([run], free_slots=2, full_pools={"source_ics"}, settings=SensorSettings())
+    assert [(item.action, item.reason) for item in found] == ([expected] if expected else [])
+
+
+def test_a_queued_run_waits_rightly_while_no_slot_is_free() -> None:
+    assert unserved([view(Status.QUEUED)], free_slots=0, full_pools=(), settings=SensorSettings()) == []
+
+
+def test_a_run_whose_process_was_killed_is_failed_once(
+    tick: Callable[..., Any],
+    ledger: Ledger,
+    instance: dg.DagsterInstance,
+    add_run: Callable[..., dg.DagsterRun],
+    database: Database,
+    long_running_server: None,
+) -> None:
+    run, other = add_run(), add_run()
+    victim = _serve_in_process(database, run.run_id)
+    victim.send_signal(signal.SIGKILL)
+    victim.communicate()
+    with serving(database, other.run_id, run_is_over=lambda: False):
+        assert "each served" in tick(unserved_runs_sensor).skip_message
+        ledger.connection.execute(
+            "UPDATE run_heartbeats SET beat_at = now() - interval '11 s' WHERE run_id = %s", (run.run_id,)
+        )
+        assert "is gone" in tick(unserved_runs_sensor).skip_message
+        assert "each served" in tick(unserved_runs_sensor).skip_message
+    found, untouched = instance.get_run_by_id(run.run_id), instance.get_run_by_id(other.run_id)
+    assert found is not None
+    assert untouched is not None
+    assert (found.status, untouched.status) == (Status.FAILURE, Status.STARTED)
+    assert ledger.incidents() == [("unserved_runs", "process_gone", "failed")]
+
+
+def test_a_queued_run_is_reported_once_and_left_alone(
+    tick: Callable[..., Any],
+    ledger: Ledger,
+    instance: dg.DagsterInstance,
+    add_run: Callable[..., dg.DagsterRun],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    origin = RemoteJobOrigin(RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("ingestion"), "r"), "import_ics")
+    run = add_run(Status.QUEUED, remote_job_origin=origin)
+    monkeypatch.setenv("INGESTION_STUCK_QUEUED_SECONDS", "0.001")
+    for _ in range(2):
+        tick(unserved_runs_sensor)
+    found = instance.get_run_by_id(run.run_id)
+    assert found is not None
+    assert found.status == Status.QUEUED
+    assert ledger.incidents() == [("unserved_runs", "not_dequeued", "reported")]
+
+
+_SERVER = """
+import sys
+from resources.postgres.database import Database
+from ingestion_assets.ledger.run_heartbeats import serving
+with serving(Database(sys.argv[1]), sys.argv[2], run_is_over=lambda: False):
+    print("serving", flush=True)
+    sys.stdin.read()
+"""
+
+
+def _serve_in_process(database: Database, run_id: str) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", _SERVER, database.url, run_id],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline().strip() == "serving"
+    return process
+
+
+def pulse_of(database: Database, run_id: str) -> Pulse | None:
+    with database.transaction() as connection:
+        return read_pulses(connection, [run_id]).get(run_id)
+
+
+def test_a_run_has_a_pulse_while_it_is_served_and_none_afterwards(database: Database) -> None:
+    with serving(database, "r", run_is_over=lambda: False):
+        pulse = pulse_of(database, "r")
+        assert pulse is not None
+        assert pulse.locked
+        assert pulse.why_dead() is None
+    assert pulse_of(database, "r") is None
+
+
+def test_the_pulse_comes_back_after_the_server_dropped_its_connection(database: Database, ledger: Ledger) -> None:
+    with serving(database, "r", run_is_over=lambda: False, beat_every=0.05):
+        ledger.connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'ingestion/run heartbeat'"
+            " AND datname = current_database()"
+        )
+        _until(lambda: (pulse := pulse_of(database, "r")) is not None and pulse.locked)
+    assert pulse_of(database, "r") is None
+
+
+def test_a_process_whose_run_is_over_is_interrupted_and_then_killed(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_heartbeats, "INTERRUPT_AFTER", 0.1)
+    monkeypatch.setattr(run_heartbeats, "KILL_AFTER", 0.3)
+    answers, stages = [False, None, False], []
+    with serving(
+        database,
+        "r",
+        run_is_over=lambda: answers.pop(0) if answers else True,
+        end_process=stages.append,
+        beat_every=0.02,
+    ):
+        _until(lambda: "kill" in stages)
+    assert stages[0] == "interrupt"
+    assert stages.count("interrupt") == 1
+
+
+def test_a_process_that_swallows_interrupts_does_not_outlive_its_run(database: Database) -> None:
+    program = """
+import sys, time
+from resources.postgres.database import Database
+from ingestion_assets.ledger import run_heartbeats
+run_heartbeats.INTERRUPT_AFTER, run_heartbeats.KILL_AFTER = 0.2, 1.0
+with run_heartbeats.serving(Database(sys.argv[1]), "r", run_is_over=lambda: True, beat_every=0.05):
+    while True:
+        try:
+            time.sleep(60)
+        except KeyboardInterrupt:
+            print("interrupted", flush=True)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, database.url],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    assert done.returncode == -signal.SIGKILL
+    assert done.stdout == "interrupted\n"
+
+
+def _until(condition: Callable[[], Any]) -> None:
+    end = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "expected"),
+    [
+        (Status.FAILURE, "killed, token=abcdef123", ("run_failed", "The run failed: killed, token=***")),
+        (Status.CANCELED, None, ("cancelled", "The run was cancelled.")),
+    ],
+)
+def test_the_ledger_says_how_a_run_ended(status: Status, message: str | None, expected: tuple[str, str]) -> None:
+    assert outcome(status, message) == expected
+
+
+@pytest.mark.parametrize(
+    ("sensor", "status", "code"),
+    [(failed_runs_sensor, Status.FAILURE, "run_failed"), (cancelled_runs_sensor, Status.CANCELED, "cancelled")],
+)
+def test_a_run_that_ends_badly_closes_what_it_left_open(
+    sensor: dg.SensorDefinition,
+    status: Status,
+    code: str,
+    ledger: Ledger,
+    instance: dg.DagsterInstance,
+    add_run: Callable[..., dg.DagsterRun],
+) -> None:
+    run = add_run()
+    open_row, other = ledger.add_import(run.run_id), ledger.add_import(source="meetup")
+    if status == Status.FAILURE:
+        instance.report_run_failed(run, "the worker was killed")
+    else:
+        instance.report_run_canceled(run, "somebody pressed a button")
+    for expected in ("ERROR", "ERROR"):
+        _tick_run_status(sensor, instance, run.run_id)
+        assert ledger.import_job(open_row)["status"] == expected
+    assert ledger.import_job(open_row)["error_code"] == code
+    assert ledger.import_job(other)["status"] == "RUNNING"
+    assert ledger.incidents() == [("run_outcomes", code, "closed")]
+
+
+def _tick_run_status(sensor: dg.SensorDefinition, instance: dg.DagsterInstance, run_id: str) -> None:
+    from resources.definitions import PostgresResource
+
+    run = instance.get_run_by_id(run_id)
+    assert run is not None
+    [event] = [
+        entry.dagster_event
+        for entry in instance.all_logs(run_id)
+        if entry.dagster_event is not None and entry.dagster_event.is_job_event
+    ]
+    context = dg.build_run_status_sensor_context(
+        sensor_name=sensor.name,
+        dagster_event=event,
+        dagster_instance=instance,
+        dagster_run=run,
+        resources={"postgres": PostgresResource()},
+    )
+    with context:
+        sensor(context)
+
+
+NOW = datetime(2026, 11, 21, tzinfo=UTC)
+
+
+def test_only_slots_of_runs_that_have_been_over_for_a_while_are_leaked() -> None:
+    claims = [Claim(pool, run) for pool, run in (("a", "long"), ("a", "long"), ("b", "long"), ("a", "just"))]
+    claims += [Claim("c", "alive"), Claim("d", "deleted"), Claim("e", "unknown")]
+    ends = {
+        "long": RunEnd(over=True, ended=NOW - timedelta(minutes=5)),
+        "just": RunEnd(over=True, ended=NOW - timedelta(seconds=30)),
+        "alive": RunEnd(over=False, ended=NOW - timedelta(hours=5)),
+        "deleted": RunEnd(over=True),
+    }
+    found = leaked(claims, ends, now=NOW, after=timedelta(minutes=2))
+    assert found == {"long": ["a", "b"], "deleted": ["d"]}
+
+
+def test_slots_of_a_deleted_run_are_freed_and_those_of_a_living_one_are_not(
+    tick: Callable[..., Any], ledger: Ledger, instance: dg.DagsterInstance, add_run: Callable[..., dg.DagsterRun]
+) -> None:
+    storage = instance.event_log_storage
+    alive = add_run()
+    for pool, run_id in (("source_ics", "deleted"), ("source_meetup", alive.run_id)):
+        storage.set_concurrency_slots(pool, 1)
+        assert storage.claim_concurrency_slot(pool, run_id, "step").is_claimed
+    assert "freed" in tick(pool_slots_sensor).skip_message
+    assert storage.get_concurrency_info("source_ics").active_slot_count == 0
+    assert storage.get_concurrency_info("source_meetup").active_slot_count == 1
+    assert "none by a finished run" in tick(pool_slots_sensor).skip_message
+    assert ledger.incidents() == [("pool_slots", "held_by_finished_run", "freed")]
+
+
+def test_thresholds_that_would_close_living_imports_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INGESTION_STUCK_IMPORT_SILENCE_SECONDS", "9")
+    with pytest.raises(ValueError, match="closes living imports"):
+        SensorSettings()
