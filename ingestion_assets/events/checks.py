@@ -121,6 +121,29 @@ FROM (SELECT event_id, NOT (type = ANY(%(types)s) AND genres <@ %(genres)s::text
         blocking=True,
     ),
     Rule(
+        name="upcoming_events_are_tagged",
+        description="At least nineteen in twenty of the coming events have tags",
+        query="""
+SELECT count(*) AS looked_at, count(*) FILTER (WHERE t.status IS DISTINCT FROM 'done') AS broken,
+       min(coalesce(t.error_code, 'not asked yet')) FILTER (WHERE t.status IS DISTINCT FROM 'done') AS example
+FROM deduplicated_events e LEFT JOIN tag_enrichments t USING (event_id)
+WHERE e.replaced_by IS NULL AND e.withdrawn_at IS NULL AND e.local_date >= current_date AND %(enabled)s""",
+        advice="Pending rows say in error_code what they wait for; the sensor recover_tags asks again when it is time.",
+        severity=dg.AssetCheckSeverity.WARN,
+        allowed_share=0.05,
+    ),
+    Rule(
+        name="spend_is_within_budget",
+        description="What tagging has spent today is within LLM_DAILY_TOKEN_BUDGET",
+        query="""
+SELECT coalesce(sum(input_tokens + output_tokens), 0)::bigint AS looked_at,
+       greatest(coalesce(sum(input_tokens + output_tokens), 0) - coalesce(%(budget)s::bigint, 9e18::bigint), 0)::bigint
+       AS broken, min(model) AS example
+FROM llm_usage WHERE day = (now() AT TIME ZONE 'UTC')::date AND purpose = 'tag_enrichments'""",
+        advice="Bound a run by TAG_ENRICHMENT_MAX_EVENTS_PER_RUN, use TAG_ENRICHMENT_MODE=batch, or raise the budget.",
+        severity=dg.AssetCheckSeverity.WARN,
+    ),
+    Rule(
         name="few_failed",
         description="At most one in twenty events could not be tagged",
         query="""
@@ -177,6 +200,7 @@ def _build(key: dg.AssetKey, rules: Sequence[Rule]) -> dg.AssetChecksDefinition:
 def _parameters() -> dict[str, Any]:
     from ingestion_assets.events.tagging import Ambiance, Audience, EventType, Genre
     from ingestion_assets.settings import TaggingSettings
+    from resources.llm import LlmSettings
 
     return {
         "types": [value.value for value in EventType],
@@ -184,6 +208,7 @@ def _parameters() -> dict[str, Any]:
         "ambiance": [value.value for value in Ambiance],
         "audience": [value.value for value in Audience],
         "enabled": not TaggingSettings().disabled,
+        "budget": LlmSettings().llm_daily_token_budget,
     }
 
 
