@@ -16,8 +16,8 @@ import dagster as dg
 from ingestion_assets.events.model import FetchWindow, week_of
 from ingestion_assets.settings import AssetSettings
 
-# `backfill_policy` has been marked beta since it appeared; every asset would say so at every start.
-warnings.filterwarnings("ignore", message="Parameter `backfill_policy`", category=dg.BetaWarning)
+# Marked beta since they appeared: every asset would say so at every start, and Dagster of its own copies of sensors.
+warnings.filterwarnings("ignore", message="Parameter `(backfill_policy|owners)` of", category=dg.BetaWarning)
 
 RANGE_START_TAG = "dagster/asset_partition_range_start"
 RANGE_END_TAG = "dagster/asset_partition_range_end"
