@@ -3,9 +3,14 @@
 It is decided once, where the error is made, by the class that carries it. The outbound HTTP client, the database
 helpers and the LLM clients derive their own errors from these two; op retries, run retries and sensors only look at
 the class.
+
+Their messages go to logs, ledgers and Dagster's event log, and often quote what a service said: credentials are masked
+when the error is made, so that nobody who makes one can forget it.
 """
 
 from __future__ import annotations
+
+from resources.redaction import redact
 
 
 class TransientError(Exception):
@@ -15,7 +20,7 @@ class TransientError(Exception):
     """
 
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
-        super().__init__(message)
+        super().__init__(redact(message))
         self.retry_after = retry_after
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -25,6 +30,9 @@ class TransientError(Exception):
 
 class PermanentError(Exception):
     """The same call will fail again until somebody changes something; the message says what to change."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(redact(message))
 
     def __reduce__(self) -> tuple[object, ...]:
         return _rebuild, (type(self), self.args, self.__dict__)

@@ -123,6 +123,13 @@ def mask_credentials(text: str) -> str:
     return text
 
 
+def excerpt(text: str, limit: int) -> str:
+    """The beginning of `text`, at most `limit` characters, for a message. Cut after it is redacted: half a credential
+    is one that nobody recognises any more.
+    """
+    return redact(text[: limit * 8])[:limit]
+
+
 def holds_credentials(body: bytes) -> bool:
     """Whether the bytes repeat a credential that this process calls services with."""
     return any(credential.encode() in body for credential in _known.credentials)

@@ -23,6 +23,7 @@ from ingestion_assets.events.sources.loose_json import loose_values
 from ingestion_assets.events.sources.schema_event import Rules, read_event, text_of, type_names
 from ingestion_assets.events.sources.schema_time import MAX_OCCURRENCES, moment, occurrences, scalar
 from ingestion_assets.events.sources.text import clean_text
+from resources.redaction import excerpt
 
 MAX_BLOCK_CHARS = 8_000_000
 _MOST_SCHEDULES = 50
@@ -399,5 +400,5 @@ def _too_many(found: _Found, reader: PageReader) -> None:
 
 
 def _refused(reason: RejectReason, detail: str, block: str) -> RejectedRecord:
-    beginning = clean_text(block[:2000], limit=1000)
-    return RejectedRecord(reason=reason, detail=detail[:300], payload={"beginning": beginning})
+    beginning = clean_text(excerpt(block, 2000), limit=1000)
+    return RejectedRecord(reason=reason, detail=excerpt(detail, 300), payload={"beginning": beginning})

@@ -35,6 +35,7 @@ from ingestion_assets.events.sources.site_pages import DEFAULT_LINKS, Site, fetc
 from ingestion_assets.events.sources.timing import seconds_until, server_time
 from resources.errors import PermanentError, TransientError
 from resources.http import OutboundClient, OutboundPolicy
+from resources.redaction import excerpt
 
 if TYPE_CHECKING:
     from resources.http import Reply
@@ -254,9 +255,11 @@ def _series_id(node: Mapping[str, Any]) -> str | None:
 def _without_id(stub: Json) -> RejectedRecord:
     if not isinstance(stub, dict):
         detail = f"a stub that is no object but {type(stub).__name__}"
-        return RejectedRecord(reason=RejectReason.NOT_AN_OBJECT, detail=detail, payload={"stub": repr(stub)[:200]})
+        return RejectedRecord(
+            reason=RejectReason.NOT_AN_OBJECT, detail=detail, payload={"stub": excerpt(repr(stub), 200)}
+        )
     detail = "a stub without `identifier`"
-    return RejectedRecord(reason=RejectReason.MISSING_ID, detail=detail, payload={"stub": repr(stub)[:500]})
+    return RejectedRecord(reason=RejectReason.MISSING_ID, detail=detail, payload={"stub": excerpt(repr(stub), 500)})
 
 
 def _unread(kind: str, native_id: str, error: TransientError) -> RejectedRecord:

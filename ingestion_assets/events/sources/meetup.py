@@ -30,6 +30,7 @@ from ingestion_assets.events.sources.meetup_api import JwtToken, MeetupApi, Stat
 from ingestion_assets.events.sources.meetup_records import PUBLISHED, read_event
 from resources.errors import PermanentError, TransientError
 from resources.http import OutboundClient, OutboundPolicy
+from resources.redaction import excerpt
 
 MAX_PAGES = 1_000
 """Of one group. At 100 events a page no group comes near; a cursor that never ends would."""
@@ -277,4 +278,4 @@ def _gap(code: str, detail: str) -> Page:
 
 
 def _said(errors: list[dict[str, Json]]) -> str:
-    return "; ".join(str(error.get("message"))[:200] for error in errors[:3])
+    return "; ".join(excerpt(str(error.get("message")), 200) for error in errors[:3])

@@ -35,6 +35,7 @@ from ingestion_assets.events.sources.tabular import BadRow, Row, column_name, cs
 from ingestion_assets.events.sources.text import clean_text, storable
 from resources.errors import PermanentError, TransientError
 from resources.http import OutboundClient, OutboundPolicy
+from resources.redaction import excerpt
 
 if TYPE_CHECKING:
     from resources.http import Reply
@@ -305,7 +306,7 @@ def _refuse(reply: Reply) -> None:
     except BodyError:
         return
     if isinstance(body, str) and "not known" in body:  # "Bad request - Action name not known: datastore_search"
-        raise _NotThereError(f"the service has no such action: {body[:100]}")
+        raise _NotThereError(f"the service has no such action: {excerpt(body, 100)}")
     if isinstance(body, dict):
         _check(body)
 

@@ -16,6 +16,7 @@ from typing import BinaryIO
 
 from ingestion_assets.events.sources.encoding import decoded_lines
 from resources.errors import PermanentError
+from resources.redaction import excerpt
 
 MAX_LINES_PER_ROW = 400
 """A quote that is never closed would swallow the rest of the file; a real description has fewer lines than this."""
@@ -130,6 +131,7 @@ class _Lines:
 def _header(lines: _Lines, required: Collection[str]) -> tuple[list[str], str]:
     best: list[str] = []
     delimiter = _DELIMITERS[0]
+    header = ""
     while not best:
         lines.begin_row()
         text = next(lines, None)
@@ -137,6 +139,7 @@ def _header(lines: _Lines, required: Collection[str]) -> tuple[list[str], str]:
             raise PermanentError("the CSV file is empty: not even a header line")
         if not text.strip():
             continue
+        header = text
         for candidate in _DELIMITERS:
             names = [column_name(cell) for cell in next(csv.reader([text], delimiter=candidate))]
             if len(set(names) & set(required)) > len(set(best) & set(required)) or not best:
@@ -145,7 +148,7 @@ def _header(lines: _Lines, required: Collection[str]) -> tuple[list[str], str]:
         best.pop()
     absent = [name for name in required if name not in best]
     if absent:
-        found = ", ".join(best)[:300]
+        found = excerpt(", ".join(cell.strip() for cell in header.split(delimiter)), 300)
         raise PermanentError(f"the CSV file has no column {', '.join(absent)}; its header reads: {found}")
     return best, delimiter
 

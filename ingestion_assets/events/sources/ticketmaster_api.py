@@ -15,6 +15,7 @@ from ingestion_assets.events.sources.fields import identifier, mapping, objects
 from ingestion_assets.events.sources.timing import seconds_until, server_time
 from resources.errors import PermanentError, TransientError
 from resources.http import OutboundClient, Reply, register_secret
+from resources.redaction import excerpt
 
 PAGE_SIZE = 200
 """The most that the API allows."""
@@ -103,10 +104,10 @@ class DiscoveryApi:
         if reply.status in (401, 403) or code.startswith("oauth"):
             said = f"HTTP {reply.status}{f', {code}' if code else ''}"
             return PermanentError(f"Ticketmaster refused the key ({said}): check TICKETMASTER_API_KEY")
-        details = [f"{error.get('code')}: {error.get('detail')}"[:300] for error in objects(body.get("errors"))[:3]]
+        details = [
+            excerpt(f"{error.get('code')}: {error.get('detail')}", 300) for error in objects(body.get("errors"))[:3]
+        ]
         said = "; ".join(details) or code or "no reason given"
-        if self._key:
-            said = said.replace(self._key, "***")
         return PermanentError(f"Ticketmaster refused the request (HTTP {reply.status}): {said}")
 
     def _limited(self, reply: Reply, code: str) -> TransientError:

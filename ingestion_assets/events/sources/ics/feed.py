@@ -26,6 +26,7 @@ from ingestion_assets.events.sources.ics.recurrence import Budget
 from ingestion_assets.events.sources.ics.series import Limits, Outcome, expand
 from ingestion_assets.events.sources.ics.values import Zones, parse_when
 from ingestion_assets.events.sources.ics.vevent import Occurrence, VEvent, read_event
+from resources.redaction import excerpt
 
 PAGE_SIZE = 1000
 MAX_RECORDS = 200_000
@@ -74,7 +75,7 @@ def read_feed(
 def _no_calendar(body: bytes, feed: str) -> Page:
     what = "is empty" if not body.strip() else "holds no VCALENDAR"
     detail = f"the feed {feed!r} {what}; check its address"
-    start = body[:500].decode("utf-8", "replace").replace("\x00", "")
+    start = excerpt(body[:4000].decode("utf-8", "replace").replace("\x00", ""), 500)
     rejected = RejectedRecord(
         reason=RejectReason.UNPARSABLE, detail=detail, payload={"feed": feed, "start": start}, source_id=feed
     )
