@@ -18,7 +18,7 @@ from typing import Any, Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from resources.redaction import RedactingFilter, quiet_http_loggers, redact
+from resources.redaction import RedactingFilter, quiet_http_loggers
 
 _fields: ContextVar[Mapping[str, Any]] = ContextVar("log_fields", default={})  # noqa: B039 - it is never changed in place
 
@@ -66,6 +66,7 @@ def setup_logging(settings: LogSettings | None = None, *, stream: Any = None) ->
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JsonFormatter() if settings.format is LogFormat.JSON else TextFormatter())
     handler.addFilter(_add_fields)
+    # It also turns the exception into text without secrets, so that formatters never see the exception itself.
     handler.addFilter(RedactingFilter())
     handler.set_name("ingestion")
     root = logging.getLogger()
@@ -77,7 +78,10 @@ def setup_logging(settings: LogSettings | None = None, *, stream: Any = None) ->
 
 
 def _add_fields(record: logging.LogRecord) -> bool:
-    record.ingestion_fields = dict(_fields.get())
+    fields = dict(_fields.get())
+    if record.exc_info and record.exc_info[0] is not None:
+        fields["error"] = record.exc_info[0].__name__
+    record.ingestion_fields = fields
     return True
 
 
@@ -88,11 +92,11 @@ class TextFormatter(logging.Formatter):
         """One line, plus the traceback where there is one."""
         fields = "".join(f" {name}={value}" for name, value in _fields_of(record).items())
         line = f"{_time(record)} {record.levelname} {record.name.rpartition('.')[2]}: {record.getMessage()}{fields}"
-        return f"{line}\n{redact(self.formatException(record.exc_info))}" if record.exc_info else line
+        return f"{line}\n{record.exc_text}" if record.exc_text else line
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time, level, logger, message, the context's fields, and `error` with its traceback."""
+    """One JSON object a line: time, level, logger, message, the context's fields, `error` and `traceback`."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as one line of JSON; values that JSON does not know are written as text."""
@@ -103,9 +107,8 @@ class JsonFormatter(logging.Formatter):
             "message": record.getMessage(),
             **_fields_of(record),
         }
-        if record.exc_info and record.exc_info[0] is not None:
-            line["error"] = record.exc_info[0].__name__
-            line["traceback"] = redact(self.formatException(record.exc_info))
+        if record.exc_text:
+            line["traceback"] = record.exc_text
         return json.dumps(line, default=str, ensure_ascii=False)
 
 

@@ -52,6 +52,7 @@ class Queue:
         self.connection.execute(
             "CREATE TABLE IF NOT EXISTS tally (job_id uuid, attempt int, worker int, at timestamptz DEFAULT now())"
         )
+        self.connection.execute("TRUNCATE tally")
 
     def add(self, kind: JobKind, count: int = 1, **options: Any) -> list[uuid.UUID]:
         with self.connection.transaction():
