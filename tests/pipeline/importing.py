@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,7 +15,9 @@ import dagster as dg
 from ingestion_assets.counts import Counts
 from ingestion_assets.events.loading import LoadResult, load_pages
 from ingestion_assets.events.model import FetchWindow, RejectReason, week_of
-from ingestion_assets.events.sources import source_class
+from ingestion_assets.events.raw_checks import build_raw_checks
+from ingestion_assets.events.raw_events import build_raw_events
+from ingestion_assets.events.sources import SOURCE_NAMES, source_class
 from ingestion_assets.ledger.import_jobs import ImportJob
 from resources.definitions import OutboundResource, PostgresResource
 from resources.http import OutboundClient, OutboundPolicy
@@ -64,17 +65,14 @@ _clocks: list[VirtualClock] = []
 
 @contextmanager
 def definitions(clock: VirtualClock) -> Iterator[dg.Definitions]:
-    """The platform's definitions, read from the environment as it is now, with `clock` for outbound calls."""
-    with warnings.catch_warnings():
-        # Dagster calls `partitions_def` of a job redundant; how schedules are built is not this room's question.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        from ingestion_assets.events.definitions import event_definitions
-
-        postgres = PostgresResource()
-        resources = {"postgres": postgres, "outbound": VirtualOutbound(postgres=postgres)}
-        built = dg.Definitions.merge(
-            event_definitions(), dg.Definitions(resources=resources, executor=dg.in_process_executor)
-        )
+    """All raw event assets and their checks, built from the environment as it is now, with `clock` for outbound calls."""
+    postgres = PostgresResource()
+    built = dg.Definitions(
+        assets=[build_raw_events(name) for name in SOURCE_NAMES],
+        asset_checks=[check for name in SOURCE_NAMES for check in build_raw_checks(name)],
+        resources={"postgres": postgres, "outbound": VirtualOutbound(postgres=postgres)},
+        executor=dg.in_process_executor,
+    )
     _clocks.append(clock)
     try:
         yield built
