@@ -38,7 +38,7 @@ def study(
 ) -> None:
     """Make flashcards and quiz questions from documents, each with a quote that stands in its source."""
     from ingestion_assets.study.exports import FORMATS, export
-    from ingestion_assets.study.extraction import Upload, extract_all
+    from ingestion_assets.study.extraction.documents import Upload, extract_all
     from ingestion_assets.study.model import Difficulty, StudyOptions
     from ingestion_assets.study.report import report
 

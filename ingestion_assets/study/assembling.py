@@ -54,7 +54,10 @@ def assemble(
     questions: int,
     refused: Mapping[str, DropReason] | None = None,
 ) -> Collection:
-    """Check and choose. `cards` and `questions` are the most to store; `refused` are ids that a judge or a person took out."""
+    """Check and choose.
+
+    `cards` and `questions` are the most to store; `refused` are ids that a judge or a person took out.
+    """
     sources = {document.id: Source(document) for document in documents if document.ready}
     card_tally, question_tally = Tally(), Tally()
     card_queues: dict[tuple[str, int], list[_Candidate]] = {}

@@ -76,8 +76,8 @@ class ChunkAnswer(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    cards: tuple[_Card, ...] = ()
-    questions: tuple[_Question, ...] = ()
+    cards: tuple[_Card, ...]
+    questions: tuple[_Question, ...]
 
     @property
     def good_cards(self) -> list[CardDraft]:
@@ -86,3 +86,8 @@ class ChunkAnswer(BaseModel):
     @property
     def good_questions(self) -> list[QuestionDraft]:
         return [question for question in self.questions if isinstance(question, QuestionDraft)][:MOST_ITEMS]
+
+
+def nothing() -> ChunkAnswer:
+    """An answer without items."""
+    return ChunkAnswer(cards=(), questions=())

@@ -87,9 +87,9 @@ def unsupported(answer: str, window: str) -> tuple[str, ...]:
     have = set(numbers(window))
     missing = [number for number in numbers(answer) if number not in have]
     where = folded(window)
-    for name in _NAME.findall(answer):
-        if not re.search(rf"(?<!\w){re.escape(folded(name))}(?!\w)", where):
-            missing.append(name)
+    missing += [
+        name for name in _NAME.findall(answer) if not re.search(rf"(?<!\w){re.escape(folded(name))}(?!\w)", where)
+    ]
     return tuple(missing)
 
 

@@ -17,7 +17,7 @@ from typing import Final
 
 from ingestion_assets.study.assembling import assemble
 from ingestion_assets.study.chunks import chunk_document
-from ingestion_assets.study.drafts import ChunkAnswer
+from ingestion_assets.study.drafts import ChunkAnswer, nothing
 from ingestion_assets.study.extraction.documents import wanted_language
 from ingestion_assets.study.generation.engine import TRANSLATION, Engine, Kept, Order, Outcome
 from ingestion_assets.study.language import SUPPORTED
@@ -94,7 +94,7 @@ class Workshop:
     def _offline(self, asked: Asked, *, again: bool) -> ChunkAnswer:
         context = self._context(asked.chunk.document_id)
         if context is None:
-            return ChunkAnswer()
+            return nothing()
         return answer_offline(
             asked.chunk,
             context,

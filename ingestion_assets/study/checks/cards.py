@@ -39,7 +39,7 @@ def check_card(draft: CardDraft, scope: Scope) -> Verdict:
             no_list(draft),
             shared.self_contained(draft.front),
             shared.support(draft.back, evidence, scope) if evidence is not None else None,
-            cloze_from_quote(draft, scope) if evidence is not None else None,
+            cloze_from_quote(draft) if evidence is not None else None,
             shared.no_instructions((draft.front, draft.back), scope),
             shared.right_language(f"{front} {draft.back if draft.kind is CardKind.BASIC else ''}", scope),
             long_back(draft),
@@ -100,7 +100,7 @@ def cloze(draft: CardDraft) -> Finding | None:
     return None if good else Finding("F4", DropReason.CLOZE)
 
 
-def cloze_from_quote(draft: CardDraft, scope: Scope) -> Finding | None:
+def cloze_from_quote(draft: CardDraft) -> Finding | None:
     """G2: what a cloze hides stands in its quote."""
     if draft.kind is not CardKind.CLOZE:
         return None

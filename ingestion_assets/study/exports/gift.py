@@ -1,4 +1,4 @@
-"""GIFT, the text format of Moodle and its relatives (docs.moodle.org, "GIFT format"): `~ = # { } : \\` are escaped."""
+r"""GIFT, the text format of Moodle and its relatives (docs.moodle.org, "GIFT format"): `~ = # { } : \` are escaped."""
 
 from __future__ import annotations
 

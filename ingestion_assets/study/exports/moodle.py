@@ -5,8 +5,8 @@ Built as a tree, so that nothing a document says is markup; texts are HTML in Mo
 
 from __future__ import annotations
 
+import xml.etree.ElementTree as ET
 from html import escape
-from xml.etree import ElementTree
 
 from ingestion_assets.study.exports.common import names, shown_front, shown_quote, source_line
 from ingestion_assets.study.results import Collection
@@ -15,44 +15,42 @@ from ingestion_assets.study.results import Collection
 def write(collection: Collection) -> bytes:
     """A `quiz` document."""
     documents = names(collection)
-    quiz = ElementTree.Element("quiz")
-    category = ElementTree.SubElement(ElementTree.SubElement(quiz, "question", type="category"), "category")
+    quiz = ET.Element("quiz")
+    category = ET.SubElement(ET.SubElement(quiz, "question", type="category"), "category")
     # A slash makes a sub-category.
     _text(category, f"$course$/top/{collection.title.replace('/', '//')}")
     for question in collection.questions:
         node = _question(quiz, "multichoice", question.id, question.stem)
         _feedback(node, f"{shown_quote(question.evidence)} ({source_line(question.evidence, documents)})")
-        ElementTree.SubElement(node, "defaultgrade").text = "1"
-        ElementTree.SubElement(node, "single").text = "true"
-        ElementTree.SubElement(node, "shuffleanswers").text = "true"
-        ElementTree.SubElement(node, "answernumbering").text = "abc"
+        ET.SubElement(node, "defaultgrade").text = "1"
+        ET.SubElement(node, "single").text = "true"
+        ET.SubElement(node, "shuffleanswers").text = "true"
+        ET.SubElement(node, "answernumbering").text = "abc"
         for place, option in enumerate(question.options):
-            answer = ElementTree.SubElement(
-                node, "answer", fraction="100" if place == question.key else "0", format="html"
-            )
+            answer = ET.SubElement(node, "answer", fraction="100" if place == question.key else "0", format="html")
             _text(answer, escape(option, quote=False))
     for card in collection.cards:
         node = _question(quiz, "shortanswer", card.id, shown_front(card))
         _feedback(node, source_line(card.evidence, documents))
-        ElementTree.SubElement(node, "usecase").text = "0"
+        ET.SubElement(node, "usecase").text = "0"
         # Short answers are compared as plain text; an asterisk would be a wildcard.
-        answer = ElementTree.SubElement(node, "answer", fraction="100", format="plain_text")
+        answer = ET.SubElement(node, "answer", fraction="100", format="plain_text")
         _text(answer, card.back.replace("*", "\\*"))
-    ElementTree.indent(quiz)
-    tree: bytes = ElementTree.tostring(quiz, encoding="utf-8", xml_declaration=True)
+    ET.indent(quiz)
+    tree: bytes = ET.tostring(quiz, encoding="utf-8", xml_declaration=True)
     return tree
 
 
-def _question(quiz: ElementTree.Element, kind: str, name: str, stem: str) -> ElementTree.Element:
-    node = ElementTree.SubElement(quiz, "question", type=kind)
-    _text(ElementTree.SubElement(node, "name"), name)
-    _text(ElementTree.SubElement(node, "questiontext", format="html"), escape(stem, quote=False))
+def _question(quiz: ET.Element, kind: str, name: str, stem: str) -> ET.Element:
+    node = ET.SubElement(quiz, "question", type=kind)
+    _text(ET.SubElement(node, "name"), name)
+    _text(ET.SubElement(node, "questiontext", format="html"), escape(stem, quote=False))
     return node
 
 
-def _feedback(node: ElementTree.Element, text: str) -> None:
-    _text(ElementTree.SubElement(node, "generalfeedback", format="html"), escape(text, quote=False))
+def _feedback(node: ET.Element, text: str) -> None:
+    _text(ET.SubElement(node, "generalfeedback", format="html"), escape(text, quote=False))
 
 
-def _text(parent: ElementTree.Element, text: str) -> None:
-    ElementTree.SubElement(parent, "text").text = text
+def _text(parent: ET.Element, text: str) -> None:
+    ET.SubElement(parent, "text").text = text

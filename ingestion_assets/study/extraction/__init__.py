@@ -1,5 +1,4 @@
-"""From the bytes of a file to its canonical text, in a child process with limits."""
+"""From the bytes of a file to its canonical text, in a child process with limits. `documents.extract` is the way in.
 
-from ingestion_assets.study.extraction.documents import Upload, extract, extract_all
-
-__all__ = ["Upload", "extract", "extract_all"]
+Nothing is imported here: the child loads this package, and what it loads is its start-up time.
+"""

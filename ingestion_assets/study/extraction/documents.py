@@ -37,11 +37,7 @@ def extract(upload: Upload, settings: StudySettings | None = None) -> Document:
     digest = sha256(upload.content).hexdigest()
     blank = Document(name=name, sha256=digest, status=DocumentStatus.FAILED, size=len(upload.content))
     try:
-        if not upload.content:
-            raise DocumentError(DocumentCode.EMPTY, "the file has 0 bytes: upload it again")
-        if len(upload.content) > settings.max_document_bytes:
-            most = settings.max_document_bytes // (1024 * 1024)
-            raise DocumentError(DocumentCode.TOO_LARGE, f"the file has more than {most} MiB: split it")
+        _check_size(upload.content, settings)
         answer = run_child(name, upload.content, settings).answer
     except DocumentError as error:
         return replace(blank, code=error.code, detail=str(error))
@@ -88,6 +84,14 @@ def wanted_language(document: Document, asked: str | None) -> str | None:
     """The language of the cards of a document: as asked, else its own; None when it is none that is supported."""
     language = asked or document.language
     return language if language in SUPPORTED else None
+
+
+def _check_size(content: bytes, settings: StudySettings) -> None:
+    if not content:
+        raise DocumentError(DocumentCode.EMPTY, "the file has 0 bytes: upload it again")
+    if len(content) > settings.max_document_bytes:
+        most = settings.max_document_bytes // (1024 * 1024)
+        raise DocumentError(DocumentCode.TOO_LARGE, f"the file has more than {most} MiB: split it")
 
 
 def _duplicate(document: Document, first: str) -> Document:

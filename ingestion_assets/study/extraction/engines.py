@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Protocol
+from typing import Any, Protocol
 
 from ingestion_assets.study.extraction.errors import DocumentError
 from ingestion_assets.study.extraction.sniff import HTML, MARKDOWN, PAGED, PDF
@@ -55,9 +55,8 @@ class Kreuzberg:
         except kreuzberg.KreuzbergError as error:
             raise _document_error(str(error)) from error
         name = f"kreuzberg-{version('kreuzberg')}"
-        if media_type in PAGED and result.pages:
-            ordered = sorted(result.pages, key=lambda page: int(page["page_number"]))
-            return RawText(tuple(str(page["content"]) for page in ordered), paged=True, extractor=name)
+        if media_type in PAGED and (pages := _pages(result)):
+            return RawText(pages, paged=True, extractor=name)
         return RawText((str(result.content),), paged=False, extractor=name)
 
 
@@ -82,6 +81,18 @@ class Pdfium:
             page.close()
         document.close()
         return RawText(tuple(pages), paged=True, extractor=f"pypdfium2-{version('pypdfium2')}")
+
+
+def _pages(result: Any) -> tuple[str, ...]:
+    """The text of each page: as listed, or cut at the byte boundaries where the list is not filled (some slides)."""
+    whole = str(result.content)
+    ordered = sorted(result.pages or [], key=lambda page: int(page["page_number"]))
+    listed = tuple(str(page["content"]) for page in ordered)
+    if sum(len(page.strip()) for page in listed) >= 0.8 * len(whole.strip()):
+        return listed
+    boundaries = (result.metadata.get("pages") or {}).get("boundaries") or []
+    content = whole.encode()
+    return tuple(content[part["byte_start"] : part["byte_end"]].decode("utf-8", "replace") for part in boundaries)
 
 
 ENGINES: Sequence[Engine] = (Kreuzberg(), Pdfium())

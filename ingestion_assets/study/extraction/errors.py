@@ -7,7 +7,7 @@ from resources.errors import PermanentError
 
 
 class DocumentError(PermanentError):
-    """This file will fail again until somebody changes it."""
+    """The file will fail again until somebody changes it."""
 
     def __init__(self, code: DocumentCode, message: str) -> None:
         super().__init__(message)

@@ -12,7 +12,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from ingestion_assets.study.drafts import ChunkAnswer
+from ingestion_assets.study.drafts import ChunkAnswer, nothing
 from ingestion_assets.study.generation.prompt import INSTRUCTIONS, answer_tokens, input_hash, order_text
 from ingestion_assets.study.model import Chunk, ChunkStatus, Difficulty, DocumentCode
 from ingestion_assets.study.results import Answered, ChunkResult
@@ -115,6 +115,29 @@ class _State:
     skipped: bool = False
 
 
+class _Shift:
+    """A queue that is empty for good only when nobody works any more: work may come back."""
+
+    def __init__(self, queue: deque[Order]) -> None:
+        self._queue = queue
+        self._working = 0
+        self._changed = asyncio.Condition()
+
+    async def next(self) -> Order | None:
+        async with self._changed:
+            await self._changed.wait_for(lambda: bool(self._queue) or self._working == 0)
+            if not self._queue:
+                return None
+            self._working += 1
+            return self._queue.popleft()
+
+    async def done(self, again: Sequence[Order]) -> None:
+        async with self._changed:
+            self._working -= 1
+            self._queue.extendleft(reversed(again))
+            self._changed.notify_all()
+
+
 class Engine:
     """Asks orders through one client until its deadline. Rounds may follow one another."""
 
@@ -149,23 +172,11 @@ class Engine:
         for order in orders:
             self._chunks[order.chunk.key] = order.chunk
             self._state(order).open += 1
-        changed = asyncio.Condition()
-        working = 0
+        shift = _Shift(queue)
 
         async def work() -> None:
-            nonlocal working
-            while True:
-                async with changed:
-                    await changed.wait_for(lambda: bool(queue) or working == 0)
-                    if not queue:
-                        return
-                    order = queue.popleft()
-                    working += 1
-                again = await self._handle(order)
-                async with changed:
-                    working -= 1
-                    queue.extendleft(reversed(again))
-                    changed.notify_all()
+            while (order := await shift.next()) is not None:
+                await shift.done(await self._handle(order))
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -313,7 +324,7 @@ def _halves(order: Order) -> list[Order]:
     cards, questions = -(-order.cards // 2), -(-order.questions // 2)
     first = replace(order, text=order.text[:cut].strip(), cards=cards, questions=questions, half=True)
     # The offline answer is for a whole chunk: one half carries it, the other one's is empty.
-    return [first, replace(first, text=order.text[cut:].strip(), offline=ChunkAnswer if order.offline else None)]
+    return [first, replace(first, text=order.text[cut:].strip(), offline=nothing if order.offline else None)]
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -45,36 +45,45 @@ class Fact:
 MIN_CHARS: Final = 35
 MAX_CHARS: Final = 280
 _WORD: Final = r"[A-Za-zÀ-ÖØ-öø-ÿ0-9][\w’'-]*"
-_TERM: Final = rf"(?:{_WORD})(?:\s+(?:of\s+|de\s+la\s+|de\s+l['’]|de\s+|du\s+|des\s+|d['’]|à\s+|en\s+|and\s+|et\s+)?{_WORD}){{0,3}}?"
+_JOINT: Final = r"(?:of|de|du|des|à|en|and|et)\s+|de\s+la\s+|de\s+l['’]|d['’]"
+_TERM: Final = rf"(?:{_WORD})(?:\s+(?:{_JOINT})?{_WORD}){{0,3}}?"
 _DEFINITIONS: Final = {
     "en": re.compile(
         rf"^(?:(?:An?|The|Every|Each)\s+)?(?P<term>{_TERM})(?:\s*\([^)]{{1,40}}\))?,?\s+"
-        r"(?P<verb>is defined as|are defined as|is called|refers to|refer to|is known as|means|denotes|describes|designates|"
+        r"(?P<verb>is defined as|are defined as|is called|refers to|refer to|is known as|means|denotes"
+        r"|describes|designates|"
         r"is|are)\s+(?P<meaning>(?:an?|the|any|one|that|those|what|when|how)\s+\S.{12,})$"
     ),
     "fr": re.compile(
-        rf"^(?P<article>Les?\s+|La\s+|L['’]\s?|Une?\s+|Des\s+|On appelle\s+(?:une?\s+|la\s+|le\s+|les\s+|l['’])?)?(?P<term>{_TERM})"
-        r"(?:\s*\([^)]{1,40}\))?,?\s+(?P<verb>se définit comme|est définie? comme|sont définie?s comme|désigne|désignent|signifie|"
-        r"est|sont|consiste en|correspond à|correspondent à)\s+(?P<meaning>(?:une?|le|la|les|l['’]|des|tout|toute|ce|celui|celle|"
+        rf"^(?P<article>Les?\s+|La\s+|L['’]\s?|Une?\s+|Des\s+|On appelle\s+(?:une?\s+|la\s+|le\s+|les\s+"
+        rf"|l['’])?)?(?P<term>{_TERM})"
+        r"(?:\s*\([^)]{1,40}\))?,?\s+(?P<verb>se définit comme|est définie? comme|sont définie?s comme"
+        r"|désigne|désignent|signifie|"
+        r"est|sont|consiste en|correspond à|correspondent à)\s+(?P<meaning>(?:une?|le|la|les|l['’]|des"
+        r"|tout|toute|ce|celui|celle|"
         r"l['’]ensemble)\s*\S.{12,})$"
     ),
 }
 _GLOSSARY: Final = re.compile(rf"^(?P<term>{_TERM})\s*(?::|\s[–—-]\s)\s*(?P<meaning>[^\W\d_].{{20,}})$")
 _ANAPHORA: Final = {name: lexicon("anaphora", name) for name in ("en", "fr")}
+_ELIDED: Final = re.compile(r"\b([ld]['’])$", re.IGNORECASE)
 _YEAR: Final = re.compile(r"(?<![\d.,-])(?:1[0-9]|20)\d{2}(?![\d%]|[.,]\d|-)")
 _BEFORE_YEAR: Final = lexicon("before_year")
 _NUMBER: Final = re.compile(r"(?<![\w.,-])\d{1,3}(?:(?:[\u00a0\u202f ,]\d{3})+|\d*)(?:[.,]\d+)?(?![\w-]|[.,]\d)")
 _NAME: Final = re.compile(
-    r"(?<![.!?:«“\"(])(?<=\s)(?P<name>[A-ZÀ-ÖØ-Þ][a-zà-öø-ÿ]+(?:[-’'][A-ZÀ-ÖØ-Þa-z][\w]+)*(?:\s+(?:de\s+|du\s+|of\s+|van\s+|von\s+)?"
+    r"(?<![.!?:«“\"(])(?<=\s)(?P<name>[A-ZÀ-ÖØ-Þ][a-zà-öø-ÿ]+(?:[-’'][A-ZÀ-ÖØ-Þa-z][\w]+)*(?:\s+"
+    r"(?:de\s+|du\s+|of\s+|van\s+|von\s+)?"
     r"[A-ZÀ-ÖØ-Þ][\w’'-]+){0,3})"
 )
 _DETERMINED: Final = {
     "en": re.compile(
-        r"\b(?P<lead>the|a|an|of|into|through|by|with|from|called|as)\s+(?P<term>[a-zà-öø-ÿ][a-zà-öø-ÿ-]{4,})(?=[\s,.;:)])",
+        r"\b(?P<lead>the|a|an|of|into|through|by|with|from|called"
+        r"|as)\s+(?P<term>[a-zà-öø-ÿ][a-zà-öø-ÿ-]{4,})(?=[\s,.;:)])",
         re.IGNORECASE,
     ),
     "fr": re.compile(
-        r"(?:\b(?P<lead>les?|la|une?|des|du|aux?|de|par|en)\s+|\b(?P<elided>[ld]['’]))(?P<term>[a-zà-öø-ÿ][a-zà-öø-ÿ-]{4,})(?=[\s,.;:)])",
+        r"(?:\b(?P<lead>les?|la|une?|des|du|aux?|de|par|en)\s+"
+        r"|\b(?P<elided>[ld]['’]))(?P<term>[a-zà-öø-ÿ][a-zà-öø-ÿ-]{4,})(?=[\s,.;:)])",
         re.IGNORECASE,
     ),
 }
@@ -169,46 +178,41 @@ def hidden_parts(sentence: Sentence, language: str) -> Iterator[Fact]:
     """Years, numbers, names and terms of a sentence that stand in it once."""
     text = sentence.text
     taken: list[tuple[int, int]] = []
-
-    def fact(kind: FactKind, start: int, end: int) -> Fact | None:
+    for kind, start, end in _places(text, language):
         answer = text[start:end]
         if any(start < other_end and other_start < end for other_start, other_end in taken):
-            return None
+            continue
         if len(re.findall(rf"(?<!\w){re.escape(answer)}(?!\w)", text, re.IGNORECASE)) != 1:
-            return None
+            continue
         taken.append((start, end))
         before = words(text[:start])
-        elided = re.search(r"\b([ldLD]['’])$", text[:start])
-        lead = elided.group(1).lower() if elided else (before[-1].lower() if before else "")
-        return Fact(
+        elided = _ELIDED.search(text[:start])
+        lead = elided.group(1) if elided else (before[-1] if before else "")
+        yield Fact(
             kind=kind,
             sentence=sentence,
             answer=answer,
             start=start,
-            lead=lead.replace("’", "'"),
+            lead=lead.lower().replace("’", "'"),
             plural=folded(answer).endswith(("s", "x")),
         )
 
+
+def _places(text: str, language: str) -> Iterator[tuple[FactKind, int, int]]:
+    """Where something could be hidden, the best kind first."""
     for match in _YEAR.finditer(text):
         before = words(text[: match.start()])
-        if (
-            before
-            and before[-1].lower().replace("’", "'") in _BEFORE_YEAR
-            and (found := fact(FactKind.YEAR, *match.span()))
-        ):
-            yield found
+        if before and before[-1].lower().replace("’", "'") in _BEFORE_YEAR:
+            yield FactKind.YEAR, *match.span()
     for match in _NUMBER.finditer(text):
-        if found := fact(FactKind.NUMBER, *match.span()):
-            yield found
+        yield FactKind.NUMBER, *match.span()
     for start, end in _names(text, language):
-        if found := fact(FactKind.NAME, start, end):
-            yield found
+        yield FactKind.NAME, start, end
     for match in _DETERMINED[language].finditer(text):
         term = match.group("term").lower()
-        if term in STOPWORDS[language] or term in _NOT_TERMS or (term.endswith(("ly", "ment")) and language == "en"):
-            continue
-        if found := fact(FactKind.TERM, *match.span("term")):
-            yield found
+        adverb = language == "en" and term.endswith("ly")
+        if not (adverb or term in STOPWORDS[language] or term in _NOT_TERMS):
+            yield FactKind.TERM, *match.span("term")
 
 
 def _names(text: str, language: str) -> Iterator[tuple[int, int]]:

@@ -1,0 +1,217 @@
+"""What other programs read from a deck: the right items, no formulas, no markup of the document's making."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from defusedxml import ElementTree
+
+from ingestion_assets.study.exports import FORMATS, ExportFormatError, export
+from ingestion_assets.study.exports.tabular import neutral
+from ingestion_assets.study.model import CardKind
+from ingestion_assets.study.results import Collection
+from tests.study.building import build, document
+
+HOSTILE = "=HYPERLINK(\"x\") <script>alert(1)</script> ~a=b#c{d}:e\\f | *g* é & ]]> {{c9::x"
+
+
+@pytest.fixture(scope="module")
+def collection() -> Collection:
+    text = (
+        "A barometer is an instrument that measures the pressure of the air. A hygrometer is an instrument that measures the "
+        "humidity of the air. An anemometer is an instrument that measures the speed of the wind. A glacier is a large body "
+        "of ice that moves slowly down a slope. In 1643, Evangelista Torricelli built the first barometer in Florence."
+    )
+    return build([document("météo & co.pdf", text)]).collection
+
+
+@pytest.fixture
+def hostile(collection: Collection) -> Collection:
+    cards = tuple(replace(card, back=HOSTILE, front=HOSTILE, kind=CardKind.BASIC) for card in collection.cards[:1])
+    questions = tuple(
+        replace(question, stem=HOSTILE, options=(HOSTILE, "+1", "@b", "-c"), key=0) for question in collection.questions[:1]
+    )
+    return replace(collection, cards=cards, questions=questions, title="a/b ${x} <i>")
+
+
+def test_every_format_is_written(collection: Collection) -> None:
+    assert collection.cards
+    assert collection.questions
+    for form in FORMATS:
+        assert len(export(collection, form)) > 100
+    with pytest.raises(ExportFormatError, match="valid ones are"):
+        export(collection, "exe")
+
+
+def test_json_holds_evidence_that_is_in_the_text(collection: Collection) -> None:
+    found = json.loads(export(collection, "json"))
+    [source] = collection.documents
+    for item in (*found["cards"], *found["questions"]):
+        evidence = item["evidence"]
+        assert source.text[evidence["start"] : evidence["end"]] == evidence["quote"]
+        assert evidence["document"] == "météo & co.pdf"
+        assert evidence["page"] == 1
+    assert len(found["cards"]) == len(collection.cards)
+
+
+@pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@SUM(1)", "\t=1", "\r=1", "=cmd|'/C calc'!A0", "＝1", "  =1", "\n=1"])
+def test_a_cell_is_never_a_formula(cell: str) -> None:
+    assert neutral(cell) == "'" + cell
+    assert neutral("a" + cell) == "a" + cell
+
+
+def test_csv_has_one_row_an_item_and_no_formula(hostile: Collection) -> None:
+    rows = list(csv.reader(io.StringIO(export(hostile, "csv").decode("utf-8-sig"))))
+    assert len(rows) == 1 + len(hostile.cards) + len(hostile.questions)
+    assert {len(row) for row in rows} == {len(rows[0])}
+    assert not any(cell.startswith(tuple("=+-@\t\r")) for row in rows[1:] for cell in row)
+    lines = export(hostile, "tsv").decode().splitlines()
+    assert lines[:3] == ["#separator:tab", "#html:true", "#tags column:3"]
+    assert "<script>" not in "".join(lines)
+    assert all(line.count("\t") == 2 for line in lines[3:])
+
+
+def test_markdown_shows_hostile_text_as_text(hostile: Collection) -> None:
+    text = export(hostile, "md").decode()
+    assert "<script>" not in text
+    assert "<i>" not in text
+    [row] = [line for line in text.splitlines() if "HYPERLINK" in line and line.startswith("|")]
+    assert len(re.findall(r"(?<!\\)\|", row)) == 4
+
+
+_GIFT_TOKEN = re.compile(r"\\.|[~={}]|#{1,4}|::|[^\\~={}#:]+|:")
+
+
+def parse_gift(text: str) -> list[dict[str, list[str] | str]]:
+    """A reader of the format as documented, strict about unescaped special characters."""
+    items: list[dict[str, list[str] | str]] = []
+    for block in text.strip().split("\n\n"):
+        if block.startswith("$CATEGORY:"):
+            continue
+        match = re.fullmatch(r"::((?:\\.|[^:\\])+)::\[html\]((?:\\.|[^\\{}~=#])+)\{\n(.*)\n\}", block, re.DOTALL)
+        assert match, block
+        right, wrong, feedback = [], [], ""
+        for line in match.group(3).split("\n"):
+            entry = re.fullmatch(r"\t(=|~|####)((?:\\.|[^\\{}~=#])*)", line)
+            assert entry, line
+            value = re.sub(r"\\(.)", r"\1", entry.group(2))
+            if entry.group(1) == "=":
+                right.append(value)
+            elif entry.group(1) == "~":
+                wrong.append(value)
+            else:
+                feedback = value
+        items.append({"name": match.group(1), "right": right, "wrong": wrong, "feedback": feedback})
+    return items
+
+
+def test_gift_reads_back(collection: Collection, hostile: Collection) -> None:
+    items = parse_gift(export(collection, "gift").decode())
+    assert len(items) == len(collection.cards) + len(collection.questions)
+    for item, question in zip(items, collection.questions, strict=False):
+        assert item["right"] == [question.answer]
+        assert item["wrong"] == [option for option in question.options if option != question.answer]
+    [question, _] = parse_gift(export(hostile, "gift").decode())
+    assert question["right"] == [HOSTILE.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")]
+
+
+def test_moodle_xml_is_well_formed_and_complete(collection: Collection, hostile: Collection) -> None:
+    tree = ElementTree.fromstring(export(collection, "xml"))
+    kinds = [node.get("type") for node in tree.findall("question")]
+    assert kinds == ["category"] + ["multichoice"] * len(collection.questions) + ["shortanswer"] * len(collection.cards)
+    for node, question in zip(tree.findall("question[@type='multichoice']"), collection.questions, strict=True):
+        fractions = [answer.get("fraction") for answer in node.findall("answer")]
+        assert sorted(fractions) == ["0"] * (len(question.options) - 1) + ["100"]
+        assert node.findtext("single") == "true"
+        assert node.findtext("questiontext/text")
+        assert node.findtext("name/text") == question.id
+    stem = ElementTree.fromstring(export(hostile, "xml")).findtext("question[@type='multichoice']/questiontext/text")
+    assert stem is not None
+    assert "<script>" not in stem
+    assert "&lt;script&gt;" in stem
+
+
+def anki_collection(path: Path):  # type: ignore[no-untyped-def]
+    pytest.importorskip("anki")
+    from anki.collection import Collection as Anki
+
+    return Anki(str(path))
+
+
+def import_deck(anki, content: bytes, folder: Path) -> None:  # type: ignore[no-untyped-def]
+    from anki.collection import ImportAnkiPackageOptions, ImportAnkiPackageRequest
+
+    path = folder / "deck.apkg"
+    path.write_bytes(content)
+    anki.import_anki_package(ImportAnkiPackageRequest(package_path=str(path), options=ImportAnkiPackageOptions()))
+
+
+def test_anki_imports_every_note_and_a_new_edition_keeps_the_reviews(collection: Collection, tmp_path: Path) -> None:
+    anki = anki_collection(tmp_path / "collection.anki2")
+    try:
+        import_deck(anki, export(collection, "apkg"), tmp_path)
+        assert anki.note_count() == collection.items
+        assert anki.card_count() == collection.items
+        for card_id in anki.find_cards(""):
+            card = anki.get_card(card_id)
+            card.ivl, card.reps, card.type, card.queue, card.due = 21, 5, 2, 2, 40
+            anki.update_card(card)
+        # An editor changed one answer; the note has to be newer than what was imported.
+        edited = replace(
+            collection,
+            cards=tuple(
+                replace(card, back="Corrected answer") if place == 0 and card.kind is CardKind.BASIC else card
+                for place, card in enumerate(sorted(collection.cards, key=lambda card: card.kind))
+            ),
+        )
+        changed = newer(export(edited, "apkg"), tmp_path)
+        import_deck(anki, changed, tmp_path)
+        assert anki.note_count() == collection.items
+        assert {anki.get_card(card_id).ivl for card_id in anki.find_cards("")} == {21}
+        assert len(anki.find_notes('"Corrected answer"')) == 1
+    finally:
+        anki.close()
+
+
+def newer(content: bytes, folder: Path) -> bytes:
+    """The package as if it had been written a minute later."""
+    import sqlite3
+    import zipfile
+
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    path = folder / "inner.anki2"
+    path.write_bytes(members["collection.anki2"])
+    with sqlite3.connect(path) as database:
+        database.execute("UPDATE notes SET mod = mod + 60")
+    members["collection.anki2"] = path.read_bytes()
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, member in members.items():
+            archive.writestr(name, member)
+    return buffer.getvalue()
+
+
+def test_anki_shows_hostile_text_as_text(hostile: Collection, tmp_path: Path) -> None:
+    anki = anki_collection(tmp_path / "collection.anki2")
+    try:
+        import_deck(anki, export(hostile, "apkg"), tmp_path)
+        assert anki.note_count() == 2
+        for note_id in anki.find_notes(""):
+            assert "<script>" not in "".join(anki.get_note(note_id).fields)
+    finally:
+        anki.close()
+
+
+def test_ids_in_anki_belong_to_the_collection(collection: Collection) -> None:
+    other = replace(collection, key="another collection")
+    assert export(other, "json") == export(collection, "json")
+    assert export(other, "apkg") != export(collection, "apkg")
+
+

@@ -1,0 +1,177 @@
+"""Through the real SDKs against a provider that misbehaves: no deck is lost to one answer, and each loss is counted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from ingestion_assets.study.generation.engine import Kept
+from ingestion_assets.study.model import ChunkStatus, DropReason, StudyOptions
+from ingestion_assets.study.results import Answered
+from resources.llm import LlmSettings
+from resources.llm.errors import LlmAuthenticationError
+from tests.fakes.llm_provider import FakeProvider
+from tests.study.building import build, check_accounts
+from tests.study.study_provider import study_provider
+from tests.study.test_pipeline import book
+
+DEFECTIVE = 0.4
+
+
+@pytest.fixture(scope="module")
+def _provider() -> Iterator[FakeProvider]:
+    with study_provider() as provider:
+        yield provider
+
+
+@pytest.fixture
+def provider(_provider: FakeProvider) -> FakeProvider:
+    _provider.reset(latency=0.0)
+    return _provider
+
+
+def openai(provider: FakeProvider, **more: Any) -> LlmSettings:
+    return LlmSettings(
+        llm_providers=("openai",),
+        openai_api_key="sk-test",  # type: ignore[arg-type]
+        openai_base_url=provider.openai_url,
+        # The provider limits nothing here; without this the pace would be found by trying.
+        openai_requests_per_minute=60_000,
+        openai_tokens_per_minute=1e9,
+        **more,
+    )
+
+
+def gemini(provider: FakeProvider, *also: str) -> LlmSettings:
+    return LlmSettings(
+        llm_providers=("gemini", *also),
+        gemini_api_key="key",  # type: ignore[arg-type]
+        gemini_base_url=provider.gemini_url,
+        gemini_requests_per_minute=6000,
+    )
+
+
+@pytest.mark.parametrize("name", ["openai", "gemini"])
+def test_a_provider_fills_a_deck_and_its_cost_is_known(provider: FakeProvider, name: str) -> None:
+    settings = openai(provider) if name == "openai" else gemini(provider)
+    built = build([book(12)], StudyOptions(title="b", cards=20, questions=8), settings)
+    check_accounts(built)
+    assert len(built.collection.cards) == 20
+    assert 0 < len(built.collection.questions) <= 8
+    assert built.outcome.total.requests == built.outcome.asked
+    assert built.outcome.total.input_tokens > 0
+    assert {used for used, _ in built.outcome.usage} == {name}
+
+
+def test_faults_cost_their_chunks_and_not_the_deck(provider: FakeProvider) -> None:
+    provider.configure(malformed=0.1, truncated=0.1, refusal=0.1, empty=0.05, html_ok=0.05, server_error=0.05)
+    built = build([book(40)], StudyOptions(title="b", cards=200, questions=20), openai(provider))
+    check_accounts(built)
+    assert len(built.collection.cards) >= 30
+    failed = built.collection.chunks[ChunkStatus.FAILED]
+    assert failed == sum(built.collection.chunk_codes.values()) - built.collection.chunks[ChunkStatus.SKIPPED]
+    assert set(built.collection.chunk_codes) <= {
+        *("provider_refused", "invalid_model_output", "chunk_truncated", "provider_error", "not_needed")
+    }
+    assert sum(built.outcome.errors.values()) > 0
+
+
+def test_every_defect_is_caught_and_every_clean_item_kept() -> None:
+    with study_provider(defects=DEFECTIVE) as provider:
+        built = build([book(30)], StudyOptions(title="b", cards=400, questions=0), openai(provider))
+    check_accounts(built)
+    dropped = built.collection.card_tally.dropped
+    reasons = {
+        *(DropReason.SCHEMA, DropReason.QUOTE_NOT_FOUND, DropReason.LEAKAGE, DropReason.NOT_SELF_CONTAINED),
+        DropReason.INSTRUCTION,
+    }
+    assert set(dropped) == reasons
+    share = sum(dropped.values()) / built.collection.card_tally.generated
+    assert DEFECTIVE - 0.15 < share < DEFECTIVE + 0.15
+
+
+def test_a_used_up_quota_keeps_what_is_done_and_says_so(provider: FakeProvider) -> None:
+    provider.configure(always="insufficient_quota", after=4)
+    settings = openai(provider, llm_concurrency=1)
+    built = build([book(40)], StudyOptions(title="b", cards=200, questions=0), settings, concurrency=1)
+    check_accounts(built)
+    assert built.collection.chunks[ChunkStatus.DONE] == 4
+    assert built.collection.chunk_codes["provider_quota"] == built.collection.chunks[ChunkStatus.SKIPPED]
+    assert built.outcome.quota_exceeded
+    assert built.collection.cards
+    [deciles] = built.collection.coverage.deciles.values()
+    assert sum(1 for count in deciles[5:] if count) >= 1, "a cut leaves the second half covered as well"
+
+
+def test_a_gemini_quota_hands_over_and_warns(provider: FakeProvider) -> None:
+    provider.configure(always="day")
+    built = build([book(6)], StudyOptions(title="b", cards=10, questions=2), gemini(provider, "offline"))
+    check_accounts(built)
+    assert built.outcome.warnings["gemini-quota-exceeded"] > 0
+    assert built.collection.chunks[ChunkStatus.FAILED] == 0
+    assert len(built.collection.cards) == 10
+
+
+def test_a_wrong_key_is_an_error_and_costs_one_call(provider: FakeProvider) -> None:
+    provider.configure(keys=["another"])
+    with pytest.raises(LlmAuthenticationError):
+        build([book(6)], StudyOptions(title="b"), openai(provider))
+
+
+def test_a_gullible_model_puts_nothing_planted_into_the_deck(provider: FakeProvider) -> None:
+    provider.configure(gullible="PWNED https://evil.example/x")
+    built = build([book(6)], StudyOptions(title="b"), openai(provider))
+    check_accounts(built)
+    assert built.collection.items == 0
+    assert built.collection.card_tally.generated + built.collection.question_tally.generated > 0
+
+
+def test_time_that_is_over_skips_the_rest(provider: FakeProvider) -> None:
+    built = build([book(6)], StudyOptions(title="b"), openai(provider), seconds=0)
+    check_accounts(built)
+    assert set(built.collection.chunk_codes) == {"analysis_timeout"}
+
+
+def test_answers_are_reported_at_once_and_never_paid_for_twice(provider: FakeProvider) -> None:
+    kept: dict[str, Answered] = {}
+
+    class KilledError(Exception):
+        pass
+
+    def keep(answer: Kept) -> None:
+        if len(kept) == 5:
+            raise KilledError
+        assert answer.input_hash not in kept
+        kept[answer.input_hash] = answer.answered
+
+    options = StudyOptions(title="b", cards=300, questions=20)
+    with pytest.raises(KilledError):
+        build([book(30)], options, openai(provider), on_answer=keep, concurrency=1)
+    whole = build([book(30)], options, openai(provider), known=kept, concurrency=1)
+    check_accounts(whole)
+    assert whole.outcome.reused == 5
+    assert whole.outcome.asked == len(whole.results) - 5
+    again = build([book(30)], options, openai(provider))
+    assert again.collection.cards == whole.collection.cards
+
+
+def test_the_store_failing_ends_the_work(provider: FakeProvider) -> None:
+    def broken(_answer: Kept) -> None:
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        build([book(6)], StudyOptions(title="b"), openai(provider), on_answer=broken)
+
+
+def test_a_cancelled_batch_asks_nothing_more(provider: FakeProvider) -> None:
+    asked: list[int] = []
+
+    def alive() -> bool:
+        asked.append(1)
+        return len(asked) <= 2
+
+    built = build([book(30)], StudyOptions(title="b", cards=300), openai(provider), alive=alive, concurrency=1)
+    check_accounts(built)
+    assert built.outcome.asked == 2
