@@ -249,8 +249,9 @@ class ImportJob:
 
     def _running_import(self, connection: Connection[Any]) -> RunningImport | None:
         row = connection.execute(
-            "SELECT id, run_id, clock_timestamp() - heartbeat_at, attempt_token FROM import_jobs"
-            " WHERE source = %s AND status = 'RUNNING' AND run_id <> %s",
+            # Nobody can beat while the server is down: silence from before its start proves nothing.
+            "SELECT id, run_id, clock_timestamp() - greatest(heartbeat_at, pg_postmaster_start_time()), attempt_token"
+            " FROM import_jobs WHERE source = %s AND status = 'RUNNING' AND run_id <> %s",
             (self.source, self.run_id),
         ).fetchone()
         if row is None:

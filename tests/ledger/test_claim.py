@@ -173,6 +173,7 @@ def test_a_rival_waits_for_a_live_import_and_then_has_its_turn(database: Databas
     ]
 
 
+@pytest.mark.usefixtures("started_long_ago")
 def test_an_import_whose_worker_is_gone_is_taken_over_after_two_missed_beats(database: Database) -> None:
     _Dead(database)
     with pytest.raises(ImportBusyError), ImportJob(database, source="feed", run_id="too early", wait=0):
@@ -187,7 +188,7 @@ def test_an_import_whose_worker_is_gone_is_taken_over_after_two_missed_beats(dat
     assert alive["status"] == "SUCCESS"
 
 
-@pytest.mark.usefixtures("silent_heart")
+@pytest.mark.usefixtures("silent_heart", "started_long_ago")
 def test_an_import_that_is_silent_for_a_lease_is_taken_over_though_its_connection_lives(database: Database) -> None:
     paused = ImportJob(database, source="feed", run_id="paused")
     paused.__enter__()
@@ -202,6 +203,16 @@ def test_an_import_that_is_silent_for_a_lease_is_taken_over_though_its_connectio
         paused.commit(_touch)
     paused.__exit__(type(late.value), late.value, None)
     assert _jobs(database)[0]["nb_refused"] == 1
+
+
+@pytest.mark.usefixtures("silent_heart")
+def test_nobody_is_called_dead_because_the_server_was_down(database: Database) -> None:
+    """The server of the tests started seconds ago: an hour of silence before that is no silence."""
+    with ImportJob(database, source="feed", run_id="alive") as job:
+        _age(database, 3600)
+        with pytest.raises(ImportBusyError), ImportJob(database, source="feed", run_id="rival", wait=0):
+            pass
+        job.commit(job.succeed)
 
 
 def test_an_import_whose_run_has_finished_is_taken_over_at_once(database: Database) -> None:
@@ -343,6 +354,7 @@ def _silence(database: Database) -> float:
     return float(row["s"])
 
 
+@pytest.mark.usefixtures("started_long_ago")
 def test_a_worker_that_was_stopped_inside_a_transaction_is_evicted(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -366,6 +378,7 @@ def test_a_worker_that_was_stopped_inside_a_transaction_is_evicted(
     assert database.fetch_all("SELECT count(*) AS n FROM import_job_partitions") == [{"n": 0}]
 
 
+@pytest.mark.usefixtures("started_long_ago")
 def test_a_row_that_somebody_else_keeps_locked_is_no_endless_wait(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
