@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from ingestion_assets.counts import Counts
 from ingestion_assets.events import loading_statements as statements
 from ingestion_assets.events.admission import MAX_ID_BYTES, admit, rejected_payload, storable_text
+from ingestion_assets.events.garbage import rare_collections
 from ingestion_assets.events.hashing import Canonicaliser
 from ingestion_assets.events.model import Event, FetchWarning, Page, RejectedRecord, RejectReason, week_of
 from ingestion_assets.events.serialising import event_json, payload_json
@@ -87,16 +88,17 @@ def load_pages(
     loader = _Loader(job, Canonicaliser(volatile_paths), record_version, weeks)
     tally = _Tally()
     batch = _Batch()
-    for page in pages:
-        tally.add(page)
-        for record in page.records:
-            loader.add(batch, record)
-            if len(batch) >= BATCH_RECORDS or batch.bytes >= BATCH_BYTES:
-                loader.store(batch)
-                batch = _Batch()
-        progress(tally.pages, tally.records)
-    if len(batch):
-        loader.store(batch)
+    with rare_collections():
+        for page in pages:
+            tally.add(page)
+            for record in page.records:
+                loader.add(batch, record)
+                if len(batch) >= BATCH_RECORDS or batch.bytes >= BATCH_BYTES:
+                    loader.store(batch)
+                    batch = _Batch()
+            progress(tally.pages, tally.records)
+        if len(batch):
+            loader.store(batch)
     withdrawal = loader.finish(tally, today=today, accept=accept_withdrawals)
     counts, by_week = read_counts(job.database, job.job_id)
     return LoadResult(

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -77,7 +78,13 @@ class Moment:
     def utc(self) -> datetime | None:
         """The instant, aware in UTC; None when only the day is known. In a DST fold the first pass is taken."""
         local = self.local
-        return None if local is None else local.replace(tzinfo=ZoneInfo(self.zone)).astimezone(UTC)
+        return None if local is None else _instant(local, self.zone)
+
+
+@lru_cache(maxsize=4_096)
+def _instant(local: datetime, zone: str) -> datetime:
+    """Remembered: each start is asked for several times, and many events begin together."""
+    return local.replace(tzinfo=ZoneInfo(zone)).astimezone(UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

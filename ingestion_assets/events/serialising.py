@@ -64,8 +64,11 @@ def event_from_dict(stored: Mapping[str, Any]) -> Event:
     )
 
 
+_FIELDS = {kind: tuple(field.name for field in fields(kind)) for kind in (Venue, Price)}
+
+
 def _known(value: Venue | Price) -> dict[str, Any]:
-    return {f.name: item for f in fields(value) if (item := getattr(value, f.name)) is not None}
+    return {name: item for name in _FIELDS[type(value)] if (item := getattr(value, name)) is not None}
 
 
 def _moment_dict(moment: Moment) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from ingestion_assets.events.model import Event, EventStatus, Json, Moment, Price, RejectReason, Venue
@@ -141,8 +142,17 @@ def _description(record: Mapping[str, Json]) -> str | None:
 
 
 def _venue(venue: Mapping[str, Json]) -> Venue | None:
-    if not venue:
-        return None
+    """A watched place is in all its events, word for word: what it means is remembered by what it says."""
+    import orjson
+
+    return _venue_written(orjson.dumps(venue)) if venue else None
+
+
+@lru_cache(maxsize=1_024)
+def _venue_written(written: bytes) -> Venue | None:
+    import orjson
+
+    venue = mapping(orjson.loads(written))
     address = mapping(venue.get("address"))
     lat, lon = coordinates(venue.get("latitude"), venue.get("longitude"))
     if lat is None:

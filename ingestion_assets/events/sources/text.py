@@ -120,7 +120,8 @@ def clean_text(value: object, *, limit: int | None = None, lines: bool = False) 
         text = str(value)
     else:
         return None
-    if not (text.isascii() and text.isprintable()):
+    # Everything that is repaired is unprintable, and most texts are composed (NFC) already.
+    if not (text.isprintable() and (text.isascii() or unicodedata.is_normalized("NFC", text))):
         text = _repaired(text)
     if lines and ("\n" in text or "\r" in text):
         folded = "\n".join(
