@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -9,9 +10,11 @@ from typing import Any
 
 import dagster as dg
 
-from ingestion_assets.ledger.dagster_runs import COMMAND_LINE, LAUNCHED_BY_TAG
+from ingestion_assets.ledger.dagster_runs import COMMAND_LINE, LAUNCHED_BY_TAG, run_is_finished
+from ingestion_assets.ledger.run_heartbeats import serving
 from ingestion_assets.partitions import range_tags, weekly_partitions
 from resources.errors import PermanentError
+from resources.postgres.platform import open_databases
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +51,21 @@ def materialize(
 ) -> RunOutcome:
     """Materialize `assets`, with their checks, for the weeks from `first` to `last`, as one run in this process."""
     job = defs.resolve_job_def(job_name) if job_name else defs.resolve_implicit_global_asset_job_def()
-    result = job.execute_in_process(
-        instance=instance,
-        asset_selection=None if job_name else list(assets),
-        tags={**range_tags(first, last), LAUNCHED_BY_TAG: COMMAND_LINE},
-        # Dagster's own lines would drown ours; they are all in the event log.
-        run_config={**(run_config or {}), "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-        raise_on_error=False,
-    )
+    run_id = str(uuid.uuid4())
+    # `execute_in_process` leaves our executor out, and with it the pulse that says that somebody serves the run.
+    with (
+        open_databases() as databases,
+        serving(databases.database, run_id, run_is_over=lambda: run_is_finished(instance, run_id)),
+    ):
+        result = job.execute_in_process(
+            instance=instance,
+            asset_selection=None if job_name else list(assets),
+            run_id=run_id,
+            tags={**range_tags(first, last), LAUNCHED_BY_TAG: COMMAND_LINE},
+            # Dagster's own lines would drown ours; they are all in the event log.
+            run_config={**(run_config or {}), "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            raise_on_error=False,
+        )
     problems = [_step_problem(event) for event in result.all_events if event.is_step_failure]
     failed = [
         f"{'/'.join(check.asset_key.path)}:{check.check_name}: {check.description}"
