@@ -22,7 +22,11 @@ class SourceSettings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_ignore_empty=True, extra="ignore", frozen=True, use_attribute_docstrings=True
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        use_attribute_docstrings=True,
+        hide_input_in_errors=True,  # Pydantic would quote the value, and addresses can hold credentials
     )
 
     def missing(self) -> list[str]:

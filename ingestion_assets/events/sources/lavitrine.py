@@ -35,7 +35,7 @@ from ingestion_assets.events.sources.site_pages import DEFAULT_LINKS, Site, fetc
 from ingestion_assets.events.sources.timing import seconds_until, server_time
 from resources.errors import PermanentError, TransientError
 from resources.http import OutboundClient, OutboundPolicy
-from resources.redaction import excerpt
+from resources.redaction import excerpt, redact_url
 
 if TYPE_CHECKING:
     from resources.http import Reply
@@ -58,7 +58,7 @@ class LaVitrineSettings(SourceSettings):
     api_key: SecretStr | None = None
     """Given out by La Vitrine on request."""
     base_url: str = "https://api.lavitrine.com/v1"
-    page_urls: str = ""
+    page_urls: str = Field(default="", repr=False)
     """Listing pages or sitemaps whose event pages carry schema.org data, separated by commas or white space."""
     max_pages: int = 500
     """Pages asked for in one fetch by way of `page_urls`."""
@@ -73,7 +73,7 @@ class LaVitrineSettings(SourceSettings):
     def _are_addresses(cls, value: str) -> str:
         for url in re.findall(r"[^\s,]+", value):
             if web_url(url) is None or urlsplit(url).hostname is None:
-                raise ValueError(f"LAVITRINE_PAGE_URLS holds {url!r}, which is no http address")
+                raise ValueError(f"LAVITRINE_PAGE_URLS holds {redact_url(url)!r}, which is no http address")
         return value
 
     @field_validator("link_pattern")

@@ -18,6 +18,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
+from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from ingestion_assets.events.model import (
@@ -57,7 +58,7 @@ class OpenDataMontrealSettings(SourceSettings):
     """`false` switches the source off."""
     base_url: str = HOST
     """Replaces scheme and host; the API is expected under `/api/3/action`."""
-    csv: str | None = None
+    csv: str | None = Field(default=None, repr=False)
     """URL or path of a CSV file with the same columns, read instead of the API."""
     dataset: str = "evenements-publics"
     """Slug or id of the data set: it is asked for its resources when the known one is gone."""
