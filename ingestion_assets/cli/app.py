@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from ingestion_assets.cli import database, dedup, demo, dev, jobs, run, settings, status, tag
+from ingestion_assets.cli import database, dedup, demo, dev, jobs, run, settings, status, study, tag
 from resources.errors import PermanentError, TransientError
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ app.command("worker")(jobs.worker)
 app.command("daemon")(jobs.daemon)
 app.command("clean-stuck-imports")(jobs.clean_stuck_imports)
 app.command("tag")(tag.tag)
+app.command("study")(study.study)
 app.command("status")(status.status)
 app.command("settings")(settings.settings)
 app.command("env")(database.env)
