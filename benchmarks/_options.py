@@ -12,6 +12,9 @@ from typing import Any
 
 from benchmarks._measure import Bar, machine
 
+WARM_UP = 100
+"""Records of a run before the first measurement."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:

@@ -11,13 +11,13 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks._database import BenchDatabase, ServerCost, bench_server
 from benchmarks._measure import Bar, bars_table, markdown_table
-from benchmarks._options import Options, note, read_options
+from benchmarks._options import WARM_UP, Options, note, read_options
 from benchmarks._processes import peer_python, run_child
 
 if TYPE_CHECKING:
@@ -36,12 +36,19 @@ class Method:
     module: str
     task: Mapping[str, Any] = field(default_factory=dict)
     peer: bool = True
+    largest: int | None = None
+    """Not measured with more records: another method stands for it."""
 
 
 METHODS = (
     Method(OURS, "benchmarks.loading.ours", {"parser": False}, peer=False),
     Method(WITH_PARSER, "benchmarks.loading.ours", {"parser": True}, peer=False),
-    Method("dlt delete-insert", "benchmarks.loading.dlt_merge", {"strategy": "delete-insert", "nested": True}),
+    Method(
+        "dlt delete-insert",
+        "benchmarks.loading.dlt_merge",
+        {"strategy": "delete-insert", "nested": True},
+        largest=20_000,  # its client does the same as upsert's
+    ),
     Method("dlt upsert", "benchmarks.loading.dlt_merge", {"strategy": "upsert", "nested": True}),
     Method(
         "dlt upsert, JSON columns, CSV",
@@ -87,7 +94,7 @@ def measure(count: int, options: Options) -> Iterator[Measurement]:
         note(f"loading: writing {count} records")
         data = run_child("benchmarks.loading.records", {"count": count, "folder": folder})
         for index, method in enumerate(METHODS):
-            if method.peer and python is None:
+            if (method.peer and python is None) or (method.largest or count) < count:
                 continue
             yield from _passes(server, method, data, f"bench_{index}", Path(folder) / f"state_{index}", python)
 
@@ -150,10 +157,8 @@ def bars(found: Sequence[Measurement]) -> list[Bar]:
     for method in METHODS:
         if method.peer and (method.name, largest, 0) in at:
             for who in (OURS, WITH_PARSER):
-                for number in (0, 1):
-                    ratio = at[method.name, largest, number].client_us / at[who, largest, number].client_us
-                    text = f"client CPU, {method.name} / {who}: {PASSES[number]}"
-                    result.append(Bar(text, ratio, 6, at_least=True))
+                ratios = [at[method.name, largest, n].client_us / at[who, largest, n].client_us for n in range(3)]
+                result.append(Bar(f"client CPU, {method.name} / {who}: the worst pass", min(ratios), 6, at_least=True))
     result.append(
         Bar("CPU of the second pass / of the first (client and server)", ours[1].both_us / ours[0].both_us, 0.6)
     )
@@ -211,6 +216,9 @@ NOTE = (
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = read_options(__doc__ or "", arguments, sizes=(10_000, 100_000), quick=(2_000,))
+    if options.sizes[-1] > WARM_UP:  # compiles modules, fills the page cache
+        for _ in measure(WARM_UP, replace(options, without_peers=True)):
+            pass
     found = [one for count in options.sizes for one in measure(count, options)]
     wrong = [f"{one.method}, {PASSES[one.number]}" for one in found if not one.exact]
     options.write(report(found, NOTE), [asdict(one) for one in found], bars(found))
