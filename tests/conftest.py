@@ -179,9 +179,9 @@ def database(_common_database: Database) -> Iterator[Database]:
             "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
         )
-        for table in reversed(metadata.sorted_tables):
-            if table.name == "deduplicated_events":
-                connection.execute("UPDATE deduplicated_events SET replaced_by = NULL, split_from = NULL")
+        there = {name for (name,) in connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")}
+        connection.execute("UPDATE deduplicated_events SET replaced_by = NULL, split_from = NULL")
+        for table in reversed([table for table in metadata.sorted_tables if table.name in there]):
             connection.execute(f"DELETE FROM {table.name}")  # type: ignore[arg-type]
 
 

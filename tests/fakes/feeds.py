@@ -20,7 +20,10 @@ _VENUES = (
     ("Bibliothèque de Rosemont", "3131, boulevard Rosemont", "45.552", "-73.576"),
     ("Maison de la culture Claude-Léveillée", "911, rue Jean-Talon Est", "45.542", "-73.6141"),
     ("Quai 5160", "5160, boulevard LaSalle", "45.456", "-73.564"),
+    ("Maison Antoine-Beaudet", "14678, rue Notre-Dame Est", "45.6703", "-73.4932"),
+    ("Chalet du parc Jarry", "7920, boulevard Saint-Laurent", "45.5358", "-73.6265"),
 )
+"""Five: on one day at one place there is only one event, as long as there are fewer than five a day."""
 _SUBJECTS = ("poterie", "violon", "astronomie", "échecs", "tricot", "jazz", "conte", "photographie", "danse", "chorale")
 
 
