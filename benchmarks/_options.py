@@ -28,7 +28,16 @@ class Options:
         """Print the report; write the figures where they were asked for."""
         print(report, flush=True)
         if self.json is not None:
-            held = [{"bar": bar.text, "measured": bar.measured, "limit": bar.limit, "held": bar.held} for bar in bars]
+            held = [
+                {
+                    "bar": bar.text,
+                    "measured": bar.measured,
+                    "limit": bar.limit,
+                    "at_least": bar.at_least,
+                    "held": bar.held,
+                }
+                for bar in bars
+            ]
             result = {"machine": machine(), "bars": held, "measurements": list(measurements)}
             self.json.write_text(json.dumps(result, indent=1, ensure_ascii=False))
 

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import venv
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -89,10 +90,19 @@ def fake_service(factory: str, options: Mapping[str, Any]) -> Iterator[FakeProce
 
 
 def peer_python(requirements: Path) -> str:
-    """The interpreter of an environment that holds `requirements`, made with pip on first use.
+    """The interpreter of an environment that holds `requirements` alone, made with pip on first use.
 
     Peers do not share our dependencies' versions, and must not change them.
     """
+    return _environment(requirements, beside_platform=False)
+
+
+def platform_python(requirements: Path) -> str:
+    """The interpreter of an environment that holds `requirements` beside everything that this one holds."""
+    return _environment(requirements, beside_platform=True)
+
+
+def _environment(requirements: Path, *, beside_platform: bool) -> str:
     digest = hashlib.sha256(requirements.read_bytes() + sys.version.encode()).hexdigest()[:12]
     folder = BENCH / f"{requirements.parent.name}-{digest}"
     python = folder / "bin" / "python"
@@ -100,6 +110,10 @@ def peer_python(requirements: Path) -> str:
     if not marker.exists():
         shutil.rmtree(folder, ignore_errors=True)
         venv.create(folder, with_pip=True)
+        if beside_platform:
+            packages = next(folder.glob("lib/python*/site-packages"))
+            # Not the bare path: what is installed there by .pth files, such as the platform itself, counts too.
+            (packages / "platform.pth").write_text(f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n")
         done = subprocess.run(
             [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", requirements],
             capture_output=True,
