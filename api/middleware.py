@@ -1,0 +1,139 @@
+"""Around every request: an id, a name that we answer to, a bound on the body, and headers that protect browsers.
+
+Plain ASGI, because it must see streams as they are: nothing here holds a body.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import uuid
+from collections.abc import Callable
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.problems import Problem, as_problem
+from api.settings import ApiSettings
+from ingestion_assets.logs import log_context
+
+log = logging.getLogger(__name__)
+
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self';"
+        " form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+    ),
+}
+_LONGEST_TARGET = 8192
+_UPLOADS = "/ingestion/batches"
+_FORMS = re.compile(r"/admin/.*")
+
+
+class Guard:
+    """Refuses before anything is parsed, and turns what nobody expected into a problem."""
+
+    def __init__(self, app: ASGIApp, settings: ApiSettings) -> None:
+        self._app = app
+        self._settings = settings
+        self._hosts = {host.lower() for host in settings.allowed_hosts}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        request_id = headers.get("x-request-id", "")
+        if not REQUEST_ID.fullmatch(request_id):
+            request_id = uuid.uuid4().hex
+        scope.setdefault("state", {})["request_id"] = request_id
+        started = False
+
+        async def answer(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                out = MutableHeaders(scope=message)
+                out["X-Request-ID"] = request_id
+                for name, value in SECURITY_HEADERS.items():
+                    out.setdefault(name, value)
+                if "cache-control" not in out:
+                    out["Cache-Control"] = "no-store"
+            await send(message)
+
+        with log_context(request=request_id):
+            try:
+                refusal = self._refusal(scope, headers)
+                if refusal is None:
+                    await self._app(scope, self._bounded(scope, receive), answer)
+                    return
+            except Exception as error:  # noqa: BLE001 - the last place: what is not handled here ends the connection
+                refusal = as_problem(error)
+                if started:
+                    # Half an answer is out. Ending the connection is the only way to say that it is not whole.
+                    raise
+            await refusal.response(request_id)(scope, receive, answer)
+
+    def _refusal(self, scope: Scope, headers: Headers) -> Problem | None:
+        host = headers.get("host", "").lower()
+        name = host if host.endswith("]") else host.rpartition(":")[0] or host
+        if name not in self._hosts and "*" not in self._hosts:
+            return Problem(421, "INGESTION_API_ALLOWED_HOSTS lists the names that are answered.", name="wrong-host")
+        if len(scope.get("query_string", b"")) > _LONGEST_TARGET:
+            return Problem(414, "The address is too long.")
+        if b"%00" in scope.get("query_string", b"") or "\x00" in scope["path"]:
+            return Problem(400, "The address holds a NUL character.")
+        length = headers.get("content-length")
+        if length is not None and (not length.isdecimal() or len(length) > 18):
+            return Problem(400, "Content-Length is no number.")
+        if length is not None and int(length) > self._cap(scope):
+            return too_large(self._cap(scope))
+        has_body = "transfer-encoding" in headers or (length is not None and int(length) > 0)
+        if scope["method"] in {"POST", "PUT", "PATCH"} and has_body:
+            return _wrong_type(scope["path"], headers)
+        return None
+
+    def _cap(self, scope: Scope) -> int:
+        upload = scope["method"] == "POST" and scope["path"] == _UPLOADS
+        return self._settings.upload_bytes if upload else self._settings.body_bytes
+
+    def _bounded(self, scope: Scope, receive: Receive) -> Callable[[], object]:
+        """Counts what arrives: a chunked body has no Content-Length, and a header may lie."""
+        left = self._cap(scope)
+
+        async def bounded() -> Message:
+            nonlocal left
+            message = await receive()
+            if message["type"] == "http.request":
+                left -= len(message.get("body", b""))
+                if left < 0:
+                    raise too_large(self._cap(scope))
+            return message
+
+        return bounded
+
+
+def too_large(cap: int) -> Problem:
+    """413 that names the bound in bytes. The connection ends, because the rest of the body is not read."""
+    return Problem(413, f"At most {cap} bytes are read here.", headers={"Connection": "close"}, max_bytes=cap)
+
+
+def _wrong_type(path: str, headers: Headers) -> Problem | None:
+    given = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if path == _UPLOADS:
+        expected = {"multipart/form-data"}
+    elif _FORMS.fullmatch(path):
+        expected = {"application/x-www-form-urlencoded"}
+    else:
+        expected = {"application/json"}
+    if given in expected:
+        return None
+    named = " or ".join(sorted(expected))
+    return Problem(415, f"Send {named}.", headers={"Accept": named})
