@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,7 +16,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from resources.postgres.database import Database
-from resources.postgres.urls import libpq, sqlalchemy_psycopg, sqlalchemy_psycopg2, with_database
+from resources.postgres.urls import libpq, sqlalchemy_psycopg, sqlalchemy_psycopg2
+from tests.databases import Databases
 
 _SETTINGS = (
     *("ALLEVENTS_", "EVENTBRITE_", "ICS_", "LAVITRINE_", "MEETUP_", "OPEN_DATA_MONTREAL_", "TICKETMASTER_"),
@@ -70,37 +70,6 @@ def _trade_durability_for_speed(url: str) -> None:
         for name in ("fsync", "synchronous_commit", "full_page_writes"):
             connection.execute(f"ALTER SYSTEM SET {name} = off")  # type: ignore[arg-type]
         connection.execute("SELECT pg_reload_conf()")
-
-
-class Databases:
-    """Makes and drops databases on one server."""
-
-    def __init__(self, url: str) -> None:
-        self.server = Database(url, patience=10)
-        self._made: list[str] = []
-
-    def create(self, *, template: str | None = None) -> str:
-        """The libpq URL of a new database, a copy of the one that `template` is the URL of."""
-        from psycopg import sql
-
-        from resources.postgres.urls import database_name
-
-        name = f"ingestion_test_{uuid.uuid4().hex}"
-        statement = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
-        if template is not None:
-            statement += sql.SQL(" TEMPLATE {}").format(sql.Identifier(database_name(template)))
-        with self.server.connect(autocommit=True) as connection:
-            connection.execute(statement)
-        self._made.append(name)
-        return with_database(self.server.url, name)
-
-    def drop_all(self) -> None:
-        from psycopg import sql
-
-        with self.server.connect(autocommit=True) as connection:
-            for name in self._made:
-                connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
-        self._made.clear()
 
 
 @pytest.fixture(scope="session")

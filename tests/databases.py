@@ -1,0 +1,35 @@
+"""Databases that tests make and drop."""
+
+from __future__ import annotations
+
+import uuid
+
+from psycopg import sql
+
+from resources.postgres.database import Database
+from resources.postgres.urls import database_name, with_database
+
+
+class Databases:
+    """Makes and drops databases on one server."""
+
+    def __init__(self, url: str) -> None:
+        self.server = Database(url, patience=10)
+        self._made: list[str] = []
+
+    def create(self, *, template: str | None = None) -> str:
+        """The libpq URL of a new database, a copy of the one that `template` is the URL of."""
+        name = f"ingestion_test_{uuid.uuid4().hex}"
+        statement = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
+        if template is not None:
+            statement += sql.SQL(" TEMPLATE {}").format(sql.Identifier(database_name(template)))
+        with self.server.connect(autocommit=True) as connection:
+            connection.execute(statement)
+        self._made.append(name)
+        return with_database(self.server.url, name)
+
+    def drop_all(self) -> None:
+        with self.server.connect(autocommit=True) as connection:
+            for name in self._made:
+                connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+        self._made.clear()
