@@ -165,6 +165,6 @@ class FakeAllEvents(FakeService):
 def _within(item: dict[str, Any], first: date, last: date) -> bool:
     try:
         start = datetime.fromtimestamp(int(item["start_time"]), ZONE).date()
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError, OSError):
         return True
     return first <= start <= last

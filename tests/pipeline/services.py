@@ -92,7 +92,7 @@ def _site(fake: FakeSite) -> Days:
 def _ckan(fake: FakeCkan) -> Days:
     found: dict[str, date | None] = {}
     for row in fake.rows(fake.current_pass):
-        number = re.search(r"-(\d+)$", str(row["url_fiche"]))
+        number = re.search(r"^https.*-(\d+)$", str(row["url_fiche"]))
         if number is not None and int(number[1]) < 1_000_000:
             found[number[1]] = date.fromisoformat(row["date_debut"])
     return found

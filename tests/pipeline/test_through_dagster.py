@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from io import StringIO
 from typing import Any
 
 import dagster as dg
 import pytest
+from rich.console import Console
 
 from ingestion_assets import progress
+from ingestion_assets.cli import console
 from ingestion_assets.events import raw_events
 from ingestion_assets.events.raw_events import raw_events_key
 from ingestion_assets.events.sources import SOURCE_NAMES
@@ -128,3 +131,11 @@ def test_a_short_import_does_not_fill_the_log(runs: Runs) -> None:
         runs(fake)
     assert [line for line in runs.log() if line.endswith("so far")] == []
     assert runs.reports[-1] == ("allevents", "5 pages, 450 records")
+
+
+def test_a_terminal_shows_how_far_an_import_is(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = StringIO()
+    monkeypatch.setattr(console, "stderr", Console(file=written, force_terminal=True, width=100))
+    with runs.make("allevents", 450, 0, None) as fake, console.progress_on_stderr("allevents"):
+        runs(fake)
+    assert "allevents: 5 pages, 450 records" in written.getvalue()
