@@ -53,10 +53,12 @@ def assemble(
     cards: int,
     questions: int,
     refused: Mapping[str, DropReason] | None = None,
+    frozen: Mapping[str, frozenset[str]] | None = None,
 ) -> Collection:
     """Check and choose.
 
-    `cards` and `questions` are the most to store; `refused` are ids that a judge or a person took out.
+    `cards` and `questions` are the most to store; `refused` are ids that a judge or a person took out;
+    `frozen` are documents, by id, whose items stay exactly the given ones.
     """
     sources = {document.id: Source(document) for document in documents if document.ready}
     card_tally, question_tally = Tally(), Tally()
@@ -78,7 +80,7 @@ def assemble(
             )
     order = _fair(results)
     overuse = Overuse()
-    chooser = _Chooser(options, overuse, refused or {})
+    chooser = _Chooser(options, overuse, refused or {}, frozen or {})
     chosen_cards = chooser.choose(order, card_queues, card_tally, cards)
     chosen_questions = chooser.choose(order, question_queues, question_tally, questions)
     stored_cards = _identified_cards(chosen_cards)
@@ -132,7 +134,14 @@ def _checked(drafts: Iterable[T], scope: Scope, tally: Tally) -> Iterable[_Candi
 class _Chooser:
     """Takes candidates chunk by chunk in turns, so that a stated number is spread evenly."""
 
-    def __init__(self, options: StudyOptions, overuse: Overuse, refused: Mapping[str, DropReason]) -> None:
+    def __init__(
+        self,
+        options: StudyOptions,
+        overuse: Overuse,
+        refused: Mapping[str, DropReason],
+        frozen: Mapping[str, frozenset[str]],
+    ) -> None:
+        self._frozen = frozen
         self._difficulty = options.difficulty
         self._overuse = overuse
         self._refused = refused
@@ -148,6 +157,15 @@ class _Chooser:
         duplicates = Duplicates()
         waiting = {key: sorted(queue, key=self._rank) for key, queue in queues.items()}
         chosen: list[_Candidate] = []
+        for held in waiting.values():
+            # What has to stay comes first, so that nothing new can push it out.
+            for candidate in [candidate for candidate in held if self._stays(candidate)]:
+                held.remove(candidate)
+                if (reason := self._refuse(candidate, duplicates, full=False)) is None:
+                    chosen.append(candidate)
+                    tally.stored += 1
+                else:
+                    tally.drop(reason)
         while any(waiting.values()):
             for chunk in order:
                 if queue := waiting.get(chunk.key):
@@ -161,6 +179,9 @@ class _Chooser:
         chosen.sort(key=lambda candidate: (candidate.evidence.document_id, candidate.evidence.start))
         return chosen
 
+    def _stays(self, candidate: _Candidate) -> bool:
+        return item_id(candidate.draft) in self._frozen.get(candidate.evidence.document_id, ())
+
     def _rank(self, candidate: _Candidate) -> tuple[bool, int]:
         return candidate.draft.difficulty is not (self._difficulty or candidate.draft.difficulty), len(candidate.flags)
 
@@ -170,7 +191,7 @@ class _Chooser:
         answer = draft.back if isinstance(draft, CardDraft) else draft.answer
         if (refused := self._refused.get(item_id(draft))) is not None:
             return refused
-        if full:
+        if full or (candidate.evidence.document_id in self._frozen and not self._stays(candidate)):
             return DropReason.OVER_COUNT
         return duplicates.refuse(front, answer, candidate.evidence) or self._overuse.refuse(candidate.evidence)
 

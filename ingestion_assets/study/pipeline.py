@@ -113,7 +113,10 @@ class Workshop:
         return self._contexts[document_id]
 
     def assemble(
-        self, results: Sequence[ChunkResult], refused: Mapping[str, DropReason] | None = None
+        self,
+        results: Sequence[ChunkResult],
+        refused: Mapping[str, DropReason] | None = None,
+        frozen: Mapping[str, frozenset[str]] | None = None,
     ) -> tuple[Collection, tuple[ChunkResult, ...]]:
         """The collection that `results` give; chunks without a result count as skipped."""
         asked = {result.chunk.key for result in (*results, *self.skipped)}
@@ -125,7 +128,13 @@ class Workshop:
         everything = (*results, *self.skipped, *rest)
         ordered = tuple(sorted(everything, key=lambda result: (result.chunk.document_id, result.chunk.number)))
         collection = assemble(
-            self.documents, ordered, self.options, cards=self.plan.cards, questions=self.plan.questions, refused=refused
+            self.documents,
+            ordered,
+            self.options,
+            cards=self.plan.cards,
+            questions=self.plan.questions,
+            refused=refused,
+            frozen=frozen,
         )
         return collection, ordered
 

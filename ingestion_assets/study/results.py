@@ -17,6 +17,8 @@ class Answered:
     model: str
     round: int = 0
     """0: the first question; 1: asked again because nothing was accepted."""
+    input_hash: str = ""
+    """What it is kept under; see `generation.prompt.input_hash`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,7 +30,7 @@ _SOURCE: Final = '<div class="source">{{Quote}}<br>{{Source}}</div>'
 
 def write(collection: Collection) -> bytes:
     """The deck as `.apkg`."""
-    import genanki  # type: ignore[import-untyped]
+    import genanki
 
     basic = genanki.Model(
         BASIC_MODEL,

@@ -67,7 +67,7 @@ class Pdfium:
 
     def read(self, content: bytes, media_type: str) -> RawText:  # noqa: ARG002 - the protocol's signature
         """Read the text layer page by page."""
-        import pypdfium2  # type: ignore[import-untyped]
+        import pypdfium2
 
         try:
             document = pypdfium2.PdfDocument(content)

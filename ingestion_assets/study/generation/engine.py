@@ -244,7 +244,11 @@ class Engine:
 
     async def _keep(self, order: Order, key: str, completion: Completion[ChunkAnswer]) -> None:
         answered = Answered(
-            answer=completion.value, provider=completion.provider, model=completion.model, round=order.round
+            answer=completion.value,
+            provider=completion.provider,
+            model=completion.model,
+            round=order.round,
+            input_hash=key,
         )
         if self._on_answer is not None:
             kept = Kept(input_hash=key, chunk=order.chunk, answered=answered, usage=completion.usage)

@@ -1,0 +1,166 @@
+"""`documents`: the files of a collection as canonical text. Extraction itself is `extraction/`."""
+
+import time
+from collections import Counter
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import dagster as dg
+
+from ingestion_assets import progress
+from ingestion_assets.counts import Counts
+from ingestion_assets.failures import classified, stop_run_retries
+from ingestion_assets.ledger import batches
+from ingestion_assets.ledger.import_jobs import ImportJob
+from ingestion_assets.study import store
+from ingestion_assets.study.model import Document, DocumentCode, DocumentStatus
+from ingestion_assets.study.settings import StudySettings
+from ingestion_assets.study.steps import (
+    DOCUMENTS,
+    MAX_RUNTIME,
+    OP_TAGS,
+    OWNERS,
+    PARTITIONS,
+    TAGS,
+    NoSuchCollectionError,
+    step_metadata,
+    study_job,
+    tell,
+)
+from resources.definitions import PostgresResource
+
+
+class DocumentsConfig(dg.Config):
+    """What a person may say about one extraction."""
+
+    again: bool = False
+    """Extract files anew that have been extracted."""
+
+
+@dg.asset(
+    key=DOCUMENTS,
+    description="Uploaded files as text with page boundaries, language and hashes, extracted in a child process with limits "
+    "of time and memory. A file that cannot be used says why and holds nothing up.",
+    group_name="study",
+    kinds={"python", "postgres"},
+    owners=OWNERS,
+    tags=TAGS,
+    op_tags=OP_TAGS,
+    partitions_def=PARTITIONS,
+)
+def documents(
+    context: dg.AssetExecutionContext, config: DocumentsConfig, postgres: PostgresResource
+) -> dg.MaterializeResult[None]:
+    """Extract what has not been extracted yet, one committed file after the other."""
+    started = time.monotonic()
+    with classified(context), study_job(context, postgres.database, DOCUMENTS) as job:
+        counts = _extract(context, job, again=config.again)
+        job.commit(job.succeed)
+        found = job.session.transact(lambda connection: store.read_documents(connection, context.partition_key))
+    codes = Counter(str(document.code) for document in found if document.code)
+    return dg.MaterializeResult(
+        metadata={
+            **step_metadata(counts, job, time.monotonic() - started),
+            "documents": len(found),
+            "ready": sum(document.ready for document in found),
+            "pages": sum(document.pages or 0 for document in found),
+            "characters": sum(len(document.text) for document in found),
+            "codes": dg.MetadataValue.json(dict(codes)),
+        }
+    )
+
+
+documents = documents.with_hooks({stop_run_retries})
+
+
+def _extract(context: dg.AssetExecutionContext, job: ImportJob, *, again: bool) -> Counts:
+    from ingestion_assets.study.extraction.documents import Upload, extract
+
+    collection_id = context.partition_key
+    settings = StudySettings()
+
+    def begin(connection: Any) -> list[store.StoredFile]:
+        if store.read_options(connection, collection_id) is None:
+            raise NoSuchCollectionError(f"there is no collection {collection_id}: delete its partition")
+        for batch in batches.open_batches(connection, collection_id=collection_id):
+            batches.begin(connection, batch.id, context.run_id, seconds=float(MAX_RUNTIME))
+        store.set_state(connection, collection_id, "processing")
+        return store.read_files(connection, collection_id)
+
+    files = job.commit(begin) or job.session.transact(lambda c: store.read_files(c, collection_id))
+    known = {
+        document.text_sha256: document.name
+        for document in job.session.transact(lambda c: store.read_documents(c, collection_id))
+        if document.ready
+    }
+    seen: dict[str, str] = {}
+    total = Counts()
+    for done, file in enumerate(files, 1):
+        first = seen.setdefault(file.sha256, file.name)
+        repeated = first if file.position != _first_position(files, file.sha256) else None
+        if file.status != "pending" and not again:
+            counts = Counts(skipped=1)
+            job.commit(partial(store.add_study_counts, job=job, counts=counts))
+        else:
+            if repeated is not None:
+                document = _duplicate_of(file, repeated)
+            else:
+                content = job.session.transact(partial(_content, collection_id=collection_id, position=file.position))
+                document = extract(Upload(file.name, content), settings)
+                if document.ready and known.setdefault(document.text_sha256, document.name) != document.name:
+                    document = replace(
+                        document,
+                        status=DocumentStatus.SKIPPED,
+                        code=DocumentCode.DUPLICATE,
+                        detail=f"the same text as {known[document.text_sha256]}",
+                    )
+            counts = _counted(document, file)
+            _store(job, collection_id, file.position, document, counts, done=done, of=len(files))
+        total += counts
+        progress.report("documents", f"{done} of {len(files)} files")
+    return total
+
+
+def _first_position(files: list[store.StoredFile], sha256: str) -> int:
+    return min(file.position for file in files if file.sha256 == sha256)
+
+
+def _content(connection: Any, *, collection_id: str, position: int) -> bytes:
+    return store.read_content(connection, collection_id, position)
+
+
+def _duplicate_of(file: store.StoredFile, first: str) -> Document:
+    return Document(
+        name=file.name,
+        sha256=file.sha256,
+        status=DocumentStatus.SKIPPED,
+        code=DocumentCode.DUPLICATE,
+        detail=f"the same as {first}",
+    )
+
+
+def _counted(document: Document, file: store.StoredFile) -> Counts:
+    if document.status is DocumentStatus.FAILED:
+        return Counts(errors=1, by_reason={str(document.code): 1})
+    if document.status is DocumentStatus.SKIPPED:
+        return Counts(skipped=1)
+    return Counts(updated=1) if file.status != "pending" else Counts(created=1)
+
+
+def _store(
+    job: ImportJob, collection_id: str, position: int, document: Document, counts: Counts, *, done: int, of: int
+) -> None:
+    def work(connection: Any) -> None:
+        store.write_document(connection, collection_id, position, document)
+        store.add_study_counts(connection, job, counts)
+        failed = document.status is DocumentStatus.FAILED
+        tell(
+            connection,
+            collection_id,
+            "extraction:document_failed" if failed else "extraction:document_done",
+            stage="extraction",
+            progress={"documents": {"done": done, "total": of}, **({"code": document.code} if failed else {})},
+        )
+
+    job.commit(work)

@@ -1,0 +1,87 @@
+"""What the three study assets share: their partitions, the fenced ledger job of a step, and the batch they work for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import dagster as dg
+
+from ingestion_assets.counts import Counts
+from ingestion_assets.ledger import batches
+from ingestion_assets.ledger.dagster_runs import run_is_finished
+from ingestion_assets.ledger.import_jobs import ImportJob
+from ingestion_assets.study import store
+from resources.errors import PermanentError
+from resources.postgres.database import Database
+
+PARTITIONS = dg.DynamicPartitionsDefinition(name="study_collections")
+"""One partition a collection; its key is the collection's id."""
+DOCUMENTS = dg.AssetKey("documents")
+ANALYSES = dg.AssetKey("document_analyses")
+COLLECTIONS = dg.AssetKey("study_collections")
+KEYS = (DOCUMENTS, ANALYSES, COLLECTIONS)
+MAX_RUNTIME = "1800"
+"""Seconds: extraction, the LLM deadline of ten minutes, checks, and what a busy machine adds."""
+OP_TAGS = {"dagster/max_runtime": MAX_RUNTIME}
+OWNERS = ["team:data-platform"]
+TAGS = {"domain": "study"}
+
+
+class NoSuchCollectionError(PermanentError):
+    """The partition has no row."""
+
+
+@contextmanager
+def study_job(context: dg.AssetExecutionContext, database: Database, asset: dg.AssetKey) -> Iterator[ImportJob]:
+    """The ledger job of one asset for one collection: the only writer whose rows are accepted.
+
+    A permanent error ends the open batches of the collection: nothing would change by trying again.
+    """
+    run, instance = context.run, context.instance
+    collection_id = context.partition_key
+    with ImportJob(
+        database,
+        source=f"{asset.to_user_string()}:{collection_id}",
+        run_id=run.run_id,
+        earlier_runs={run_id for run_id in (run.parent_run_id, run.root_run_id) if run_id},
+        run_finished=lambda run_id: run_is_finished(instance, run_id),
+    ) as job:
+        try:
+            yield job
+        except PermanentError as error:
+            code, text = type(error).__name__, str(error)
+
+            def fail(connection: Any) -> None:
+                store.set_state(connection, collection_id, "failed", errors=[{"code": code, "detail": text}])
+                for batch in batches.open_batches(connection, collection_id=collection_id):
+                    batches.finish(connection, batch.id, batches.BatchState.FAILED, code=code, message=text)
+
+            job.commit(fail)
+            raise
+
+
+def tell(connection: Any, collection_id: str, type_: str, *, stage: str, progress: Mapping[str, Any]) -> None:
+    """Report progress to the open batches of a collection."""
+    for batch in batches.open_batches(connection, collection_id=collection_id):
+        batches.report(connection, batch.id, type_, stage=stage, progress=progress)
+
+
+def step_metadata(counts: Counts, job: ImportJob, seconds: float) -> dict[str, Any]:
+    """What every study asset shows first."""
+    return {
+        "created": counts.created,
+        "updated": counts.updated,
+        "skipped": counts.skipped,
+        "errors": counts.errors,
+        "seconds": round(seconds, 2),
+        "import_job": job.job_id,
+        "attempt": job.attempt,
+    }
+
+
+def as_text(value: Any) -> str:
+    """JSON for a fingerprint: sorted, compact."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))

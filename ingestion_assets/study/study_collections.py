@@ -1,0 +1,168 @@
+"""`study_collections`: flashcards and quiz questions that passed every check, from the answers that are stored."""
+
+import time
+from hashlib import sha256
+from typing import Any
+
+import dagster as dg
+
+from ingestion_assets.counts import Counts
+from ingestion_assets.failures import classified, stop_run_retries
+from ingestion_assets.ledger import batches
+from ingestion_assets.ledger.batches import BatchState
+from ingestion_assets.ledger.import_jobs import ImportJob
+from ingestion_assets.study import store
+from ingestion_assets.study.steps import (
+    ANALYSES,
+    COLLECTIONS,
+    OP_TAGS,
+    OWNERS,
+    PARTITIONS,
+    TAGS,
+    NoSuchCollectionError,
+    as_text,
+    step_metadata,
+    study_job,
+)
+from resources.definitions import PostgresResource
+
+
+@dg.asset(
+    key=COLLECTIONS,
+    deps=[ANALYSES],
+    description="Flashcards and quiz questions of one collection. Each rests on a quote that is in its document, at stored "
+    "offsets; what was generated and not stored is counted by reason.",
+    metadata={"dagster/table_name": "ingestion.public.study_cards"},
+    group_name="study",
+    kinds={"python", "postgres"},
+    owners=OWNERS,
+    tags=TAGS,
+    op_tags=OP_TAGS,
+    partitions_def=PARTITIONS,
+)
+def study_collections(context: dg.AssetExecutionContext, postgres: PostgresResource) -> dg.MaterializeResult[None]:
+    """Check, choose and store; a pure function of documents, options and answers."""
+    started = time.monotonic()
+    with classified(context), study_job(context, postgres.database, COLLECTIONS) as job:
+        counts, extra = _assemble(context.partition_key, job)
+    return dg.MaterializeResult(metadata={**step_metadata(counts, job, time.monotonic() - started), **extra})
+
+
+study_collections = study_collections.with_hooks({stop_run_retries})
+
+
+def _assemble(collection_id: str, job: ImportJob) -> tuple[Counts, dict[str, Any]]:
+    from ingestion_assets.study.exports.markdown import preview
+    from ingestion_assets.study.pipeline import Workshop, is_partial
+
+    def read(connection: Any) -> tuple[Any, ...]:
+        options = store.read_options(connection, collection_id)
+        documents = store.read_documents(connection, collection_id)
+        answers = store.read_answers(connection, collection_id)
+        results = store.read_results(connection, collection_id, documents, answers)
+        row = connection.execute(
+            "SELECT report, usage FROM study_collections WHERE id = %s", (collection_id,)
+        ).fetchone()
+        return options, documents, results, store.item_ids(connection, collection_id), *(row or ({}, {}))
+
+    options, documents, results, items, before, usage = job.session.transact(read)
+    if options is None:
+        raise NoSuchCollectionError(f"there is no collection {collection_id}: delete its partition")
+    workshop = Workshop(documents, options, translates=True)
+    prints = _fingerprints(results)
+    # Another text, option or set of documents makes another deck. With these unchanged, only documents that were asked
+    # about anew may change: a person's other cards stay as they are.
+    base = sha256(
+        as_text([store.options_json(options), sorted((d.id, d.text_sha256) for d in documents)]).encode()
+    ).hexdigest()
+    kept = before.get("fingerprints", {}) if before.get("base") == base else {}
+    frozen = {name: items[name] for name in items if prints.get(name) == kept.get(name)}
+    collection, ordered = workshop.assemble(results, frozen=frozen)
+    partial = is_partial(ordered, documents)
+    state = _state(collection.items, usage)
+    errors = [
+        {"document": document.name, "code": document.code, "detail": document.detail}
+        for document in documents
+        if document.code is not None
+    ]
+    figures = {
+        "chunks": {str(status): count for status, count in collection.chunks.items()},
+        "reasons": collection.chunk_codes,
+        "cards": collection.card_tally.report(),
+        "questions": collection.question_tally.report(),
+        "coverage": {"words": collection.coverage.words, "pages": collection.coverage.pages},
+        "evidence": {"verified": collection.verified, "total": collection.items},
+        "fingerprints": prints,
+        "base": base,
+    }
+
+    def write(connection: Any) -> Counts:
+        counts = store.write_items(connection, collection, collection_id)
+        store.set_state(connection, collection_id, state, partial=partial, errors=errors, report=figures)
+        store.add_study_counts(connection, job, counts)
+        told = {"cards": len(collection.cards), "questions": len(collection.questions)}
+        for batch in batches.open_batches(connection, collection_id=collection_id):
+            batches.report(connection, batch.id, "collection:ready", stage="collection", progress=told)
+            batches.finish(
+                connection, batch.id, _batch_state(state, partial=partial), payload=told, **_why(state, errors)
+            )
+        job.succeed(connection)
+        return counts
+
+    counts = job.commit(write) or Counts()
+    return counts, {
+        "state": state,
+        "partial": partial,
+        "cards": len(collection.cards),
+        "questions": len(collection.questions),
+        "generated": collection.card_tally.generated + collection.question_tally.generated,
+        "stored": collection.items,
+        "dropped": dg.MetadataValue.json(
+            {name: dict(tally.report()["dropped"]) for name, tally in _tallies(collection)}
+        ),
+        "coverage_words": collection.coverage.words,
+        "coverage_pages": collection.coverage.pages,
+        "evidence_share": collection.verified / collection.items if collection.items else 1.0,
+        "tokens": usage.get("input_tokens", 0) + usage.get("output_tokens", 0),
+        "cost_usd": usage.get("cost_usd") if usage.get("cost_usd") is not None else "unknown",
+        "frozen_documents": len(frozen),
+        "preview": dg.MetadataValue.md(preview(collection)),
+    }
+
+
+def _tallies(collection: Any) -> tuple[tuple[str, Any], ...]:
+    return ("cards", collection.card_tally), ("questions", collection.question_tally)
+
+
+def _fingerprints(results: list[Any]) -> dict[str, str]:
+    """What was answered about each document, as a digest."""
+    digests: dict[str, Any] = {}
+    for result in results:
+        digest = digests.setdefault(result.chunk.document_id, sha256())
+        digest.update(f"{result.chunk.number} {result.status}".encode())
+        for answered in result.answers:
+            digest.update(store.answer_json(answered.answer).encode())
+    return {name: digest.hexdigest() for name, digest in digests.items()}
+
+
+def _state(items: int, usage: dict[str, Any]) -> str:
+    if items:
+        return "ready"
+    return "quota_exceeded" if usage.get("quota") else "failed"
+
+
+def _batch_state(state: str, *, partial: bool) -> BatchState:
+    if state == "ready":
+        return BatchState.READY_PARTIAL if partial else BatchState.READY
+    return BatchState.QUOTA_EXCEEDED if state == "quota_exceeded" else BatchState.FAILED
+
+
+def _why(state: str, errors: list[dict[str, Any]]) -> dict[str, str]:
+    if state == "ready":
+        return {}
+    if state == "quota_exceeded":
+        return {"code": "quota_exceeded", "message": "the provider's quota is used up: try again later"}
+    first = (
+        errors[0] if errors else {"code": "insufficient_content", "detail": "no card could be made from the documents"}
+    )
+    return {"code": str(first["code"]), "message": str(first["detail"])}
