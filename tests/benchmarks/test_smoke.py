@@ -33,7 +33,10 @@ def _one_server(server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.usefixtures("_one_server")
-def test_the_loading_benchmark_counts_what_it_loads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_loading_benchmark_counts_what_it_loads(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading, "METHODS", loading.METHODS[:1])  # the parser has its turn with the pull
     figures = tmp_path / "figures.json"
     loading.main(["--size", str(RECORDS), "--without-peers", "--json", str(figures)])
     found = json.loads(figures.read_text())["measurements"]
@@ -44,8 +47,8 @@ def test_the_loading_benchmark_counts_what_it_loads(tmp_path: Path, capsys: pyte
     ]
     assert all(one["exact"] for one in found)
     unchanged = [one for one in found if one["number"] == 2]
-    assert [one["written"] for one in unchanged] == [0, 0]
-    assert [one["wide_wal_bytes"] for one in unchanged] == [0, 0]
+    assert [one["written"] for one in unchanged] == [0]
+    assert [one["wide_wal_bytes"] for one in unchanged] == [0]
     assert all(one["client_us"] > 0 and one["server_us"] > 0 and one["rss_mb"] > 10 for one in found)
     assert "| ours | first load |" in capsys.readouterr().out
 
