@@ -26,9 +26,16 @@ class Variable:
 
 
 def groups() -> Iterator[tuple[str, list[Variable]]]:
-    """Every settings class of the platform with its variables, in the order of the documentation."""
+    """Every settings class of this room and of `resources` with its variables, in the order of the documentation.
+
+    The thresholds of the sensors are a table in docs/operations.md: this room does not import theirs.
+    """
     from ingestion_assets.events.sources import SOURCE_NAMES, source_class
+    from ingestion_assets.ledger.job_settings import JobSettings
+    from ingestion_assets.ledger.retention import RetentionSettings
+    from ingestion_assets.logs import LogSettings
     from ingestion_assets.settings import AssetSettings, TaggingSettings
+    from ingestion_assets.study.settings import StudySettings
     from resources.http import OutboundSettings
     from resources.llm import LlmSettings
     from resources.settings import PlatformSettings
@@ -41,6 +48,10 @@ def groups() -> Iterator[tuple[str, list[Variable]]]:
     yield "Outbound calls", variables(OutboundSettings)
     yield "Tagging", variables(TaggingSettings)
     yield "LLM providers", variables(LlmSettings)
+    yield "Study documents", variables(StudySettings)
+    yield "Asynchronous jobs", variables(JobSettings)
+    yield "History", variables(RetentionSettings)
+    yield "Logs", variables(LogSettings)
 
 
 def variables(settings: type[BaseSettings]) -> list[Variable]:
@@ -82,7 +93,8 @@ def markdown() -> str:
         "# Configuration",
         "",
         "Every setting is an environment variable; `.env` in the project's folder is read as well. An empty variable counts",
-        "as unset. This page is the output of `ingest settings --markdown`; a test holds it to the code.",
+        "as unset. This page is the output of `ingest settings --markdown`; a test holds it to the code. When a watcher calls",
+        "something stuck is in [operations.md](operations.md#thresholds).",
     ]
     for title, found in groups():
         lines += ["", f"## {title}", "", "| variable | default | what it does |", "| --- | --- | --- |"]

@@ -34,21 +34,28 @@ class LlmSettings(BaseSettings):
     llm_daily_token_budget: int | None = Field(None, ge=0)
     """Tokens a user may spend a day, unless a budget of their own is stored. Unset: no limit."""
     llm_prices: Path | None = None
-    """A TOML file of prices that replaces entries of the built-in table; see `prices.toml`."""
+    """A TOML file of prices that replaces entries of the built-in table; see docs/llm.md."""
 
     openai_api_key: SecretStr | None = None
+    """Key of the service, or of whatever answers at OPENAI_BASE_URL."""
     openai_base_url: str | None = None
+    """Any server that speaks the chat completions API with structured outputs. Unset: OpenAI's."""
     openai_model: str = "gpt-4o-mini"
+    """A model that supports structured outputs (`json_schema`)."""
     openai_requests_per_minute: float | None = Field(None, gt=0)
     """Rarely needed: the limits are read from the response headers."""
     openai_tokens_per_minute: float | None = Field(None, gt=0)
+    """Rarely needed, as above."""
 
     openai_reasoning_effort: str | None = None
     """`minimal`, `low` … for models that think before they answer; unset for the others."""
 
     gemini_api_key: SecretStr | None = None
+    """Key of the Gemini API (AI Studio)."""
     gemini_base_url: str | None = None
+    """Replaces scheme and host. Unset: Google's."""
     gemini_model: str = "gemini-2.5-flash"
+    """A model that supports JSON schemas."""
     gemini_sdk: Literal["genai", "legacy"] = "genai"
     """`legacy` uses google-generativeai, whose support has ended; it needs the extra `gemini-legacy`."""
     gemini_thinking_budget: int | None = Field(None, ge=-1)
@@ -56,6 +63,7 @@ class LlmSettings(BaseSettings):
     gemini_requests_per_minute: float | None = Field(None, gt=0)
     """Where to start: Gemini sends no limits with its answers. Unset: 10, raised while nothing is refused."""
     gemini_tokens_per_minute: float | None = Field(None, gt=0)
+    """Unset: unlimited until a refusal names the limit."""
 
     @field_validator("llm_providers", mode="before")
     @classmethod

@@ -67,10 +67,15 @@ class AllEventsSettings(SourceSettings):
     api_key: SecretStr | None = None
     """Subscription key of the API portal (header `Ocp-Apim-Subscription-Key`)."""
     base_url: str = "https://api.allevents.in"
+    """Replaces scheme and host."""
     city: str | None = None
+    """City whose list is fetched, as the service spells it."""
     state: str | None = None
+    """Tells cities of one name apart."""
     country: str | None = None
+    """Likewise."""
     latitude: float | None = Field(default=None, ge=-90, le=90)
+    """In degrees; only together with the longitude."""
     longitude: float | None = Field(default=None, ge=-180, le=180)
     """With both, the events around this point are fetched instead of the city's list."""
     radius: float = Field(default=50, gt=0)

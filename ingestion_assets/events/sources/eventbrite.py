@@ -38,6 +38,7 @@ class EventbriteSettings(SourceSettings):
     base_url: str = "https://www.eventbriteapi.com/v3"
     """Replaces scheme, host and version."""
     token: SecretStr | None = None
+    """Private token of the API key, from eventbrite.com/platform."""
     organizer_ids: str = ""
     """Organizers to watch, separated by commas."""
     venue_ids: str = ""

@@ -58,6 +58,7 @@ class LaVitrineSettings(SourceSettings):
     api_key: SecretStr | None = None
     """Given out by La Vitrine on request."""
     base_url: str = "https://api.lavitrine.com/v1"
+    """Replaces scheme, host and version of the API."""
     page_urls: str = Field(default="", repr=False)
     """Listing pages or sitemaps whose event pages carry schema.org data, separated by commas or white space."""
     max_pages: int = 500
@@ -65,6 +66,7 @@ class LaVitrineSettings(SourceSettings):
     link_pattern: str = DEFAULT_LINKS
     """Regular expression that the path of an event page matches."""
     lang: str = "fr"
+    """Language preferred where a text comes in several: `fr` or `en`."""
     requests_per_minute: int | None = Field(default=None, gt=0)
     """Unset: the 100 that every key has; more is given on request. Servers on this machine are then not paced."""
 

@@ -58,7 +58,9 @@ class MeetupSettings(SourceSettings):
     groups: str = ""
     """`urlname`s or addresses of groups, separated by commas or white space."""
     token: SecretStr | None = None
+    """OAuth access token. Unset: the four values of the signed flow are needed."""
     client_key: SecretStr | None = None
+    """Key of the OAuth client, the issuer of the signed assertion."""
     member_id: str | None = None
     """Member for whom the signed token is asked."""
     signing_key_id: str | None = None

@@ -63,6 +63,7 @@ class OpenDataMontrealSettings(SourceSettings):
     dataset: str = "evenements-publics"
     """Slug or id of the data set: it is asked for its resources when the known one is gone."""
     resource_id: str = "6decf611-6f11-4f34-bb36-324d804c9bad"
+    """Table of the datastore that is asked first."""
 
     def missing(self) -> list[str]:
         return [] if self.enabled else ["OPEN_DATA_MONTREAL_ENABLED=true"]
