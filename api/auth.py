@@ -15,7 +15,7 @@ from psycopg import Connection
 
 from api.problems import Problem
 from api.rates import take_request
-from api.state import Service, service
+from api.state import service
 from ingestion_assets.ledger.tokens import Principal, authenticate, session_principal
 
 COOKIE = "ingestion_session"

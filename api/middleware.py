@@ -74,7 +74,7 @@ class Guard:
                 if refusal is None:
                     await self._app(scope, self._bounded(scope, receive), answer)
                     return
-            except Exception as error:  # noqa: BLE001 - the last place: what is not handled here ends the connection
+            except Exception as error:
                 refusal = as_problem(error)
                 if started:
                     # Half an answer is out. Ending the connection is the only way to say that it is not whole.

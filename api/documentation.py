@@ -1,0 +1,50 @@
+"""The OpenAPI document: what FastAPI writes, with every error as a problem."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from api.problems import MEDIA_TYPE, ProblemDetails
+
+_REF = {"$ref": "#/components/schemas/ProblemDetails"}
+_TEXTS = {
+    400: "Malformed.",
+    401: "No valid token.",
+    403: "Not allowed for this role, or sent by another site.",
+    404: "There is no such thing, or it is not yours.",
+    409: "Does not fit the present state, or the first request with this key is under way.",
+    413: "The body is too large.",
+    415: "Not this kind of body.",
+    422: "Understood, and not acceptable.",
+    429: "Too many requests, or a quota is used up; Retry-After says when to try again.",
+    503: "Not available for the moment; Retry-After says when to try again.",
+}
+_EVERYWHERE = (400, 422, 429, 503)
+DESCRIPTION = """
+Answers at once, works in the background. Errors are RFC 9457 problem details (`application/problem+json`).
+Everything belongs to a user; what is another's is 404. Rates are per user: 429 with `Retry-After`.
+Streams are server-sent events: reconnect with `Last-Event-ID`, stop at 204.
+"""
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """`responses` of an endpoint that may answer with these, besides what every endpoint may."""
+    return {
+        status: {"description": _TEXTS[status], "content": {MEDIA_TYPE: {"schema": _REF}}}
+        for status in sorted({*statuses, *_EVERYWHERE})
+    }
+
+
+def document(app: FastAPI) -> dict[str, Any]:
+    """The document, made once."""
+    if app.openapi_schema is None:
+        schema = get_openapi(title=app.title, version=app.version, description=DESCRIPTION, routes=app.routes)
+        schemas = schema.setdefault("components", {}).setdefault("schemas", {})
+        schemas["ProblemDetails"] = ProblemDetails.model_json_schema()
+        for unused in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(unused, None)
+        app.openapi_schema = schema
+    return app.openapi_schema
