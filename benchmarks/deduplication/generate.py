@@ -175,12 +175,15 @@ class _Maker:
         self.scenes = [
             (self.gig, 22), (self.activity, 22), (self.play_run, 8), (self.two_shows, 9), (self.early_late, 4), (self.festival, 5),
             (self.tribute, 6), (self.addon, 8), (self.chain, 5), (self.same_slot, 7), (self.workshop, 7), (self.parts, 7),
-            (self.weekly, 6), (self.exhibition, 4), (self.similar_topics, 4), (self.namesakes, 4),
+            (self.weekly, 6), (self.exhibition, 4), (self.similar_topics, 4), (self.namesakes, 4), (self.sequels, 3), (self.contest, 3), (self.evenings_with, 4), (self.audiences, 3), (self.stages, 3),
         ]  # fmt: skip
 
     @property
     def hard(self) -> tuple[Callable[[], Iterator[Real]], ...]:
-        return (self.same_slot, self.similar_topics, self.namesakes, self.workshop, self.addon)
+        return (
+            self.same_slot, self.similar_topics, self.namesakes, self.workshop, self.addon, self.sequels, self.contest,
+            self.evenings_with, self.audiences, self.stages,
+        )  # fmt: skip
 
     # What happens
 
@@ -482,6 +485,83 @@ class _Maker:
         yield Real(one, one, day, clock, venue, "namesake", "", people=(one,))
         other = venue if self.chance(0.6) else self.venue(venue.city)
         yield Real(two, two, day, clock if self.chance(0.6) else self.evening(), other, "namesake", "", people=(two,))
+
+    def sequels(self) -> Iterator[Real]:
+        """Films and shows told apart by a number alone."""
+        fr, en = self.play()
+        venue, day = self.venue(), self.day()
+        first = self.random.randint(1, 3)
+        clock = self.evening()
+        for number in (first, first + 1):
+            mark = self.random.choice((f" {number}", f" {'I' * number}"))
+            yield Real(fr + mark, en + mark, day, clock if self.chance(0.5) else self.evening(), venue, "sequel", "")
+
+    def contest(self) -> Iterator[Real]:
+        """Matches of one league in one hall."""
+        teams = self.random.sample(words.BAND_B, 4)
+        venue, day, clock = self.venue(), self.day(), self.evening()
+        joiner = self.random.choice((" vs ", " vs. ", " contre ", " @ ", " - "))
+        yield Real(teams[0] + joiner + teams[1], teams[0] + joiner + teams[1], day, clock, venue, "match", "")
+        one = teams[0] if self.chance(0.4) else teams[2]
+        when = clock if self.chance(0.4) else self.daytime()
+        yield Real(one + joiner + teams[3], one + joiner + teams[3], day, when, venue, "match", "")
+
+    def evenings_with(self) -> Iterator[Real]:
+        """One frame, another guest: in the same house at the same time, or in two houses."""
+        fr, en = self.random.choice(words.FRAMES_WITH)
+        venue, day, clock = self.venue(), self.day(), self.evening()
+        for _ in range(2):
+            act = self.act()
+            yield Real(
+                fr.format(a=act),
+                en.format(a=act),
+                day,
+                clock if self.chance(0.7) else self.evening(),
+                venue,
+                "frame",
+                "",
+                people=(act,),
+            )
+            venue = venue if self.chance(0.7) else self.venue(venue.city)
+
+    def audiences(self) -> Iterator[Real]:
+        """One activity for two publics."""
+        fr, en = self.topic_title()
+        venue, day, clock = self.venue(), self.day(), self.daytime()
+        yield Real(fr, en, day, clock, venue, "audience", "", 60)
+        fr_for, en_for = self.random.choice(words.PUBLIC)
+        yield Real(
+            f"{fr} {fr_for}",
+            f"{en} {en_for}",
+            day,
+            clock if self.chance(0.5) else self.daytime(),
+            venue,
+            "audience",
+            "",
+            60,
+        )
+
+    def stages(self) -> Iterator[Real]:
+        """Acts of one festival at one time on several stages."""
+        fr, en = self.random.choice(words.FESTIVAL)
+        venue, day = self.venue(), self.day()
+        city, proper = words.CITIES[venue.city][0], self.random.choice(words.BAND_B)
+        fr, en = (text.format(c=city, C=city, p=proper, P=proper) for text in (fr, en))
+        styled = self.random.choice(("{f} : {a}", "{a} - {f}", "{a} ({f})"))
+        clock = self.evening()
+        for _ in range(self.random.randint(2, 3)):
+            act = self.act()
+            yield Real(
+                styled.format(f=fr, a=act),
+                styled.format(f=en, a=act),
+                day,
+                clock,
+                venue,
+                "stage",
+                "",
+                60,
+                people=(act,),
+            )
 
     # Ingredients
 

@@ -110,6 +110,15 @@ CHAIN = (
     ("Yoga doux", "Gentle Yoga"), ("Café tricot", "Knitting Café"), ("Conversation en français", "French Conversation"),
     ("Ciné-club", "Film Club"), ("Atelier d'écriture", "Writing Workshop"), ("Bébé lecteur", "Baby Reader"), ("Séance d'information", "Information Session"),
 )  # fmt: skip
+FRAMES_WITH = (
+    ("Soirée d'humour avec {a}", "Comedy Night with {a}"), ("Jeudi jazz : {a}", "Jazz Thursday: {a}"), ("5 à 7 musical avec {a}", "Musical Happy Hour with {a}"),
+    ("{a} en spectacle", "{a} Live"), ("Rencontre avec {a}", "Meet {a}"), ("Une soirée avec {a}", "An Evening with {a}"), ("Midi-concert : {a}", "Lunchtime Concert: {a}"),
+    ("Concert intime : {a}", "Intimate Concert: {a}"), ("Ciné-concert : {a}", "Film Concert: {a}"), ("Les lundis de l'impro : {a}", "Improv Mondays: {a}"),
+)  # fmt: skip
+PUBLIC = (
+    ("pour ados", "for Teens"), ("pour adultes", "for Adults"), ("pour enfants", "for Kids"), ("pour aînés", "for Seniors"), ("parents-enfants", "Parents and Kids"),
+    ("avancé", "Advanced"), ("intermédiaire", "Intermediate"), ("en anglais", "in English"), ("en français", "in French"),
+)  # fmt: skip
 FESTIVAL = (
     ("Festival de jazz de {c}", "{C} Jazz Festival"), ("Festival des lumières", "Festival of Lights"), ("Fête de la musique", "Music Celebration"),
     ("Festival {p}", "{P} Festival"), ("Festival de folk {p}", "{P} Folk Festival"), ("Salon du livre de {c}", "{C} Book Fair"),

@@ -60,7 +60,7 @@ def test_words_that_tell_events_apart_stay_in_the_head(one, two):
         ("The Nutcracker - Matinee", "sessions", {"matinee"}),
         ("Half Moon - Early Show", "sessions", {"early"}),
         ("Half Moon, 2e représentation", "sessions", {"late"}),
-        ("Half Moon - en soirée", "sessions", {"evening"}),
+        ("Half Moon - en soirée", "sessions", {"night"}),
         ("The Morning Benders", "sessions", set()),
         ("Atelier X, partie 2", "parts", {("part", 2)}),
         ("Workshop X, Part II", "parts", {("part", 2)}),
@@ -107,13 +107,18 @@ def test_a_tribute_is_told_from_the_original(title, tribute):
         ("Half Moon + Wolf Parade", {"half", "moon"}, {"wolf", "parade"}),
         ("Half Moon et invités : Wolf Parade", {"half", "moon"}, {"wolf", "parade"}),
         ("Half Moon avec Wolf Parade", {"half", "moon"}, {"wolf", "parade"}),
-        ("Greenland presents Half Moon", {"half", "moon"}, {"greenland"}),
         ("Avec Amour", {"love"}, set()),
+        ("Workshop with Wolf Parade", {"workshop", "wolf", "parade"}, set()),
     ],
 )
-def test_lesser_acts_and_presenters_stand_apart_from_the_head(title, head, support):
+def test_lesser_acts_stand_apart_from_the_head(title, head, support):
     parsed = parse_title(title)
     assert (set(parsed.head), set(parsed.support)) == (head, support)
+
+
+def test_who_presents_stands_apart_from_the_head():
+    parsed = parse_title("Greenland presents Half Moon")
+    assert (set(parsed.head), parsed.presenters) == ({"half", "moon"}, ("greenland",))
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ingestion_assets.events.deduplication.prepare import Batch, Csr
+from ingestion_assets.events.deduplication.prepare import DAY, Batch, Csr
 
 if TYPE_CHECKING:
     import numpy as np
@@ -80,7 +80,9 @@ def plausible_times(batch: Batch, a: Ints, b: Ints) -> NDArray[np.bool_]:
     one, two = batch.minute[a], batch.minute[b]
     apart = np.abs(one - two)
     offset = np.maximum(np.abs(batch.offset[a]), np.abs(batch.offset[b]))
-    slip = (np.abs(apart - offset) <= DOORS) & (offset > 0)
+    # Doors and a slip at once are believed past midnight only: by day a matinee and its evening are as far apart.
+    slack = np.where(np.maximum(one, two) >= DAY, DOORS, 0)
+    slip = (np.abs(apart - offset) <= slack) & (offset > 0)
     return np.asarray((one < 0) | (two < 0) | (apart <= FAR) | slip | (apart == HALF_DAY))
 
 

@@ -31,6 +31,8 @@ class Lexicon:
     by_first: Mapping[str, tuple[Entry, ...]]
     concepts: frozenset[str] = frozenset()
     """Codes that carry meaning: two different ones are two different things, whatever the language."""
+    frames: frozenset[str] = frozenset()
+    """Codes that say what kind of event, or for whom: a title of these alone is about whoever it names besides."""
     by_shape: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Single long words by each of their shapes with one letter left out, for finding misspelt ones."""
 
@@ -110,11 +112,13 @@ def build_lexicon(tables: Mapping[str, Mapping[str, list[str]]]) -> Lexicon:
             for first, entries in by_first.items()
         },
         concepts=frozenset(code for role in _MEANING for code in tables.get(role, {})),
+        frames=frozenset(code for role in _FRAMES for code in tables.get(role, {})) | {"night", "music"},
         by_shape={shape: tuple(sorted(known)) for shape, known in shapes.items()},
     )
 
 
-_MEANING = ("concept", "kind", "secondary")
+_FRAMES = ("kind", "secondary", "public", "umbrella")
+_MEANING = ("concept", "kind", "secondary", "public", "umbrella")
 
 
 @lru_cache(maxsize=1)

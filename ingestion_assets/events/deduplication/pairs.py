@@ -43,6 +43,8 @@ LEVELS: dict[str, tuple[str, ...]] = {
     "addon": ("none", "same", "both_other", "one_side"),
     "umbrella": ("none", "both", "both_with_rest", "one_side", "one_side_with_rest"),
     "kind": ("none", "same", "one_side", "differ"),
+    "public": ("none", "same", "one_side", "differ"),
+    "support": ("none", "same", "one_side", "differ"),
     "beside": ("none", "same", "one_side", "differ"),
     "venue": ("different", "clashing", "weak", "unknown", "partial", "strong", "same"),
     "distance": ("unknown", "100m", "300m", "1km", "5km", "25km", "farther"),
@@ -59,7 +61,6 @@ LEVELS: dict[str, tuple[str, ...]] = {
         "slip_to_evening",
         "slip_by_day",
         "slip_and_doors_past_midnight",
-        "slip_and_doors",
         "half_day",
         "one_dated",
         "both_dated",
@@ -125,10 +126,13 @@ def pair_features(batch: Batch, a: Ints, b: Ints) -> PairFeatures:
     return PairFeatures(a, b, {name: levels[name] for name in LEVELS})
 
 
-def nothing_in_common(levels: dict[str, Levels]) -> Mask:
+def nothing_in_common(batch: Batch, pairs: PairFeatures) -> Mask:
     """Titles that share no word and hardly a letter, where one cannot be the other's translation."""
     import numpy as np
+    from rapidfuzz.fuzz import partial_ratio
+    from rapidfuzz.process import cpdist
 
+    levels = pairs.levels
     code = {(name, label): LEVELS[name].index(label) for name, labels in LEVELS.items() for label in labels}
     strangers = (
         (levels["title"] == code["title", "nothing"])
@@ -136,7 +140,17 @@ def nothing_in_common(levels: dict[str, Levels]) -> Mask:
         & (levels["letters"] == code["letters", "apart"])
     )
     own_words = (levels["names"] > 0) | (levels["languages"] == code["languages", "same"])
-    return np.asarray(strangers & own_words)
+    result = np.asarray(strangers & own_words)
+    rows = np.flatnonzero(result)
+    if len(rows):
+        # A misspelt name beside a venue or a slogan: one title is nearly within the other.
+        left = [batch.raws[i] for i in batch.raw[pairs.a[rows]].tolist()]
+        right = [batch.raws[i] for i in batch.raw[pairs.b[rows]].tolist()]
+        result[rows] = cpdist(left, right, scorer=partial_ratio, dtype=np.float32) < _WITHIN
+    return result
+
+
+_WITHIN = 75.0
 
 
 # Titles
@@ -360,6 +374,8 @@ def _label_levels(batch: Batch, a: Ints, b: Ints, overlap: _Overlap) -> dict[str
             [umbrella == 0, (umbrella == 2) & (high < 4.0), umbrella == 2, low < 0.5], [0, 1, 2, 4], default=3
         ).astype(np.int8),
         "kind": _sets(batch, parsed["kinds"], a, b),
+        "public": _sets(batch, parsed["publics"], a, b),
+        "support": _sets(batch, parsed["support"], a, b),
         "beside": _sets(batch, parsed["secondary"], a, b),
     }
 
@@ -383,7 +399,7 @@ def _sessions(batch: Batch, a: Ints, b: Ints) -> Levels:
 _HOURS = {
     "morning": (5 * 60, 13 * 60),
     "matinee": (10 * 60, 18 * 60),
-    "evening": (17 * 60, 30 * 60),
+    "night": (17 * 60, 30 * 60),
     "late": (17 * 60, 30 * 60),
 }
 """When a session can begin, generously, in minutes of the logical day."""
@@ -518,7 +534,6 @@ def _time_levels(batch: Batch, a: Ints, b: Ints) -> dict[str, Levels]:
         (apart <= 95, "95min"),
         (apart <= FAR, "200min"),
         (near_slip & (later >= DAY), "slip_and_doors_past_midnight"),
-        (near_slip, "slip_and_doors"),
         (apart == HALF_DAY, "half_day"),
     ]
     code = LEVELS["time"].index

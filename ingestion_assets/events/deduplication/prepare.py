@@ -177,6 +177,8 @@ _PARSED: tuple[tuple[str, Callable[[ParsedTitle], Any]], ...] = (
     ("addons", lambda title: title.addons),
     ("kinds", lambda title: title.kinds),
     ("secondary", lambda title: title.secondary),
+    ("publics", lambda title: title.publics),
+    ("support", lambda title: frozenset(title.support)),
 )
 
 
@@ -236,8 +238,9 @@ def prepare(records: Sequence[Record], statistics: CorpusStatistics, moved: Mapp
         columns["raw"][row] = letters(_letters(record.title))
         columns["day"][row], columns["minute"][row], columns["offset"][row] = day, minute, offset
         columns["source"][row] = source(record.source)
-        columns["spoken"][row] = lang(title.lang)
-        columns["lang"][row] = lang((record.lang or title.lang or "")[:2].lower())
+        spoken = statistics.language(title)
+        columns["spoken"][row] = lang(spoken)
+        columns["lang"][row] = lang((record.lang or spoken)[:2].lower())
         columns["venue"][row] = venue(spot)
         name = f"{town}/{spot.key}"
         columns["alias"][row] = alias(statistics.aliases.get(name, name)) if spot.key else -1
@@ -257,7 +260,7 @@ def prepare(records: Sequence[Record], statistics: CorpusStatistics, moved: Mapp
         flags["tribute"][row], flags["umbrella"][row] = title.tribute, title.umbrella
         flags["name"][row] = title.name
         flags["clock"][row] = -1 if title.clock is None else title.clock
-        context = {token(word) for word in title.support}
+        context = {token(word) for word in (*title.support, *title.presenters)}
         for phrase in (record.venue_name, record.city, record.organizer, *record.performers):
             if phrase:
                 context.update(map(token, _phrase_words(phrase)))

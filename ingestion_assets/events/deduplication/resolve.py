@@ -49,9 +49,9 @@ if TYPE_CHECKING:
 class Config:
     """How sure to be. Probabilities; the defaults favour precision, for a wrong merge hides an event."""
 
-    accept: float = 0.7
+    accept: float = 0.5
     """Pairs from this probability on are linked."""
-    review_from: float = 0.25
+    review_from: float = 0.15
     """Pairs from here up to `accept` are for a person to decide."""
     margin: float = 1.5
     """Log-odds that the better of two links must be ahead when the two lead to events that exclude each other."""
@@ -306,7 +306,7 @@ def _score(
 
     features = pair_features(batch, a, b)
     conflict = conflicts(batch, a, b)
-    conflict[(conflict == Conflict.NONE) & nothing_in_common(features.levels)] = Conflict.NOTHING_IN_COMMON
+    conflict[(conflict == Conflict.NONE) & nothing_in_common(batch, features)] = Conflict.NOTHING_IN_COMMON
     odds = _exact(batch, a, b) if config.exact_only else model.first_odds(features)
     if not config.exact_only:
         features.second = second_levels(batch, a, b, odds, conflict != Conflict.NONE)
@@ -323,7 +323,7 @@ def _score(
     return features, Scored(a, b, np.round(odds, 9), conflict, shifted)
 
 
-_SHIFTED = ("slip_to_evening", "slip_by_day", "slip_and_doors", "half_day")
+_SHIFTED = ("slip_to_evening", "slip_by_day", "half_day")
 
 
 def _doubts(batch: Batch) -> Doubts:

@@ -11,20 +11,22 @@ import hashlib
 import json
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.resources import files
 from typing import Self
 
 from ingestion_assets.events.deduplication.records import Record
-from ingestion_assets.events.deduplication.titles import parse_title
+from ingestion_assets.events.deduplication.titles import ParsedTitle, parse_title
 from ingestion_assets.events.deduplication.venues import parse_city, parse_venue
 
 _FLOOR = 2_000
 """Documents that a small corpus is treated as having, so that its few words do not all look common."""
 _KEPT_FROM = 3
 """Words seen in fewer titles are left out of the snapshot: they count as rare anyway, and are most of the vocabulary."""
+_TOLD_BY = 4
+"""Titles of a known language in which a word must stand to tell the language of others."""
 _ALIAS_SIGHTINGS = 3
 """Distinct titles that two venue names must share, minute by minute, before they are held to be one place."""
 
@@ -37,6 +39,8 @@ class CorpusStatistics:
     word_counts: Mapping[str, int]
     aliases: Mapping[str, str] = field(default_factory=dict)
     """Venue key in its city -> the key that stands for both names."""
+    word_languages: Mapping[str, str] = field(default_factory=dict)
+    """Words that stand in titles of one language only, and which it is."""
     midnight_sources: frozenset[str] = frozenset()
     """Sources that write 00:00 where they know no time."""
 
@@ -50,6 +54,13 @@ class CorpusStatistics:
         total = max(self.documents, _FLOOR)
         return math.log((total + 1) / (self.word_counts.get(word, 0) + 1.0))
 
+    def language(self, title: ParsedTitle) -> str:
+        """A title's language by its little words, else by the words that stand in one language only; "" if they differ."""
+        if title.lang:
+            return title.lang
+        told = {self.word_languages[word] for word in title.words if word in self.word_languages}
+        return told.pop() if len(told) == 1 else ""
+
     def to_json(self) -> str:
         """The snapshot as text, the same for the same content."""
         return json.dumps(
@@ -57,6 +68,7 @@ class CorpusStatistics:
                 "documents": self.documents,
                 "word_counts": dict(sorted(self.word_counts.items())),
                 "aliases": dict(sorted(self.aliases.items())),
+                "word_languages": dict(sorted(self.word_languages.items())),
                 "midnight_sources": sorted(self.midnight_sources),
             },
             ensure_ascii=False,
@@ -72,6 +84,7 @@ class CorpusStatistics:
                 documents=int(raw["documents"]),
                 word_counts={str(word): int(count) for word, count in raw["word_counts"].items()},
                 aliases={str(name): str(other) for name, other in raw["aliases"].items()},
+                word_languages={str(word): str(lang) for word, lang in raw["word_languages"].items()},
                 midnight_sources=frozenset(map(str, raw["midnight_sources"])),
             )
         except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
@@ -84,6 +97,7 @@ class StatisticsBuilder:
     def __init__(self) -> None:
         self._documents = 0
         self._words: Counter[str] = Counter()
+        self._spoken: dict[str, Counter[str]] = {"fr": Counter(), "en": Counter()}
         self._midnights: Counter[str] = Counter()
         self._timed: Counter[str] = Counter()
         self._small_hours: Counter[str] = Counter()
@@ -97,6 +111,8 @@ class StatisticsBuilder:
         self._documents += 1
         title = parse_title(record.title)
         self._words.update(title.head)
+        if title.lang:
+            self._spoken[title.lang].update(title.words)
         if record.local_time is not None:
             self._timed[record.source] += 1
             midnight = record.local_time.hour == 0 and record.local_time.minute == 0
@@ -124,6 +140,12 @@ class StatisticsBuilder:
         self._slots.clear()
         self._venues_by_title.clear()
 
+    def _languages(self) -> Iterator[tuple[str, str]]:
+        for lang, other in (("fr", "en"), ("en", "fr")):
+            for word, count in self._spoken[lang].items():
+                if count >= _TOLD_BY and count >= 9 * self._spoken[other][word] and not word.isdigit():
+                    yield word, lang
+
     def build(self) -> CorpusStatistics:
         """The snapshot of everything added so far."""
         self._learn()
@@ -141,6 +163,7 @@ class StatisticsBuilder:
         return CorpusStatistics(
             documents=self._documents,
             word_counts={word: count for word, count in self._words.items() if count >= _KEPT_FROM},
+            word_languages=dict(self._languages()),
             aliases={name: root(name) for name in parent if root(name) != name},
             midnight_sources=frozenset(
                 source

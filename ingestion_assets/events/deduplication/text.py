@@ -19,7 +19,7 @@ _ELISIONS = frozenset({"l", "d", "qu", "s", "n", "j", "m", "c", "t", "jusqu", "l
 # Longest first, so that `iques` is tried before `ique`, and that before the plural.
 _FAMILIES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("ic", ("iques", "ique", "icals", "ical", "ics", "ic")),
-    ("al", ("elles", "elle", "ales", "aux", "ale", "als", "al", "els", "el")),
+    ("al", ("ales", "aux", "ale", "als", "al")),
     ("or", ("eurs", "eur", "euses", "euse", "atrices", "atrice", "rices", "ors", "or", "ers", "er")),
     ("ous", ("euses", "eux", "ous")),
     ("iv", ("ives", "ive", "ifs", "if")),

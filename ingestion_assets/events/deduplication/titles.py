@@ -36,6 +36,8 @@ _NUMBER = {
 }  # fmt: skip
 _ORDINAL = re.compile(r"^(\d{1,3})(?:e|er|re|ere|eme|ieme|st|nd|rd|th)$")
 _YEAR = re.compile(r"^(?:19|20)\d\d$")
+_OF_NAMES = frozenset({"word", "sep", "support", "clock", "status", "number"})
+_ELISION = re.compile(r"\b(?:l|d|qu|j|c|s|n|m)['’]\w")
 _EDITION = frozenset({"edition", "annual", "annuel", "annuelle", "anniversaire", "anniversary"})
 _MEALS = frozenset({"dinner", "brunch"})
 _LABELS = frozenset({"status", "session", "addon", "calendar", "stop", "clock", "part", "number"})
@@ -48,12 +50,14 @@ class ParsedTitle:
     head: tuple[str, ...]
     """The words that say which event it is, in order, each once. Never empty."""
     support: tuple[str, ...] = ()
-    """Words of lesser acts, guests and presenters."""
+    """Words of lesser acts and guests."""
+    presenters: tuple[str, ...] = ()
     text: str = ""
     """The head's words sorted: what string similarities compare."""
     kinds: frozenset[str] = frozenset()
     secondary: frozenset[str] = frozenset()
     """Kinds that happen beside another event: workshop, talk, opening …"""
+    publics: frozenset[str] = frozenset()
     sessions: frozenset[str] = frozenset()
     clock: int | None = None
     """A time of day in the title, in minutes."""
@@ -67,6 +71,8 @@ class ParsedTitle:
     """It is made of words that nobody knows and none that joins them: a name, which is not translated."""
     lang: str = ""
     """`fr`, `en`, or empty: what its little words and accents say, when they say anything."""
+    words: tuple[str, ...] = ()
+    """Its words as written, folded: what tells the language of titles without little words."""
 
 
 class _Unit:
@@ -97,7 +103,10 @@ class _Parser:
         segments = _segments(units)
         head: list[str] = []
         support: list[str] = []
-        flags: dict[str, set[str]] = {name: set() for name in ("kind", "secondary", "session", "addon", "status")}
+        presenters: list[str] = []
+        flags: dict[str, set[str]] = {
+            name: set() for name in ("kind", "secondary", "public", "session", "addon", "status")
+        }
         parts: set[tuple[str, int]] = set()
         clock: int | None = None
         tribute = umbrella = trailing = False
@@ -130,17 +139,19 @@ class _Parser:
                 elif role == "presents":
                     before = position and unit.code == "presents"
                     if before and head:
-                        support += head
+                        presenters += head
                         head.clear()
                     continue
                 elif role == "umbrella":
                     umbrella = True
                 elif lesser and unit.code in _MEALS:
                     flags["addon"].add("package")  # `X + souper` sells X with a meal
-                elif role in ("kind", "secondary"):
+                elif role in ("kind", "secondary", "public"):
                     flags[role].add(unit.code)
                 (support if lesser else head).append(unit.code)
         head = list(dict.fromkeys(head))
+        if head and support and all(word in self.lexicon.frames for word in head):
+            head, support = list(dict.fromkeys(head + support)), []  # `Workshop with X` is about X
         if not head:
             spoken = [unit.code for unit in units if unit.role not in ("sep", "clock", "stop")]
             # `!!!` is a band and `20h` may be a title: then the whole text is the one word there is.
@@ -149,9 +160,11 @@ class _Parser:
         return ParsedTitle(
             head=tuple(head),
             support=tuple(dict.fromkeys(word for word in support if word not in head)),
+            presenters=tuple(dict.fromkeys(presenters)),
             text=" ".join(sorted(head)),
             kinds=frozenset(flags["kind"]),
             secondary=frozenset(flags["secondary"]),
+            publics=frozenset(flags["public"]),
             sessions=frozenset(flags["session"]),
             clock=clock,
             parts=frozenset(parts),
@@ -160,8 +173,9 @@ class _Parser:
             tribute=tribute,
             umbrella=umbrella,
             statuses=frozenset(flags["status"]),
-            name=all(unit.role in ("word", "sep", "support", "clock", "status", "number") for unit in units),
+            name=all(unit.role in _OF_NAMES for unit in units) and not _ELISION.search(title.lower()),
             lang=_language(title),
+            words=tuple(unit.word for unit in units if unit.role not in ("sep", "clock", "number", "stop")),
         )
 
     def _units(self, text: str) -> list[_Unit]:
@@ -203,7 +217,9 @@ class _Parser:
                 continue
             # `Saturday` repeats the date; `Saturdays` is what a series is called.
             habitual = entry.role == "calendar" and known[position] != run[position]
-            units.append(_Unit("concept" if habitual else entry.role, entry.code, weak=entry.weak))
+            role = "concept" if habitual else entry.role
+            word = run[position] if len(entry.phrase) == 1 else " ".join(entry.phrase)
+            units.append(_Unit(role, entry.code, weak=entry.weak, word=word))
             position += len(entry.phrase)
         return units
 
@@ -259,7 +275,7 @@ def _number_parts(units: list[_Unit]) -> list[_Unit]:
                 if not (following_code == "volume" and ordinal):  # `12e édition` counts years, not pieces
                     result.append(_Unit("number", following_code, value=number))
                 continue
-            if ordinal and following.code in _EDITION:
+            if ordinal and following.word in _EDITION:
                 position += 2
                 continue
         if unit.role == "word" and _YEAR.match(unit.code):

@@ -100,6 +100,8 @@ def parse_venue(name: str | None, city: str = "") -> ParsedVenue:
             core.append(_COMMON_FORM.get(word) or _ORDINAL.sub(r"\1", word))
     proper = [word for word in core if word not in away and word not in tables.region]
     # `Théâtre de Québec` is named after its city and has nothing else to go by.
+    # Half of all churches are called Saint something.
+    proper = [word for word in proper if word not in ("saint", "sainte")] or proper
     chosen = frozenset(stem(word) for word in (proper or core))
     kinds = frozenset(sorts)
     if not chosen and not kinds:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from ingestion_assets.events.deduplication.neighbours import SECOND_LEVELS
@@ -23,31 +24,38 @@ if TYPE_CHECKING:
 
     from ingestion_assets.events.deduplication.prepare import Floats
 
+_CORE = (
+    "title",
+    "rest",
+    "left_over_both",
+    "left_over_one",
+    "shared_weight",
+    "shared_words",
+    "names",
+    "languages",
+    "venue",
+    "time",
+)
 CROSSES: tuple[tuple[str, str], ...] = (
-    ("title", "venue"),
-    ("title", "time"),
-    ("venue", "time"),
+    *combinations(_CORE, 2),
     ("venue", "distance"),
     ("title", "alone_in_slot"),
+    ("rest", "alone_in_slot"),
     ("translated", "alone_in_slot"),
+    ("rest", "translated"),
     ("title", "places_of_title"),
+    ("venue", "places_of_title"),
     ("source", "time"),
     ("source", "title"),
-    ("left_over_both", "venue"),
-    ("rest", "alone_in_slot"),
-    ("rest", "title"),
     ("left_over_one", "umbrella"),
     ("rest", "umbrella"),
-    ("shared_weight", "venue"),
-    ("shared_words", "venue"),
-    ("rest", "venue"),
-    ("rest", "time"),
-    ("rest", "translated"),
-    ("names", "translated"),
-    ("names", "rest"),
+    ("sessions", "time"),
     ("parts", "time"),
     ("parts", "length"),
-    ("sessions", "time"),
+    ("support", "shared_words"),
+    ("public", "rest"),
+    ("numbers", "rest"),
+    ("beside", "rest"),
 )
 """Features whose levels say more together than apart: the same title means less in another place."""
 
