@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, settings
 
 from resources.postgres.database import Database
 from resources.postgres.urls import libpq, sqlalchemy_psycopg, sqlalchemy_psycopg2
-from tests.databases import Databases
+from tests.databases import Databases, scratch_folder
 
 _SETTINGS = (
     *("ALLEVENTS_", "EVENTBRITE_", "ICS_", "LAVITRINE_", "MEETUP_", "OPEN_DATA_MONTREAL_", "TICKETMASTER_"),
@@ -49,8 +49,7 @@ def postgres_url() -> Iterator[str]:
         return
     from resources.postgres.server import EmbeddedServer
 
-    # Not pytest's folder: it has mode 0700, so as root the server could not live in it.
-    with tempfile.TemporaryDirectory(prefix="ingestion-test-", dir="/var/tmp") as folder:
+    with tempfile.TemporaryDirectory(prefix="ingestion-test-", dir=scratch_folder()) as folder:
         Path(folder).chmod(0o755)
         server = EmbeddedServer(Path(folder) / "postgres")
         server.start()

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import uuid
+from pathlib import Path
 
 from psycopg import sql
 
 from resources.postgres.database import Database
 from resources.postgres.urls import database_name, with_database
+
+
+def scratch_folder() -> str:
+    """Where tests make clusters: in memory where there is room, since hundreds of databases are made of 300 files each.
+
+    Not pytest's folder: that has mode 0700, so as root the server could not live in it.
+    """
+    memory = Path("/dev/shm")
+    roomy = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 4 * 2**30
+    return str(memory if roomy else "/var/tmp")
 
 
 class Databases:

@@ -103,7 +103,7 @@ DAMAGE: dict[str, tuple[Callable[[Runs], None], str]] = {
     ),
     "a guard that refused": (
         _sql(
-            'UPDATE import_jobs SET warnings = \'[{"code": "withdrawal_refused", "detail": "9 of 10 known events are gone"}]\''
+            'UPDATE import_jobs SET warnings = \'[{"code": "withdrawal_refused", "detail": "9 of 10 events are gone"}]\''
             f" WHERE id = {_LAST_JOB}"
         ),
         "withdrawal_guard",

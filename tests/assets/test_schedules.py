@@ -1,0 +1,207 @@
+"""Who asks for which weeks, and when: schedules for the coming ones, automation for the changed, a sweep for the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import dagster as dg
+import pytest
+
+from ingestion_assets.definitions import build_definitions
+from ingestion_assets.events.schedules import build_refresh, sweep
+from ingestion_assets.events.sources import SOURCE_NAMES
+from ingestion_assets.launch import check_weeks
+from ingestion_assets.partitions import RANGE_END_TAG, RANGE_START_TAG, coming_weeks, contiguous, weekly_partitions
+from resources.definitions import PostgresResource
+from resources.errors import PermanentError
+from tests.assets.runs import CALENDAR, CITY, EVENTS, TAGS, Runs
+from tests.fakes.feeds import this_week
+
+MONTREAL = ZoneInfo("America/Toronto")
+
+
+def _tick(schedule: dg.ScheduleDefinition, at: datetime, **options: Any) -> Any:
+    with dg.build_schedule_context(scheduled_execution_time=at, **options) as context:
+        return schedule.evaluate_tick(context)
+
+
+@pytest.mark.parametrize(
+    ("day", "first", "last"),
+    [
+        (date(2026, 11, 21), date(2026, 11, 16), date(2027, 2, 1)),
+        (date(2026, 11, 22), date(2026, 11, 16), date(2027, 2, 1)),
+        (date(2026, 11, 23), date(2026, 11, 23), date(2027, 2, 8)),
+        # Clocks go back at 2:00 on 2026-11-01, a Sunday, and forward on 2027-03-14: still twelve Mondays.
+        (date(2026, 11, 1), date(2026, 10, 26), date(2027, 1, 11)),
+        (date(2027, 3, 14), date(2027, 3, 8), date(2027, 5, 24)),
+        (date(2026, 12, 31), date(2026, 12, 28), date(2027, 3, 15)),
+    ],
+)
+def test_a_schedule_asks_for_the_coming_twelve_weeks_as_one_run(day: date, first: date, last: date) -> None:
+    _, schedule = build_refresh("ics")
+    result = _tick(schedule, datetime(day.year, day.month, day.day, 3, 7, tzinfo=MONTREAL))
+    [request] = result.run_requests
+    assert request.tags[RANGE_START_TAG] == first.isoformat()
+    assert request.tags[RANGE_END_TAG] == last.isoformat()
+    assert (last - first).days == 11 * 7
+    assert request.partition_key is None
+
+
+def test_each_tick_has_a_key_of_its_own() -> None:
+    """A constant key would ask once and never again."""
+    _, schedule = build_refresh("ics")
+    at = datetime(2026, 11, 21, 3, 7, tzinfo=MONTREAL)
+    keys = [_tick(schedule, at + timedelta(days=days)).run_requests[0].run_key for days in (0, 0, 1)]
+    assert keys[0] == keys[1] != keys[2]
+
+
+def test_schedules_run_at_night_in_the_platforms_zone_and_not_all_at_once() -> None:
+    schedules = [build_refresh(name)[1] for name in SOURCE_NAMES]
+    assert {schedule.execution_timezone for schedule in schedules} == {"America/Toronto"}
+    crons = {str(schedule.cron_schedule) for schedule in schedules}
+    assert len(crons) == len(SOURCE_NAMES)
+    assert all(cron.split()[1:] == ["3", "*", "*", "*"] for cron in crons)
+
+
+def test_coming_weeks_begin_with_the_running_one() -> None:
+    assert coming_weeks(date(2026, 11, 22), 1) == (date(2026, 11, 16), date(2026, 11, 16))
+    assert coming_weeks(date(2026, 11, 23), 2) == (date(2026, 11, 23), date(2026, 11, 30))
+
+
+def test_weeks_are_gathered_into_ranges_without_gaps() -> None:
+    monday = date(2026, 11, 16)
+    weeks = [monday + timedelta(weeks=n) for n in (0, 1, 3, 5, 6, 7)]
+    assert contiguous(weeks) == [(weeks[0], weeks[1]), (weeks[2], weeks[2]), (weeks[3], weeks[5])]
+    assert contiguous([]) == []
+
+
+def test_weeks_that_are_no_partitions_are_refused_with_the_ones_that_are() -> None:
+    with pytest.raises(PermanentError, match=r"week of 2019-12-30 cannot be materialized: .* 2020-01-06 to "):
+        check_weeks(date(2019, 12, 30), this_week())
+    with pytest.raises(PermanentError, match="INGESTION_HORIZON_WEEKS"):
+        check_weeks(this_week(), this_week() + timedelta(weeks=53))
+    check_weeks(this_week(), this_week() + timedelta(weeks=52))
+
+
+class Automation:
+    """Ticks of the automation sensor over materializations that are only reported."""
+
+    def __init__(self) -> None:
+        self.instance = dg.DagsterInstance.ephemeral()
+        self.defs = build_definitions()
+        self.cursor: Any = None
+
+    def materialized(self, asset: str, *weeks: date) -> None:
+        for week in weeks:
+            self.instance.report_runless_asset_event(
+                dg.AssetMaterialization(dg.AssetKey(asset.split("/")), partition=week.isoformat())
+            )
+
+    def requested(self) -> dict[str, set[date]]:
+        """What one tick asks for."""
+        result = dg.evaluate_automation_conditions(
+            self.defs, self.instance, asset_selection=dg.AssetSelection.assets(EVENTS, TAGS), cursor=self.cursor
+        )
+        self.cursor = result.cursor
+        found = {
+            asset: {
+                date.fromisoformat(key)
+                for key in result.get_requested_partitions(dg.AssetKey(asset))
+                if key is not None
+            }
+            for asset in (EVENTS, TAGS)
+        }
+        return {asset: weeks for asset, weeks in found.items() if weeks}
+
+
+@pytest.fixture
+def automation() -> Iterator[Automation]:
+    made = Automation()
+    yield made
+    made.instance.dispose()
+
+
+W = [this_week() + timedelta(weeks=n) for n in range(4)]
+
+
+def _both(*weeks: date) -> dict[str, set[date]]:
+    """Tags are asked for with the events that they follow, so that one run does both."""
+    return {EVENTS: set(weeks), TAGS: set(weeks)}
+
+
+def test_the_weeks_that_changed_are_followed_though_partitions_reach_a_year_ahead(automation: Automation) -> None:
+    assert automation.requested() == {}
+    automation.materialized(CITY, W[0], W[2])
+    assert automation.requested() == _both(W[0], W[2])
+    assert automation.requested() == {}
+
+
+def test_tags_follow_events_that_were_resolved_by_hand(automation: Automation) -> None:
+    automation.requested()
+    automation.materialized(EVENTS, W[3])
+    assert automation.requested() == {TAGS: {W[3]}}
+
+
+def test_a_source_that_never_succeeded_holds_nobody_back(automation: Automation) -> None:
+    automation.requested()
+    automation.materialized(CALENDAR, W[1])
+    assert automation.requested() == _both(W[1])
+
+
+def test_two_sources_that_arrive_together_are_followed_once(automation: Automation) -> None:
+    automation.requested()
+    automation.materialized(CITY, W[0])
+    automation.materialized(CALENDAR, W[0])
+    assert automation.requested() == _both(W[0])
+    automation.materialized(EVENTS, W[0])
+    assert EVENTS not in automation.requested()
+
+
+def test_a_second_update_before_the_next_tick_is_not_lost(automation: Automation) -> None:
+    automation.requested()
+    automation.materialized(CITY, W[0])
+    assert automation.requested() == _both(W[0])
+    automation.materialized(EVENTS, W[0])
+    automation.materialized(CALENDAR, W[0])
+    assert automation.requested()[EVENTS] == {W[0]}
+
+
+def test_an_update_of_a_past_week_is_followed_too(automation: Automation) -> None:
+    automation.requested()
+    old = date(2024, 3, 11)
+    automation.materialized(CITY, old)
+    assert automation.requested() == _both(old)
+
+
+def _swept(runs: Runs) -> tuple[list[tuple[str, str]], str | None]:
+    with runs.settings():
+        result = _tick(
+            sweep, datetime(2026, 11, 21, 5, 30, tzinfo=MONTREAL), resources={"postgres": PostgresResource()}
+        )
+    ranges = [(request.tags[RANGE_START_TAG], request.tags[RANGE_END_TAG]) for request in result.run_requests]
+    return ranges, result.skip_message
+
+
+def test_the_sweep_asks_for_weeks_that_nobody_resolved_and_then_for_none(runs: Runs) -> None:
+    assert _swept(runs) == ([], "Every week was resolved from what is stored now.")
+    runs.csv.weeks = 5
+    runs.csv.numbers = [n for n in range(35) if n // 7 != 2]
+    runs.ok(CITY)
+    week = [(runs.first + timedelta(weeks=n)).isoformat() for n in range(5)]
+    assert _swept(runs)[0] == [(week[0], week[1]), (week[3], week[4])]
+    runs.ok(EVENTS)
+    assert _swept(runs)[0] == []
+    runs.csv.texts = {30: "Un autre texte."}
+    runs.ok(CITY)
+    assert _swept(runs)[0] == [(week[4], week[4])]
+
+
+def test_the_sweep_leaves_weeks_that_are_no_partitions(runs: Runs) -> None:
+    runs.csv.numbers = range(3)
+    runs.ok(CITY)
+    runs.execute("UPDATE raw_events SET week = '2011-03-07', local_date = '2011-03-08'")
+    assert _swept(runs)[0] == []
+    assert "2011-03-07" not in weekly_partitions().get_partition_keys()
