@@ -42,7 +42,7 @@ def _imported(fake: FakeService, url: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("name", "few", "many"),
     [
-        ("open_data_montreal", 5_000, 20_000),
+        ("open_data_montreal", 3_000, 12_000),
         *(pytest.param(name, 10_000, 100_000, marks=pytest.mark.soak) for name in FAKES),
     ],
 )

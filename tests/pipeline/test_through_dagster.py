@@ -126,16 +126,13 @@ def test_pages_and_records_of_a_long_import_are_in_the_log_and_with_the_listener
     assert lines == [f"allevents: {text} so far" for text in expected]
 
 
-def test_a_short_import_does_not_fill_the_log(runs: Runs) -> None:
-    with runs.make("allevents", 450, 0, None) as fake:
-        runs(fake)
-    assert [line for line in runs.log() if line.endswith("so far")] == []
-    assert runs.reports[-1] == ("allevents", "5 pages, 450 records")
-
-
-def test_a_terminal_shows_how_far_an_import_is(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_short_import_does_not_fill_the_log_and_a_terminal_shows_how_far_it_is(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
     written = StringIO()
     monkeypatch.setattr(console, "stderr", Console(file=written, force_terminal=True, width=100))
     with runs.make("allevents", 450, 0, None) as fake, console.progress_on_stderr("allevents"):
         runs(fake)
+    assert [line for line in runs.log() if line.endswith("so far")] == []
+    assert runs.reports[-1] == ("allevents", "5 pages, 450 records")
     assert "allevents: 5 pages, 450 records" in written.getvalue()
