@@ -53,12 +53,13 @@ def assemble(
     cards: int,
     questions: int,
     refused: Mapping[str, DropReason] | None = None,
-    frozen: Mapping[str, frozenset[str]] | None = None,
+    frozen: Mapping[str, frozenset[tuple[str, int]]] | None = None,
 ) -> Collection:
     """Check and choose.
 
     `cards` and `questions` are the most to store; `refused` are ids that a judge or a person took out;
-    `frozen` are documents, by id, whose items stay exactly the given ones.
+    `frozen` are documents, by id, whose items stay exactly the given ones
+    (item id, start of the evidence).
     """
     sources = {document.id: Source(document) for document in documents if document.ready}
     card_tally, question_tally = Tally(), Tally()
@@ -85,7 +86,8 @@ def assemble(
     chosen_questions = chooser.choose(order, question_queues, question_tally, questions)
     stored_cards = _identified_cards(chosen_cards)
     stored_questions = _identified_questions(chosen_questions)
-    by_id = {document.id: document for document in documents}
+    # A duplicate has the id of the document that is used.
+    by_id = {document.id: document for document in documents if document.ready}
     items: tuple[Card | Question, ...] = (*stored_cards, *stored_questions)
     verified = sum(verify(item.evidence, by_id[item.evidence.document_id]) for item in items)
     covered = {(item.evidence.document_id, item.chunk) for item in items}
@@ -139,7 +141,7 @@ class _Chooser:
         options: StudyOptions,
         overuse: Overuse,
         refused: Mapping[str, DropReason],
-        frozen: Mapping[str, frozenset[str]],
+        frozen: Mapping[str, frozenset[tuple[str, int]]],
     ) -> None:
         self._frozen = frozen
         self._difficulty = options.difficulty
@@ -176,11 +178,19 @@ class _Chooser:
                         tally.stored += 1
                     else:
                         tally.drop(reason)
-        chosen.sort(key=lambda candidate: (candidate.evidence.document_id, candidate.evidence.start))
+        chosen.sort(
+            key=lambda candidate: (
+                candidate.evidence.document_id,
+                candidate.evidence.start,
+                item_id(candidate.draft),
+            )
+        )
         return chosen
 
     def _stays(self, candidate: _Candidate) -> bool:
-        return item_id(candidate.draft) in self._frozen.get(candidate.evidence.document_id, ())
+        # With its place: the same sentence may stand on several pages.
+        name = item_id(candidate.draft), candidate.evidence.start
+        return name in self._frozen.get(candidate.evidence.document_id, ())
 
     def _rank(self, candidate: _Candidate) -> tuple[bool, int]:
         return candidate.draft.difficulty is not (self._difficulty or candidate.draft.difficulty), len(candidate.flags)
@@ -271,7 +281,7 @@ def _coverage(
 ) -> Coverage:
     words = sum(result.chunk.words for result in results)
     with_items = sum(result.chunk.words for result in results if result.chunk.key in covered)
-    deciles = {document.id: [0] * DECILES for document in documents.values() if document.ready}
+    deciles = {document.id: [0] * DECILES for document in documents.values()}
     for item in items:
         deciles[item.evidence.document_id][decile(documents[item.evidence.document_id], item.evidence)] += 1
     shares = [sum(1 for count in counts if count) / DECILES for counts in deciles.values()]

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from ingestion_assets.study.steps import COLLECTIONS, PARTITIONS
+from ingestion_assets.study.steps import COLLECTIONS
 from resources.definitions import PostgresResource
 
 _UNGROUNDED = """
@@ -29,8 +29,6 @@ SELECT coalesce(sum(n - 1), 0)::int AS repeated FROM (
 @dg.asset_check(
     asset=COLLECTIONS,
     description="Every stored card and question quotes its document exactly, at its stored offsets.",
-    blocking=False,
-    partitions_def=PARTITIONS,
 )
 def every_item_is_grounded(postgres: PostgresResource) -> dg.AssetCheckResult:
     """The hard invariant of the domain."""
@@ -48,7 +46,6 @@ def every_item_is_grounded(postgres: PostgresResource) -> dg.AssetCheckResult:
 @dg.asset_check(
     asset=COLLECTIONS,
     description="generated = stored + dropped, chunks = done + failed + skipped, and the tables hold what the report says.",
-    partitions_def=PARTITIONS,
 )
 def accounts_add_up(postgres: PostgresResource) -> dg.AssetCheckResult:
     """Nothing is lost silently."""
@@ -71,7 +68,7 @@ def accounts_add_up(postgres: PostgresResource) -> dg.AssetCheckResult:
     )
 
 
-@dg.asset_check(asset=COLLECTIONS, description="No collection holds the same card twice.", partitions_def=PARTITIONS)
+@dg.asset_check(asset=COLLECTIONS, description="No collection holds the same card twice.")
 def no_card_twice(postgres: PostgresResource) -> dg.AssetCheckResult:
     """Duplicates are dropped before they are stored; this looks at what is stored."""
     [row] = postgres.database.fetch_all(_DUPLICATES)

@@ -5,7 +5,7 @@ import dagster as dg
 from ingestion_assets.study.asset_checks import STUDY_CHECKS
 from ingestion_assets.study.document_analyses import document_analyses
 from ingestion_assets.study.documents import documents
-from ingestion_assets.study.steps import KEYS, PARTITIONS
+from ingestion_assets.study.steps import KEYS
 from ingestion_assets.study.study_collections import study_collections
 
 JOB = "make_collection"
@@ -20,7 +20,6 @@ def study_definitions() -> dg.Definitions:
             dg.define_asset_job(
                 JOB,
                 selection=dg.AssetSelection.assets(*KEYS),
-                partitions_def=PARTITIONS,
                 description="Extracts, analyses and assembles one collection.",
             )
         ],

@@ -84,7 +84,7 @@ def _extract(context: dg.AssetExecutionContext, job: ImportJob, *, again: bool) 
         if store.read_options(connection, collection_id) is None:
             raise NoSuchCollectionError(f"there is no collection {collection_id}: delete its partition")
         for batch in batches.open_batches(connection, collection_id=collection_id):
-            batches.begin(connection, batch.id, context.run_id, seconds=float(MAX_RUNTIME))
+            batches.begin(connection, batch.id, context.run.run_id, seconds=float(MAX_RUNTIME))
         store.set_state(connection, collection_id, "processing")
         return store.read_files(connection, collection_id)
 

@@ -116,7 +116,7 @@ class Workshop:
         self,
         results: Sequence[ChunkResult],
         refused: Mapping[str, DropReason] | None = None,
-        frozen: Mapping[str, frozenset[str]] | None = None,
+        frozen: Mapping[str, frozenset[tuple[str, int]]] | None = None,
     ) -> tuple[Collection, tuple[ChunkResult, ...]]:
         """The collection that `results` give; chunks without a result count as skipped."""
         asked = {result.chunk.key for result in (*results, *self.skipped)}

@@ -338,14 +338,17 @@ def _write(connection: Connection[Any], table: str, collection_id: str, rows: Se
     return Counts(created=len(created), updated=len(updated), skipped=len(rows) - len(changed))
 
 
-def item_ids(connection: Connection[Any], collection_id: str) -> dict[str, frozenset[str]]:
-    """The ids of the stored items of each document."""
+def item_ids(connection: Connection[Any], collection_id: str) -> dict[str, frozenset[tuple[str, int]]]:
+    """The ids of the stored items of each document, with the start of their evidence."""
     rows = connection.execute(
-        "SELECT document_id, array_agg(id) FROM (SELECT document_id, id FROM study_cards WHERE collection_id = %(id)s"
-        " UNION ALL SELECT document_id, id FROM study_questions WHERE collection_id = %(id)s) AS items GROUP BY document_id",
+        "SELECT document_id, id, evidence_start FROM study_cards WHERE collection_id = %(id)s"
+        " UNION ALL SELECT document_id, id, evidence_start FROM study_questions WHERE collection_id = %(id)s",
         {"id": collection_id},
     ).fetchall()
-    return {r[0]: frozenset(r[1]) for r in rows}
+    found: dict[str, set[tuple[str, int]]] = {}
+    for document_id, name, start in rows:
+        found.setdefault(document_id, set()).add((name, start))
+    return {document_id: frozenset(items) for document_id, items in found.items()}
 
 
 def _shared(position: int, item: Card | Question) -> tuple[Any, ...]:

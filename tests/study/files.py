@@ -91,9 +91,7 @@ _RELATIONS = (
 _WORD = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
 
 
-def docx(
-    paragraphs: list[str], *, doctype: str = "", filler: int = 0, extra: dict[str, bytes] | None = None
-) -> bytes:
+def docx(paragraphs: list[str], *, doctype: str = "", filler: int = 0, extra: dict[str, bytes] | None = None) -> bytes:
     """A Word file; `filler` mebibytes of spaces make it a bomb, `extra` adds members."""
     body = "".join(f"<w:p><w:r><w:t xml:space='preserve'>{text}</w:t></w:r></w:p>" for text in paragraphs)
     head = f'<?xml version="1.0" encoding="UTF-8"?>{doctype}<w:document xmlns:w="{_WORD}"><w:body>'
@@ -179,9 +177,7 @@ def pptx(slides: list[str]) -> bytes:
             f'<Relationship Id="rId{number}" Type="{office}/slide" Target="slides/slide{number}.xml"/>'
             for number in range(1, len(slides) + 1)
         )
-        archive.writestr(
-            "ppt/_rels/presentation.xml.rels", f'<Relationships xmlns="{package}">{links}</Relationships>'
-        )
+        archive.writestr("ppt/_rels/presentation.xml.rels", f'<Relationships xmlns="{package}">{links}</Relationships>')
         ids = "".join(f'<p:sldId id="{255 + number}" r:id="rId{number}"/>' for number in range(1, len(slides) + 1))
         archive.writestr(
             "ppt/presentation.xml",

@@ -20,7 +20,9 @@ from tests.fakes import llm_server
 from tests.fakes.llm_provider import ROOT, FakeProvider
 
 _ORDER = re.compile(r"ORDER (\{.*?\})\n=== PASSAGE (\w+) ===\n(.*)\n=== END \2 ===", re.DOTALL)
-_DEFINITION = re.compile(r"\b(?:An?|The|Une?|Le|La)\s+([\w’' -]{3,40}?)\s+(is|est)\s+((?:an?|the|une?|le|la)\s[^.]{15,110})\.")
+_DEFINITION = re.compile(
+    r"\b(?:An?|The|Une?|Le|La)\s+([\w’' -]{3,40}?)\s+(is|est)\s+((?:an?|the|une?|le|la)\s[^.]{15,110})\."
+)
 DEFECTS = ("quote", "leak", "pointing", "canary", "extra")
 
 
@@ -52,7 +54,9 @@ def study_answer(schema: dict[str, Any], ids: list[str], prompt: str) -> dict[st
             break
         questions.append(
             {
-                "stem": f"Quel terme est ainsi défini : {meaning} ?" if french else f"Which term is defined as: {meaning}?",
+                "stem": f"Quel terme est ainsi défini : {meaning} ?"
+                if french
+                else f"Which term is defined as: {meaning}?",
                 "options": [term, *others],
                 "key": 0,
                 "explanation": " ".join(sentence.split()),

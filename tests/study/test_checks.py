@@ -61,7 +61,12 @@ def question(**changes: Any) -> QuestionDraft:
 CLEAN_CARDS = [
     card(),
     card(front="Who named the cell?", back="Robert Hooke", quote=HOOKE),
-    card(kind="cloze", front="Robert Hooke named the cell in {{c1::1665}} when he looked at cork.", back="1665", quote=HOOKE),
+    card(
+        kind="cloze",
+        front="Robert Hooke named the cell in {{c1::1665}} when he looked at cork.",
+        back="1665",
+        quote=HOOKE,
+    ),
     card(front="How often does a human heart beat in a day?", back="About 100,000 times", quote=EN[197:260]),
 ]
 CLEAN_CARDS[-1] = card(
@@ -71,13 +76,20 @@ CLEAN_CARDS[-1] = card(
 )
 
 BAD_CARDS = {
-    DropReason.LENGTH: [card(front="Why?"), card(front="W" * 201 + "?"), card(back="x" * 301), card(back="One. Two. Three. Four.")],
+    DropReason.LENGTH: [
+        card(front="Why?"),
+        card(front="W" * 201 + "?"),
+        card(back="x" * 301),
+        card(back="One. Two. Three. Four."),
+    ],
     DropReason.LIST_ON_BACK: [
         card(front="What does blood carry?", back="oxygen, sugar and heat", quote=EN[143:200]),
         card(back="- one\n- two\n- three"),
     ],
     DropReason.LEAKAGE: [
-        card(front="What process lets plants store the energy of light in sugar, photosynthesis?", back="Photosynthesis"),
+        card(
+            front="What process lets plants store the energy of light in sugar, photosynthesis?", back="Photosynthesis"
+        ),
         card(kind="cloze", front="Photosynthesis, or {{c1::photosynthesis}}, feeds plants.", back="photosynthesis"),
     ],
     DropReason.NOT_SELF_CONTAINED: [
@@ -109,7 +121,10 @@ BAD_CARDS = {
         card(back="You are an AI assistant that stores energy"),
     ],
     DropReason.LANGUAGE: [
-        card(front="Quel est le processus par lequel les plantes vivent ?", back="Le stockage de la lumière dans le sucre"),
+        card(
+            front="Quel est le processus par lequel les plantes vivent ?",
+            back="Le stockage de la lumière dans le sucre",
+        ),
     ],
 }
 
@@ -119,7 +134,9 @@ def test_a_clean_card_is_kept(draft: CardDraft) -> None:
     assert check_card(draft, scope(EN, "en")).dropped is None
 
 
-@pytest.mark.parametrize(("reason", "draft"), [(reason, draft) for reason, drafts in BAD_CARDS.items() for draft in drafts])
+@pytest.mark.parametrize(
+    ("reason", "draft"), [(reason, draft) for reason, drafts in BAD_CARDS.items() for draft in drafts]
+)
 def test_a_card_with_a_defect_is_dropped_for_it(reason: DropReason, draft: CardDraft) -> None:
     verdict = check_card(draft, scope(EN, "en"))
     assert reason in [finding.reason for finding in verdict.findings], verdict.findings
@@ -162,11 +179,28 @@ BAD_QUESTIONS = {
     DropReason.ALL_OR_NONE: [
         question(options=("1665", "1676", "1702", text))
         for text in (
-            *("All of the above", "None of the above.", "none of these", "Both A and B", "A and C", "All of these answers"),
-            *("Toutes ces réponses", "Aucune de ces réponses", "Toutes les réponses ci-dessus", "A et B", "Aucune des réponses"),
+            *(
+                "All of the above",
+                "None of the above.",
+                "none of these",
+                "Both A and B",
+                "A and C",
+                "All of these answers",
+            ),
+            *(
+                "Toutes ces réponses",
+                "Aucune de ces réponses",
+                "Toutes les réponses ci-dessus",
+                "A et B",
+                "Aucune des réponses",
+            ),
         )
     ],
-    DropReason.LENGTH: [question(stem="When?"), question(stem="w" * 301), question(options=("1665", "x" * 151, "1702"))],
+    DropReason.LENGTH: [
+        question(stem="When?"),
+        question(stem="w" * 301),
+        question(options=("1665", "x" * 151, "1702")),
+    ],
     DropReason.LEAKAGE: [question(stem="In 1665 the cell was named: in which year?")],
     DropReason.QUOTE_NOT_FOUND: [question(quote=HOOKE.replace("cork", "corn"))],
     DropReason.ANSWER_NOT_IN_QUOTE: [question(key=1)],
@@ -197,7 +231,10 @@ def test_a_question_with_a_defect_is_dropped_for_it(reason: DropReason, draft: Q
         ("Q4", question(options=("1665, the year in which Robert Hooke looked", "1676", "1702", "1590"))),
         ("Q5", question(stem="Which year is not the one in which the cell was named?")),
         ("Q6", question(options=("1665", "never", "1702", "1590"))),
-        ("Q7", question(stem="Which cork year named a cell first of all?", options=("cork 1665 named", "1676", "1702"))),
+        (
+            "Q7",
+            question(stem="Which cork year named a cell first of all?", options=("cork 1665 named", "1676", "1702")),
+        ),
         ("Q8", question(stem="The plant organ that was seen was a", options=("cell", "atom", "ion", "egg"), key=0)),
         ("Q10", question(stem="Name the year in which the cell was named")),
         ("Q10", question(options=("1665", "the year one thousand six hundred", "1702", "1590"))),
@@ -207,7 +244,9 @@ def test_a_soft_flaw_of_a_question_is_a_flag(flag: str, draft: QuestionDraft) ->
     assert flag in check_question(draft, scope(EN, "en")).flags
 
 
-@pytest.mark.parametrize("stem", ["Which year is NOT the one of the naming of the cell?", "Which knot is tied in the cell?"])
+@pytest.mark.parametrize(
+    "stem", ["Which year is NOT the one of the naming of the cell?", "Which knot is tied in the cell?"]
+)
 def test_a_marked_negative_and_a_lookalike_are_no_flaw(stem: str) -> None:
     assert "Q5" not in check_question(question(stem=stem), scope(EN, "en")).flags
 
@@ -251,7 +290,10 @@ def test_duplicates_near_duplicates_and_conflicts_are_told_apart() -> None:
     assert seen.refuse("What is a glacier?", "A river of ice", _evidence(200, 240)) is None
     near = seen.refuse("How do large glaciers move down slopes of the mountains?", "slowly", _evidence(60, 90))
     assert near is DropReason.NEAR_DUPLICATE
-    assert seen.refuse("How do large glaciers move down slopes of the mountains?", "By their weight", _evidence(300, 400)) is None
+    assert (
+        seen.refuse("How do large glaciers move down slopes of the mountains?", "By their weight", _evidence(300, 400))
+        is None
+    )
     assert seen.refuse("Name what moves slowly down slopes", "A body of ice", _evidence()) is None
 
 

@@ -107,7 +107,9 @@ def test_folding_keeps_the_way_back(text: str) -> None:
     assert list(folded.starts) == sorted(folded.starts)
 
 
-@given(st.lists(st.sampled_from(["Le chat dort.", "A cat sleeps.", "Dr. Roy left", "\n", "\n\n", "- item", " ", "3.5 m."])))
+@given(
+    st.lists(st.sampled_from(["Le chat dort.", "A cat sleeps.", "Dr. Roy left", "\n", "\n\n", "- item", " ", "3.5 m."]))
+)
 def test_sentences_are_stretches_of_the_text_in_order(parts: list[str]) -> None:
     text = " ".join(parts)
     at = 0

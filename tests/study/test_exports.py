@@ -18,7 +18,7 @@ from ingestion_assets.study.model import CardKind
 from ingestion_assets.study.results import Collection
 from tests.study.building import build, document
 
-HOSTILE = "=HYPERLINK(\"x\") <script>alert(1)</script> ~a=b#c{d}:e\\f | *g* é & ]]> {{c9::x"
+HOSTILE = '=HYPERLINK("x") <script>alert(1)</script> ~a=b#c{d}:e\\f | *g* é & ]]> {{c9::x'
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,8 @@ def collection() -> Collection:
 def hostile(collection: Collection) -> Collection:
     cards = tuple(replace(card, back=HOSTILE, front=HOSTILE, kind=CardKind.BASIC) for card in collection.cards[:1])
     questions = tuple(
-        replace(question, stem=HOSTILE, options=(HOSTILE, "+1", "@b", "-c"), key=0) for question in collection.questions[:1]
+        replace(question, stem=HOSTILE, options=(HOSTILE, "+1", "@b", "-c"), key=0)
+        for question in collection.questions[:1]
     )
     return replace(collection, cards=cards, questions=questions, title="a/b ${x} <i>")
 
@@ -60,7 +61,9 @@ def test_json_holds_evidence_that_is_in_the_text(collection: Collection) -> None
     assert len(found["cards"]) == len(collection.cards)
 
 
-@pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@SUM(1)", "\t=1", "\r=1", "=cmd|'/C calc'!A0", "＝1", "  =1", "\n=1"])
+@pytest.mark.parametrize(
+    "cell", ["=1+1", "+1", "-1", "@SUM(1)", "\t=1", "\r=1", "=cmd|'/C calc'!A0", "＝1", "  =1", "\n=1"]
+)
 def test_a_cell_is_never_a_formula(cell: str) -> None:
     assert neutral(cell) == "'" + cell
     assert neutral("a" + cell) == "a" + cell
@@ -213,5 +216,3 @@ def test_ids_in_anki_belong_to_the_collection(collection: Collection) -> None:
     other = replace(collection, key="another collection")
     assert export(other, "json") == export(collection, "json")
     assert export(other, "apkg") != export(collection, "apkg")
-
-

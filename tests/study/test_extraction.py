@@ -211,7 +211,10 @@ def test_every_engine_keeps_the_contract_for_pdf(engine: engines.Engine) -> None
     assert len(raw.pages) == 2
     assert "Torricelli" in raw.pages[0]
     assert raw.pages[1].startswith("Page two")
-    for bad, code in ((files.pdf(["x"], user_password="p"), DocumentCode.ENCRYPTED), (b"%PDF-1.4", DocumentCode.CORRUPT)):
+    for bad, code in (
+        (files.pdf(["x"], user_password="p"), DocumentCode.ENCRYPTED),
+        (b"%PDF-1.4", DocumentCode.CORRUPT),
+    ):
         with pytest.raises(DocumentError) as caught:
             engine.read(bad, PDF)
         assert caught.value.code == code
@@ -228,7 +231,9 @@ def test_the_next_engine_reads_what_breaks_the_first() -> None:
     assert engines.read(content, PDF, (Broken(), engines.Pdfium())).extractor.startswith("pypdfium2-")
 
 
-@pytest.mark.parametrize("name", ["../../etc/passwd", "C:\\secret\\a.txt", "a\x00b.txt", "\u202etxt.exe", "x" * 400, ""])
+@pytest.mark.parametrize(
+    "name", ["../../etc/passwd", "C:\\secret\\a.txt", "a\x00b.txt", "\u202etxt.exe", "x" * 400, ""]
+)
 def test_a_name_is_data(name: str) -> None:
     shown = extract(Upload(name, files.ENGLISH.encode())).name
     assert shown

@@ -10,7 +10,8 @@ from benchmarks.study.book import facts, paragraphs
 from ingestion_assets.study.checks.collection import front_form
 from ingestion_assets.study.checks.shared import leaks
 from ingestion_assets.study.chunks import chunk_document, spread
-from ingestion_assets.study.extraction.documents import Upload, extract
+from ingestion_assets.study.exports.common import names
+from ingestion_assets.study.extraction.documents import Upload, extract, extract_all
 from ingestion_assets.study.model import CardKind, Difficulty, Document, StudyOptions
 from ingestion_assets.study.text import folded
 from tests.study.building import build, check_accounts, document
@@ -128,7 +129,10 @@ def test_orders_hidden_in_a_document_do_not_reach_the_deck() -> None:
     check_accounts(built)
     assert built.collection.items > 5
     shown = " ".join(
-        (*(c.front + c.back for c in built.collection.cards), *(q.stem + "".join(q.options) for q in built.collection.questions))
+        (
+            *(c.front + c.back for c in built.collection.cards),
+            *(q.stem + "".join(q.options) for q in built.collection.questions),
+        )
     )
     assert "BANANA" not in shown
     assert "nstructions" not in shown
@@ -148,3 +152,13 @@ def test_chunks_are_exact_stretches_and_hold_all_words() -> None:
     assert all(source.text[chunk.start : chunk.end] == chunk.text for chunk in chunks)
     assert all(left.end <= right.start for left, right in zip(chunks, chunks[1:], strict=False))
     assert "".join("".join(chunk.text.split()) for chunk in chunks) == "".join(source.text.split())
+
+
+def test_a_file_handed_in_twice_is_used_once_and_keeps_its_evidence() -> None:
+    content = (SAMPLES / "cell.md").read_bytes()
+    found = list(extract_all([Upload("cell.md", content), Upload("copy.md", content)]))
+    built = build(found)
+    check_accounts(built)
+    assert built.collection.items > 8
+    assert [document.code for document in built.collection.documents] == [None, "duplicate_document"]
+    assert names(built.collection)[found[0].id] == "cell.md"

@@ -12,8 +12,8 @@ from ingestion_assets.study.text import squeeze
 
 
 def names(collection: Collection) -> dict[str, str]:
-    """Document id -> name."""
-    return {document.id: document.name for document in collection.documents}
+    """Document id -> name; of several equal files, the one that is used."""
+    return {document.id: document.name for document in sorted(collection.documents, key=lambda found: found.ready)}
 
 
 def source_line(evidence: Evidence, documents: Mapping[str, str]) -> str:

@@ -1,0 +1,345 @@
+"""Collections through Dagster and PostgreSQL: counted, grounded, repeated without change, killed without loss."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from benchmarks.study.book import facts, paragraphs
+from ingestion_assets.ledger import batches
+from ingestion_assets.ledger.batches import BatchState, NewFile
+from ingestion_assets.study import document_analyses as analyses_module
+from ingestion_assets.study.asset_checks import STUDY_CHECKS
+from ingestion_assets.study.definitions import study_definitions
+from ingestion_assets.study.document_analyses import document_analyses
+from ingestion_assets.study.documents import documents
+from ingestion_assets.study.steps import PARTITIONS
+from ingestion_assets.study.study_collections import study_collections
+from resources.definitions import PostgresResource
+from resources.llm.resource import LlmResource
+from resources.postgres.database import Database
+from tests.fakes.llm_provider import FakeProvider
+from tests.study import files
+from tests.study.study_provider import study_provider
+
+
+class KilledError(Exception):
+    """Nothing that the platform knows."""
+
+
+class Studio:
+    """A database, an ephemeral Dagster instance, and runs of the study assets on them."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.instance = dg.DagsterInstance.ephemeral()
+
+    def create(self, *given: NewFile, title: str = "Deck", **options: Any) -> tuple[str, Any]:
+        with self.database.transaction() as connection:
+            batch, _ = batches.create_batch(connection, given, title=title, options=options)
+        self.instance.add_dynamic_partitions(str(PARTITIONS.name), [batch.collection_id])
+        return batch.collection_id, batch.id
+
+    def run(
+        self, collection: str, *, config: dict[str, Any] | None = None, ok: bool = True
+    ) -> dg.ExecuteInProcessResult:
+        result = dg.materialize(
+            [documents, document_analyses, study_collections, *STUDY_CHECKS],
+            instance=self.instance,
+            partition_key=collection,
+            resources={"postgres": PostgresResource(), "llm": LlmResource()},
+            run_config={
+                "ops": config or {},
+                "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+            },
+            raise_on_error=False,
+        )
+        assert result.success is ok, problems(result)
+        return result
+
+    def metadata(self, result: dg.ExecuteInProcessResult, name: str) -> dict[str, Any]:
+        [event] = result.asset_materializations_for_node(name)
+        return {key: value.value for key, value in event.metadata.items()}
+
+    def rows(self, table: str, collection: str) -> list[dict[str, Any]]:
+        assert table in {"study_cards", "study_questions", "study_chunks", "study_answers", "study_documents"}
+        return self.database.fetch_all(
+            f"SELECT * FROM {table} WHERE collection_id = %(id)s ORDER BY 2, 3",  # type: ignore[arg-type]
+            {"id": collection},
+        )
+
+    def collection(self, collection: str) -> dict[str, Any]:
+        [row] = self.database.fetch_all("SELECT * FROM study_collections WHERE id = %(id)s", {"id": collection})
+        return row
+
+    def batch(self, batch_id: Any) -> Any:
+        with self.database.transaction() as connection:
+            return batches.read_batch(connection, batch_id)
+
+    def events(self, batch_id: Any) -> list[Any]:
+        with self.database.transaction() as connection:
+            return batches.events_after(connection, batch_id)
+
+
+@pytest.fixture
+def studio(database: Database, platform_environment: dict[str, str]) -> Iterator[Studio]:
+    made = Studio(database)
+    yield made
+    made.instance.dispose()
+
+
+def chapter(number: int, pages: int = 4, *, kind: str = "txt") -> NewFile:
+    known = facts(pages, seed=number)
+    return NewFile(f"chapter{number}.{kind}", "\n\n".join(p for fact in known for p in paragraphs(fact)).encode())
+
+
+def test_a_batch_becomes_a_collection_with_counts_checks_and_a_preview(studio: Studio) -> None:
+    collection, batch = studio.create(chapter(1), NewFile("broken.pdf", b"%PDF-1.4"), chapter(2), chapter(1))
+    result = studio.run(collection)
+    documented = studio.metadata(result, "documents")
+    assert (documented["created"], documented["skipped"], documented["errors"]) == (2, 1, 1)
+    assert documented["codes"] == {"document_corrupt": 1, "duplicate_document": 1}
+    made = studio.metadata(result, "study_collections")
+    assert made["state"] == "ready"
+    assert made["partial"] is True
+    assert made["generated"] == made["stored"] + sum(sum(part.values()) for part in made["dropped"].values())
+    assert made["evidence_share"] == 1.0
+    assert made["created"] == made["cards"] + made["questions"] == made["stored"]
+    assert "| Front | Back | Source |" in made["preview"]
+    assert len(studio.rows("study_cards", collection)) == made["cards"] > 10
+    assert all(check.passed for check in result.get_asset_check_evaluations())
+    assert len(result.get_asset_check_evaluations()) == len(STUDY_CHECKS)
+    found = studio.batch(batch)
+    assert found.state is BatchState.READY_PARTIAL
+    events = studio.events(batch)
+    assert [event.sequence for event in events] == list(range(1, len(events) + 1))
+    assert [event.terminal for event in events] == [False] * (len(events) - 1) + [True]
+    assert events[0].type == "ingestion:received"
+    assert events[-1].type == "pipeline:partial"
+    assert "extraction:document_failed" in [event.type for event in events]
+    assert not any(facts(4, seed=1)[0].term in json.dumps(event.payload) for event in events)
+    jobs = studio.database.fetch_all("SELECT status, nb_created, nb_errors FROM import_jobs ORDER BY id")
+    assert [job["status"] for job in jobs] == ["SUCCESS"] * 3
+
+
+def test_a_second_run_changes_and_pays_nothing(studio: Studio) -> None:
+    collection, _ = studio.create(chapter(1))
+    studio.run(collection)
+    before = studio.rows("study_cards", collection), studio.rows("study_questions", collection)
+    result = studio.run(collection)
+    after = studio.rows("study_cards", collection), studio.rows("study_questions", collection)
+    for old, new in zip(before, after, strict=True):
+        assert {row["id"]: row for row in new} == {row["id"]: row for row in old}
+    for name in ("documents", "document_analyses", "study_collections"):
+        found = studio.metadata(result, name)
+        assert (found["created"], found["updated"], found["errors"]) == (0, 0, 0)
+        assert found["skipped"] > 0
+    assert studio.metadata(result, "document_analyses")["asked"] == 0
+
+
+@pytest.fixture(scope="module")
+def _provider() -> Iterator[FakeProvider]:
+    with study_provider() as provider:
+        yield provider
+
+
+@pytest.fixture
+def provider(_provider: FakeProvider, monkeypatch: pytest.MonkeyPatch) -> FakeProvider:
+    _provider.reset(latency=0.0)
+    for name, value in {
+        "LLM_PROVIDERS": "openai",
+        "OPENAI_API_KEY": "sk-test",
+        "OPENAI_BASE_URL": _provider.openai_url,
+        "OPENAI_REQUESTS_PER_MINUTE": "60000",
+        "OPENAI_TOKENS_PER_MINUTE": "1000000000",
+    }.items():
+        monkeypatch.setenv(name, value)
+    return _provider
+
+
+def asked(provider: FakeProvider) -> int:
+    return len(provider.books()["entries"])
+
+
+def test_a_killed_analysis_pays_for_no_finished_chunk_again(
+    studio: Studio, provider: FakeProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LLM_CONCURRENCY", "1")
+    collection, batch = studio.create(chapter(1, 12), cards=60)
+    real = analyses_module._Recorder.flush
+    flushed: list[int] = []
+
+    def dying(self: Any) -> None:
+        real(self)
+        flushed.append(1)
+        if len(flushed) == 4:
+            raise KilledError
+
+    monkeypatch.setattr(analyses_module._Recorder, "flush", dying)
+    studio.run(collection, ok=False)
+    monkeypatch.setattr(analyses_module._Recorder, "flush", real)
+    stored = len(studio.rows("study_answers", collection))
+    paid = asked(provider)
+    assert 3 <= stored <= paid <= stored + 1
+    assert studio.batch(batch).state is BatchState.PROCESSING
+    result = studio.run(collection)
+    found = studio.metadata(result, "document_analyses")
+    assert found["reused"] == stored
+    assert asked(provider) == paid + found["asked"]
+    assert len(studio.rows("study_answers", collection)) == stored + found["asked"]
+    cards = studio.rows("study_cards", collection)
+    assert len({(card["front"], card["back"]) for card in cards}) == len(cards) > 5
+    assert studio.batch(batch).state is BatchState.READY
+
+
+def test_one_document_is_regenerated_and_the_rest_is_not_touched(studio: Studio, provider: FakeProvider) -> None:
+    collection, _ = studio.create(chapter(1, 6), chapter(2, 6), cards=30, questions=6)
+    studio.run(collection)
+    before = {row["id"]: row for row in studio.rows("study_cards", collection)}
+    first, second = (row["document_id"] for row in studio.rows("study_documents", collection))
+    paid = asked(provider)
+    answers = {row["input_hash"]: row["answered_at"] for row in studio.rows("study_answers", collection)}
+    config = {"document_analyses": {"config": {"regenerate": ["chapter2.txt"]}}}
+    result = studio.run(collection, config=config)
+    assert asked(provider) - paid == studio.metadata(result, "document_analyses")["asked"] > 0
+    for row in studio.rows("study_answers", collection):
+        assert (answers[row["input_hash"]] == row["answered_at"]) is (row["document_id"] == first)
+    after = {row["id"]: row for row in studio.rows("study_cards", collection)}
+    assert {name: row for name, row in after.items() if row["document_id"] == first} == {
+        name: row for name, row in before.items() if row["document_id"] == first
+    }
+    assert any(row["document_id"] == second for row in after.values())
+
+
+def test_a_quota_leaves_a_partial_collection_and_a_later_run_finishes_it(
+    studio: Studio, provider: FakeProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LLM_CONCURRENCY", "1")
+    provider.configure(always="insufficient_quota", after=3)
+    collection, batch = studio.create(chapter(1, 12), cards=40)
+    result = studio.run(collection)
+    assert studio.collection(collection)["partial"] is True
+    assert studio.metadata(result, "document_analyses")["chunks_done"] == 3
+    assert studio.batch(batch).state is BatchState.READY_PARTIAL
+    kept = {row["id"] for row in studio.rows("study_cards", collection)}
+    assert kept
+    provider.configure(always="", after=None)
+    studio.database.fetch_all("DELETE FROM llm_pacing RETURNING 1 AS done")
+    again = studio.run(collection)
+    assert studio.metadata(again, "document_analyses")["reused"] == 3
+    assert studio.collection(collection)["partial"] is False
+    assert len(studio.rows("study_cards", collection)) > len(kept)
+
+
+def test_a_quota_before_the_first_answer_is_the_collections_state(studio: Studio, provider: FakeProvider) -> None:
+    provider.configure(always="insufficient_quota")
+    collection, batch = studio.create(chapter(1))
+    studio.run(collection)
+    assert studio.collection(collection)["state"] == "quota_exceeded"
+    assert studio.batch(batch).state is BatchState.QUOTA_EXCEEDED
+    assert studio.events(batch)[-1].type == "pipeline:quota_exceeded"
+
+
+def test_a_wrong_key_ends_the_batch_with_a_reason(studio: Studio, provider: FakeProvider) -> None:
+    provider.configure(keys=["another"])
+    collection, batch = studio.create(chapter(1))
+    studio.run(collection, ok=False)
+    found = studio.batch(batch)
+    assert found.state is BatchState.FAILED
+    assert found.error_code == "LlmAuthenticationError"
+    assert "sk-test" not in str(found)
+
+
+def test_a_cancelled_batch_stays_cancelled(studio: Studio) -> None:
+    collection, batch = studio.create(chapter(1))
+    with studio.database.transaction() as connection:
+        assert batches.cancel(connection, batch)
+    studio.run(collection)
+    assert studio.batch(batch).state is BatchState.CANCELLED
+    assert [event.terminal for event in studio.events(batch)].count(True) == 1
+
+
+def test_only_hopeless_files_fail_the_collection_and_say_why(studio: Studio) -> None:
+    collection, batch = studio.create(NewFile("scan.pdf", files.scan()))
+    studio.run(collection)
+    assert studio.collection(collection)["state"] == "failed"
+    assert studio.batch(batch).error_code == "no_text_layer"
+
+
+def test_a_late_writer_is_refused(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    collection, _ = studio.create(chapter(1))
+    from ingestion_assets.study import study_collections as module
+
+    real = module.store.write_items
+
+    def taken_over(connection: Any, made: Any, collection_id: str) -> Any:
+        return real(connection, made, collection_id)
+
+    original = module._assemble
+
+    def superseded(collection_id: str, job: Any) -> Any:
+        with studio.database.transaction() as connection:
+            connection.execute("UPDATE import_jobs SET attempt_token = gen_random_uuid() WHERE id = %s", (job.job_id,))
+        return original(collection_id, job)
+
+    monkeypatch.setattr(module.store, "write_items", taken_over)
+    monkeypatch.setattr(module, "_assemble", superseded)
+    studio.run(collection, ok=False)
+    assert studio.rows("study_cards", collection) == []
+
+
+def test_deleting_a_user_deletes_what_is_theirs(studio: Studio) -> None:
+    with studio.database.transaction() as connection:
+        connection.execute("INSERT INTO users (id) VALUES ('u')")
+        batches.create_batch(connection, [chapter(1)], title="t", user_id="u", origin_key="k")
+        connection.execute("DELETE FROM users WHERE id = 'u'")
+    for table in ("study_collections", "study_batches", "study_batch_events", "study_documents"):
+        assert studio.database.fetch_all(f"SELECT 1 AS one FROM {table}") == []  # type: ignore[arg-type]
+
+
+def test_asking_twice_under_one_key_is_one_batch(studio: Studio) -> None:
+    with studio.database.transaction() as connection:
+        one, new = batches.create_batch(connection, [chapter(1)], title="t", origin_key="k")
+        two, again = batches.create_batch(connection, [chapter(1)], title="t", origin_key="k")
+        assert (one.id, new, again) == (two.id, True, False)
+        with pytest.raises(batches.BatchConflictError):
+            batches.create_batch(connection, [chapter(2)], title="t", origin_key="k")
+
+
+def test_a_retry_is_a_new_batch_for_the_same_collection(studio: Studio) -> None:
+    collection, batch = studio.create(chapter(1), NewFile("bad.pdf", b"%PDF-1.4"))
+    with studio.database.transaction() as connection:
+        assert batches.retry(connection, batch) is None
+    studio.run(collection)
+    with studio.database.transaction() as connection:
+        again = batches.retry(connection, batch)
+    assert again is not None
+    assert again.collection_id == collection
+    result = studio.run(collection)
+    assert studio.metadata(result, "documents")["errors"] == 1
+    assert studio.batch(again.id).state is BatchState.READY_PARTIAL
+
+
+def test_the_definitions_load_with_their_resources() -> None:
+    defs = dg.Definitions.merge(
+        study_definitions(), dg.Definitions(resources={"postgres": PostgresResource(), "llm": LlmResource()})
+    )
+    assert {key.to_user_string() for key in defs.resolve_asset_graph().get_all_asset_keys()} == {
+        *("documents", "document_analyses", "study_collections")
+    }
+
+
+def problems(result: dg.ExecuteInProcessResult) -> list[str]:
+    """What the failed steps died of."""
+    found = []
+    for event in result.all_events:
+        if event.is_step_failure:
+            error = event.step_failure_data.error
+            while error is not None and error.cause is not None:
+                error = error.cause
+            found.append(str(error)[-1500:])
+    return found
