@@ -59,6 +59,12 @@ def fingerprint(*parts: str | bytes) -> bytes:
     return digest.digest()
 
 
+def valid_key(key: str | None) -> None:
+    """Raises `Problem` 400 for a key that is none."""
+    if key is not None and not _KEY.fullmatch(key):
+        raise Problem(400, "Idempotency-Key is 1 to 200 printable ASCII characters.")
+
+
 async def once(
     database: ApiDatabase,
     principal: Principal,
@@ -73,8 +79,7 @@ async def once(
     """
     if key is None:
         return (await database.run(work)).response()
-    if not _KEY.fullmatch(key):
-        raise Problem(400, "Idempotency-Key is 1 to 200 printable ASCII characters.")
+    valid_key(key)
     earlier = await database.run(lambda c: _begin(c, principal.user_id, key, print_))
     if earlier is not None:
         return earlier.response(**{"Idempotent-Replayed": "true"})

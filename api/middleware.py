@@ -13,7 +13,7 @@ from collections.abc import Callable
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.problems import Problem, as_problem
+from api.problems import Problem, as_problem, too_large
 from api.settings import ApiSettings
 from ingestion_assets.logs import log_context
 
@@ -118,11 +118,6 @@ class Guard:
             return message
 
         return bounded
-
-
-def too_large(cap: int) -> Problem:
-    """413 that names the bound in bytes. The connection ends, because the rest of the body is not read."""
-    return Problem(413, f"At most {cap} bytes are read here.", headers={"Connection": "close"}, max_bytes=cap)
 
 
 def _wrong_type(path: str, headers: Headers) -> Problem | None:

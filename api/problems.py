@@ -109,6 +109,11 @@ def not_found() -> Problem:
     return Problem(404)
 
 
+def too_large(cap: int) -> Problem:
+    """413 that names the bound in bytes. The connection ends, because the rest of the body is not read."""
+    return Problem(413, f"At most {cap} bytes are read here.", headers={"Connection": "close"}, max_bytes=cap)
+
+
 def unavailable(detail: str, *, seconds: float = RETRY_AFTER) -> Problem:
     """503 with the time after which to try again."""
     return Problem(503, detail, headers={"Retry-After": str(max(1, round(seconds)))})

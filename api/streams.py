@@ -1,4 +1,4 @@
-"""Server-sent events out of append-only tables: woken by NOTIFY, looking for themselves every second at the latest.
+"""Server-sent events out of append-only tables: woken by NOTIFY, looking for themselves every second when nobody listens.
 
 One connection listens for the whole process, and one wake-up reaches every stream that waits for its channel. A
 notification is a hint only: a stream reads its table, so whatever was missed while a connection was down is found.
@@ -23,7 +23,7 @@ from resources.postgres.database import application_name
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0
-"""Between two looks of a stream that nobody wakes."""
+"""Between two looks of a stream while the listening connection is down."""
 _RECONNECT_SECONDS = 2.0
 
 
@@ -37,11 +37,17 @@ class Hub:
         self._waiting: dict[tuple[str, str], set[asyncio.Event]] = defaultdict(set)
         self._open: Counter[str] = Counter()
         self.closing = asyncio.Event()
+        self._listening = False
 
     @property
     def streams(self) -> int:
         """Open ones in this process."""
         return self._open.total()
+
+    @property
+    def poll_seconds(self) -> float:
+        """How long a stream that nobody wakes may wait before it looks: notifications are not lost while we listen."""
+        return self._settings.keep_alive_seconds if self._listening else POLL_SECONDS
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -113,11 +119,18 @@ class Hub:
                 async with connection:
                     for channel in self._channels:
                         await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
+                    self._listening = True
+                    for channel in self._channels:
                         self._wake(channel, "")
                     async for note in connection.notifies():
                         self._wake(note.channel, note.payload)
             except (psycopg.Error, OSError) as error:
+                self._listening = False
                 log.warning("not listening to the database (%s); streams look by themselves", type(error).__name__)
+            self._listening = False
+            # Who was asleep while nobody listened must look now, and every second from here on.
+            for channel in self._channels:
+                self._wake(channel, "")
             await asyncio.sleep(_RECONNECT_SECONDS)
 
 

@@ -1,0 +1,95 @@
+"""A response of server-sent events that keeps its place, its pulse and its temper."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import psycopg
+from fastapi.responses import StreamingResponse
+from psycopg import Connection
+from psycopg_pool import PoolTimeout
+from starlette.types import Receive, Scope, Send
+
+from api.database import ApiDatabase
+from api.problems import Problem
+from api.streams import Hub
+
+log = logging.getLogger(__name__)
+
+KEEP_ALIVE = b": keep-alive\n\n"
+RETRY_MS = 2000
+_AWAY_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One event on its way out."""
+
+    event: str
+    data: Any
+    id: int | None = None
+    last: bool = False
+    """The stream ends after it."""
+
+    def encode(self) -> bytes:
+        """On the wire. JSON has no line breaks, so `data` is one line."""
+        head = b"" if self.id is None else b"id: %d\n" % self.id
+        return head + b"event: " + self.event.encode() + b"\ndata: " + orjson.dumps(self.data) + b"\n\n"
+
+
+class EventStream(StreamingResponse):
+    """`text/event-stream`; what `place` holds is given back when the client is gone, even before the first byte."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, content: AsyncIterator[bytes], *, place: ExitStack) -> None:
+        super().__init__(content, headers={"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"})
+        self._place = place
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._place:
+            await super().__call__(scope, receive, send)
+
+
+async def follow(
+    hub: Hub,
+    database: ApiDatabase,
+    woken: asyncio.Event,
+    read: Callable[[Connection[Any]], Sequence[Message]],
+    *,
+    keep_alive: float,
+) -> AsyncIterator[bytes]:
+    """What `read` finds, whenever there is more, until its last message, the end of the service or of the client.
+
+    `read` is called again and again and returns what is new. While the database is away the stream stays open.
+    """
+    yield b"retry: %d\n\n" % RETRY_MS
+    silent = 0.0
+    while not hub.closing.is_set():
+        woken.clear()
+        wait = hub.poll_seconds
+        try:
+            messages = await database.run(read)
+        except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, Problem) as error:
+            log.info("a stream waits for the database: %s", type(error).__name__)
+            messages, wait = (), _AWAY_SECONDS
+        for message in messages:
+            yield message.encode()
+            silent = 0.0
+            if message.last:
+                return
+        wait = min(wait, keep_alive)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(woken.wait(), wait)
+            continue
+        silent += wait
+        if silent >= keep_alive:
+            yield KEEP_ALIVE
+            silent = 0.0
