@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from typing import NoReturn
 
 import typer
 
@@ -44,7 +45,33 @@ def main() -> None:
     try:
         app()
     except (PermanentError, TransientError) as error:
-        from resources.redaction import redact
+        _end(str(error))
+    except Exception as error:
+        sentence = _setup_problem(error)
+        if sentence is None:
+            raise
+        _end(sentence)
 
-        typer.echo(f"ingest: {redact(str(error))}", err=True)
-        sys.exit(1)
+
+def _end(sentence: str) -> NoReturn:
+    from resources.redaction import redact
+
+    typer.echo(f"ingest: {redact(sentence)}", err=True)
+    sys.exit(1)
+
+
+def _setup_problem(error: Exception) -> str | None:
+    """What to change, when the error is one of a user's settings: of a value, or of the database that they lead to."""
+    import psycopg
+    from pydantic import ValidationError
+
+    if isinstance(error, ValidationError):
+        said = (
+            f"{'.'.join(map(str, one['loc']))}: {one['msg'].removeprefix('Value error, ')}" for one in error.errors()
+        )
+        return f"a setting cannot be used. {'; '.join(said)}"
+    cause = getattr(error, "orig", error)  # SQLAlchemy wraps the driver's error
+    if isinstance(cause, psycopg.OperationalError) and cause.sqlstate is None:
+        first = str(cause).partition("\n")[0]
+        return f"PostgreSQL does not answer ({first}). Is the server of DATABASE_URL up, and the URL right?"
+    return None
