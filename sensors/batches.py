@@ -4,8 +4,6 @@ A folder in `INGESTION_INBOX` is one batch. It is complete when it holds a file 
 changed for half a minute; it then becomes rows, and moves to `.done/` beside it, so that it is taken once.
 """
 
-from __future__ import annotations
-
 import os
 import stat
 import time

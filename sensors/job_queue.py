@@ -154,8 +154,8 @@ def work_off_async_jobs() -> None:
 @dg.sensor(
     name=NAME,
     job=work_off_async_jobs,
-    # Dagster's own loop takes 5 s; the waits that grow are kept in the cursor.
-    minimum_interval_seconds=2,
+    # The turn of Dagster's own loop; the waits that grow are kept in the cursor.
+    minimum_interval_seconds=5,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Launches a run that works off asynchronous jobs when some are due and no worker is up.",
 )

@@ -45,10 +45,15 @@ def repair_stuck_imports(
 
 
 def fail_run(instance: dg.DagsterInstance, run_id: str, why: str) -> bool:
-    """Mark a run as failed, as Dagster's own monitoring does. False when it was over already."""
+    """Mark a run as failed, as Dagster's own monitoring does, and free its slots. False when it was over already.
+
+    Dagster frees the slots half a minute later, which is half a minute in which the retry waits for nobody.
+    """
     run = instance.get_run_by_id(run_id)
     if run is None or run.is_finished:
         return False
     instance.report_run_failed(run, redact(why))
+    if instance.event_log_storage.supports_global_concurrency_limits:
+        instance.event_log_storage.free_concurrency_slots_for_run(run_id)
     log.warning("run %s failed: %s", run_id, redact(why))
     return True
