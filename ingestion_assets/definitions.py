@@ -6,6 +6,7 @@ import dagster as dg
 
 from ingestion_assets.events.definitions import event_definitions
 from ingestion_assets.executor import supervised_executor
+from ingestion_assets.study.definitions import study_definitions
 from resources.definitions import OutboundResource, PostgresResource
 from resources.llm.resource import LlmResource
 from sensors.definitions import sensor_definitions
@@ -16,6 +17,7 @@ def build_definitions() -> dg.Definitions:
     postgres = PostgresResource()
     return dg.Definitions.merge(
         event_definitions(),
+        study_definitions(),
         sensor_definitions(),
         dg.Definitions(
             resources={

@@ -3,6 +3,7 @@
 import dagster as dg
 
 from sensors.backfills import failed_backfills_sensor
+from sensors.batches import study_batches_sensor
 from sensors.job_queue import job_queue_sensor, work_off_async_jobs
 from sensors.pool_slots import pool_slots_sensor
 from sensors.recover_tags import recover_tags_sensor
@@ -30,5 +31,6 @@ def sensor_definitions() -> dg.Definitions:
             job_queue_sensor,
             failed_backfills_sensor,
             recover_tags_sensor,
+            study_batches_sensor,
         ],
     )

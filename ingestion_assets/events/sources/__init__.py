@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import cast
 
-from ingestion_assets.events.sources.base import Source, SourceSettings
+from ingestion_assets.events.sources.base import Source
 
 _REGISTRY: dict[str, str] = {
     "ticketmaster": "TicketmasterSource",
