@@ -17,7 +17,8 @@ ENGLISH = (
     "water vapour that the air holds."
 )
 FRENCH = (
-    "Un baromètre est un instrument qui mesure la pression de l'air. Un anémomètre est un instrument qui mesure la vitesse du "
+    "Un baromètre est un instrument qui mesure la pression de l'air. Un anémomètre "
+    "est un instrument qui mesure la vitesse du "
     "vent. La troposphère est la couche la plus basse de l'atmosphère. Un glacier est une grande masse de glace qui descend "
     "lentement une pente. En 1643, Evangelista Torricelli a construit le premier baromètre à Florence. L'humidité est la "
     "quantité de vapeur d'eau que l'air contient."

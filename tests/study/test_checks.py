@@ -15,11 +15,13 @@ from ingestion_assets.study.model import Chunk, Document, DocumentStatus, DropRe
 
 EN = (
     "Photosynthesis is the process by which plants store the energy of light in sugar. Robert Hooke named the cell in 1665 "
-    "when he looked at cork. Blood carries oxygen, sugar and heat through the body. A human heart beats about 100000 times a "
+    "when he looked at cork. Blood carries oxygen, sugar and heat through the body. "
+    "A human heart beats about 100000 times a "
     "day. See https://example.org/heart for more. The liver always filters the blood that leaves the stomach."
 )
 FR = (
-    "La photosynthèse est le processus par lequel les plantes stockent l'énergie de la lumière dans le sucre. En 1665, Robert "
+    "La photosynthèse est le processus par lequel les plantes stockent l'énergie de "
+    "la lumière dans le sucre. En 1665, Robert "
     "Hooke a nommé la cellule en regardant du liège. Le foie filtre le sang qui quitte l'estomac."
 )
 

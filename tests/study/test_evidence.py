@@ -41,7 +41,7 @@ def test_a_quote_is_found_through_typography_and_line_ends(quote: str) -> None:
     found = Source(document()).find(quote, whole())
     assert found is not None
     assert verify(found, document())
-    assert [value for value in numbers(found.quote)] == numbers(quote)
+    assert numbers(found.quote) == numbers(quote)
 
 
 @pytest.mark.parametrize(

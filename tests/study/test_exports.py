@@ -24,7 +24,8 @@ HOSTILE = '=HYPERLINK("x") <script>alert(1)</script> ~a=b#c{d}:e\\f | *g* é & ]
 @pytest.fixture(scope="module")
 def collection() -> Collection:
     text = (
-        "A barometer is an instrument that measures the pressure of the air. A hygrometer is an instrument that measures the "
+        "A barometer is an instrument that measures the pressure of the air. A "
+        "hygrometer is an instrument that measures the "
         "humidity of the air. An anemometer is an instrument that measures the speed of the wind. A glacier is a large body "
         "of ice that moves slowly down a slope. In 1643, Evangelista Torricelli built the first barometer in Florence."
     )

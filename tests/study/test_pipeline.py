@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -150,7 +151,7 @@ def test_chunks_are_exact_stretches_and_hold_all_words() -> None:
     source = book(30)
     chunks = chunk_document(source)
     assert all(source.text[chunk.start : chunk.end] == chunk.text for chunk in chunks)
-    assert all(left.end <= right.start for left, right in zip(chunks, chunks[1:], strict=False))
+    assert all(left.end <= right.start for left, right in pairwise(chunks))
     assert "".join("".join(chunk.text.split()) for chunk in chunks) == "".join(source.text.split())
 
 
