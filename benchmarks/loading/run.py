@@ -13,15 +13,12 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from benchmarks._database import BenchDatabase, ServerCost, bench_server
 from benchmarks._measure import Bar, bars_table, markdown_table
 from benchmarks._options import WARM_UP, Options, note, read_options
 from benchmarks._processes import peer_python, run_child
-
-if TYPE_CHECKING:
-    from resources.postgres.server import EmbeddedServer
 
 REQUIREMENTS = Path(__file__).with_name("requirements.txt")
 PASSES = ("first load", "10 % changed, 2 % new", "unchanged")
@@ -54,6 +51,7 @@ METHODS = (
         "dlt upsert, JSON columns, CSV",
         "benchmarks.loading.dlt_merge",
         {"strategy": "upsert", "nested": False, "file_format": "csv"},
+        largest=20_000,
     ),
 )
 
@@ -93,29 +91,42 @@ def measure(count: int, options: Options) -> Iterator[Measurement]:
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, bench_server() as server:
         note(f"loading: writing {count} records")
         data = run_child("benchmarks.loading.records", {"count": count, "folder": folder})
-        for index, method in enumerate(METHODS):
-            if (method.peer and python is None) or (method.largest or count) < count:
-                continue
-            yield from _passes(server, method, data, f"bench_{index}", Path(folder) / f"state_{index}", python)
+        places = [
+            _Place(method, BenchDatabase(server, f"bench_{index}"), str(Path(folder) / f"state_{index}"), python)
+            for index, method in enumerate(METHODS)
+            if (not method.peer or python is not None) and (method.largest or count) >= count
+        ]
+        for place in places:
+            if not place.method.peer:
+                place.database.migrate()
+        # Pass by pass, so that methods which are compared have met the same neighbours on a shared machine.
+        for number, truth in enumerate(data["truth"]):
+            for place in places:
+                note(f"loading: {place.method.name}, {count} records, {PASSES[number]}")
+                yield place.load(number, truth, count, data["pass1" if number == 0 else "pass2"])
 
 
-def _passes(
-    server: EmbeddedServer, method: Method, data: Mapping[str, Any], name: str, state: Path, python: str | None
-) -> Iterator[Measurement]:
-    database = BenchDatabase(server, name)
-    if not method.peer:
-        database.migrate()
-    for number, truth in enumerate(data["truth"]):
-        note(f"loading: {method.name}, {data['truth'][0]['created']} records, {PASSES[number]}")
-        task = {**method.task, "path": data["pass1" if number == 0 else "pass2"]}
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A method with what it works in."""
+
+    method: Method
+    database: BenchDatabase
+    state: str
+    python: str | None
+
+    def load(self, number: int, truth: Mapping[str, int], events: int, path: str) -> Measurement:
+        """One pass in a process of its own."""
+        method, database = self.method, self.database
+        task = {**method.task, "path": path}
         wide = "raw_events" if not method.peer and number == 2 else None
         with database.watched(wal_of=wide) as server_cost:
             if method.peer:
-                task |= {"url": database.tcp_url, "folder": str(state)}
-                done = run_child(method.module, task, python=python or sys.executable)
+                task |= {"url": database.tcp_url, "folder": self.state}
+                done = run_child(method.module, task, python=self.python or sys.executable)
             else:
                 done = run_child(method.module, task | {"url": database.url, "run": f"run {number}"})
-        yield _measurement(method, number, truth, data["truth"][0]["created"], done, server_cost, database)
+        return _measurement(method, number, truth, events, done, server_cost, database)
 
 
 def _measurement(
@@ -155,10 +166,16 @@ def bars(found: Sequence[Measurement]) -> list[Bar]:
     ours = [at[OURS, largest, number] for number in range(3)]
     result = []
     for method in METHODS:
-        if method.peer and (method.name, largest, 0) in at:
-            for who in (OURS, WITH_PARSER):
-                ratios = [at[method.name, largest, n].client_us / at[who, largest, n].client_us for n in range(3)]
-                result.append(Bar(f"client CPU, {method.name} / {who}: the worst pass", min(ratios), 6, at_least=True))
+        measured_with = [size for size in sizes if (method.name, size, 0) in at]
+        if not method.peer or not measured_with:
+            continue
+        size = measured_with[-1]
+        for who in (OURS, WITH_PARSER):
+            ratios = [at[method.name, size, n].client_us / at[who, size, n].client_us for n in range(3)]
+            result += [
+                Bar(f"client CPU, {method.name} / {who}, {size}: {PASSES[n]}", ratio, 6, at_least=True)
+                for n, ratio in enumerate(ratios)
+            ]
     result.append(
         Bar("CPU of the second pass / of the first (client and server)", ours[1].both_us / ours[0].both_us, 0.6)
     )
