@@ -93,8 +93,8 @@ def markdown() -> str:
         "# Configuration",
         "",
         "Every setting is an environment variable; `.env` in the project's folder is read as well. An empty variable counts",
-        "as unset. This page is the output of `ingest settings --markdown`; a test holds it to the code. When a watcher calls",
-        "something stuck is in [operations.md](operations.md#thresholds).",
+        "as unset. This page is the output of `ingest settings --markdown`; a test holds it to the code. When a watcher",
+        "calls something stuck is in [operations.md](operations.md#thresholds).",
     ]
     for title, found in groups():
         lines += ["", f"## {title}", "", "| variable | default | what it does |", "| --- | --- | --- |"]
