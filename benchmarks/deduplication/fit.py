@@ -100,16 +100,14 @@ ORDERED = {
     "distance": LEVELS["distance"][1:],
     "venue": ("same", "strong", "partial", "weak", "clashing", "different"),
     "time": ("same", "15min", "35min", "65min", "95min", "200min"),
-    "first_score": SECOND_LEVELS["first_score"],
-    "rival": SECOND_LEVELS["rival"],
 }
 """Features whose levels are steps of one thing. They are fitted as steps from one level to the next, so that a level
 that the training data hardly shows lies between its neighbours instead of anywhere."""
 
-CAUTION = 1.5
+CAUTION = 1.3
 """How much worse it is to join two events than to miss that two records are one: a wrong merge hides an event."""
 DELICATE = frozenset({"matinee", "evening", "early_late", "match", "audience", "part"})
-DELICATE_CAUTION = 4.0
+DELICATE_CAUTION = 3.0
 """For two showings of one thing on one day: people stand before a closed door when the later one is hidden."""
 
 
@@ -178,6 +176,38 @@ def fit_table(place: str, data: Sequence[Known], levels: Levels, crosses: Crosse
     return table_text(place, float(model.intercept_[0]), level_weights(model.coef_[0], levels, crosses))
 
 
+def fit_second(data: Sequence[tuple[Known, np.ndarray]], strength: float) -> list[str]:
+    """Fit what the records around add to the first log-odds. Where they say nothing, nothing is added.
+
+    So two records alone, or a day with few, are not judged by how often lonely pairs happen to be right.
+    """
+    from scipy.optimize import minimize
+    from scipy.sparse import vstack
+
+    levels, crosses = SECOND_LEVELS, shipped.SECOND_CROSSES
+    matrix = vstack([design(codes, levels, crosses) for (codes, _, _), _ in data], format="csr")
+    truth, weight = (np.concatenate([known[i] for known, _ in data]) for i in (1, 2))
+    offset = np.concatenate([odds for _, odds in data])
+    silent = [f"{name}|none" for name in levels]
+    names = [f"{name}|{level}" for name, labels in levels.items() for level in labels]
+    names += [f"{i}|{j}" for one, two in crosses for i in levels[one] for j in levels[two]]
+    spoken = np.asarray(
+        [name not in silent and not name.startswith("first_score|") and "none" not in name.split("|") for name in names]
+    )
+    matrix, sign = matrix[:, spoken], np.where(truth, 1.0, -1.0)
+
+    def loss(beta: np.ndarray) -> tuple[float, np.ndarray]:
+        margin = sign * (offset + matrix @ beta)
+        miss = 1.0 / (1.0 + np.exp(np.clip(margin, -500, 500)))
+        value = float((weight * np.logaddexp(0.0, -margin)).sum() + beta @ beta / (2 * strength))
+        return value, beta / strength - matrix.T @ (weight * sign * miss)
+
+    found = minimize(loss, np.zeros(int(spoken.sum())), jac=True, method="L-BFGS-B", options={"maxiter": 500})
+    coefficients = np.zeros(len(names))
+    coefficients[spoken] = found.x
+    return table_text("second", 0.0, level_weights(coefficients, levels, crosses))
+
+
 def fit(rows: int, strength: float) -> tuple[str, str]:
     """The texts of the weights file and of the default statistics.
 
@@ -197,14 +227,14 @@ def fit(rows: int, strength: float) -> tuple[str, str]:
         for corpus in own:
             odds = table.sum(corpus.pairs.levels)
             codes = second_levels(corpus.batch, corpus.pairs.a, corpus.pairs.b, odds, ~corpus.free)
-            second.append(corpus.known(codes))
+            second.append((corpus.known(codes), odds[corpus.free]))
     lines = [
         "# Log-odds that two records are one event: a bias, one weight a level, and crosses of two levels. `first` looks at",
-        "# the two records, `second` at its result and at the records around. Written by benchmarks/deduplication/fit.py;",
+        "# the two records, `second` adds what the records around say. Written by benchmarks/deduplication/fit.py;",
         "# may be edited by hand. A cross that is left out weighs nothing.",
         *_first_lines(corpora, strength),
         "",
-        *fit_table("second", second, SECOND_LEVELS, shipped.SECOND_CROSSES, strength),
+        *fit_second(second, strength),
     ]
     return "\n".join(lines) + "\n", default.to_json() + "\n"
 
@@ -256,7 +286,7 @@ def event_days(rows: list[Labelled]) -> dict[str, date]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=20_000)
-    parser.add_argument("--strength", type=float, default=0.3, help="inverse of the L2 penalty")
+    parser.add_argument("--strength", type=float, default=1.0, help="inverse of the L2 penalty")
     parser.add_argument("--check", action="store_true")
     options = parser.parse_args()
     if not options.check:

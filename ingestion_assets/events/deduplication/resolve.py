@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 class Config:
     """How sure to be. Probabilities; the defaults favour precision, for a wrong merge hides an event."""
 
-    accept: float = 0.5
+    accept: float = 0.6
     """Pairs from this probability on are linked."""
     review_from: float = 0.15
     """Pairs from here up to `accept` are for a person to decide."""
@@ -310,7 +310,7 @@ def _score(
     odds = _exact(batch, a, b) if config.exact_only else model.first_odds(features)
     if not config.exact_only:
         features.second = second_levels(batch, a, b, odds, conflict != Conflict.NONE)
-        odds = model.second.sum(features.second)
+        odds = odds + model.second.sum(features.second)
     twice = (batch.source[a] == batch.source[b]) & (odds < 0) & (conflict == Conflict.NONE)
     conflict[twice] = Conflict.SAME_SOURCE_LISTS_BOTH
     if apart or forced:

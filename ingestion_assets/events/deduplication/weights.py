@@ -101,7 +101,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """Two tables: the first looks at two records, the second at the first's result and the records around.
+    """Two tables: the first looks at two records, the second adds what the records around say.
 
     `version` is a digest of the numbers.
     """
