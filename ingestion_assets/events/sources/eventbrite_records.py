@@ -114,11 +114,20 @@ def _title(name: Json) -> str | None:
 def _moment(value: Json, default_zone: str, *, hidden: bool = False) -> Moment | None:
     """A `datetime-tz` object. Of a hidden start only the day is taken: its time is not for the public."""
     parts = mapping(value)
-    known = zone_name(parts.get("timezone"))
-    zone = known or default_zone
-    local: datetime | None = timestamp(parts.get("local"))
+    zone, local, utc = (
+        said if isinstance(said, str) else None for said in map(parts.get, ("timezone", "local", "utc"))
+    )
+    return _moment_said(zone, local, utc, default_zone, hidden)
+
+
+@lru_cache(maxsize=4_096)
+def _moment_said(said_zone: str | None, said: str | None, utc: str | None, default: str, hidden: bool) -> Moment | None:
+    """Remembered: a calendar has few times of the day, and many events at each."""
+    known = zone_name(said_zone)
+    zone = known or default
+    local: datetime | None = timestamp(said)
     if local is None or local.tzinfo is not None:
-        instant = timestamp(parts.get("utc"))
+        instant = timestamp(utc)
         if instant is None or instant.tzinfo is None:
             return None
         local = instant.astimezone(ZoneInfo(zone))
