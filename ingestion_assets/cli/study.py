@@ -82,6 +82,7 @@ def study(
 
 async def _build(documents: Sequence[Document], options: StudyOptions, provider: str | None) -> Built:
     from ingestion_assets.study.pipeline import build_collection
+    from ingestion_assets.study.settings import StudySettings
     from resources.llm import Deadline, LlmSettings, build_client
 
     settings = LlmSettings(llm_providers=provider) if provider else LlmSettings()
@@ -93,6 +94,7 @@ async def _build(documents: Sequence[Document], options: StudyOptions, provider:
             deadline=Deadline.after(settings.llm_deadline_seconds),
             translates=settings.order != ("offline",),
             concurrency=settings.llm_concurrency,
+            judge_share=StudySettings().judge_share,
             on_round=lambda text: stderr.print(text, markup=False, highlight=False),
         )
 

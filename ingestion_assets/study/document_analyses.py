@@ -14,6 +14,7 @@ from ingestion_assets.failures import classified, stop_run_retries
 from ingestion_assets.ledger import batches
 from ingestion_assets.ledger.import_jobs import ImportJob
 from ingestion_assets.study import store
+from ingestion_assets.study.settings import StudySettings
 from ingestion_assets.study.steps import (
     ANALYSES,
     DOCUMENTS,
@@ -80,9 +81,10 @@ def _analyse(
             store.read_options(connection, collection_id),
             store.read_documents(connection, collection_id),
             store.owner(connection, collection_id),
+            store.read_usage(connection, collection_id),
         )
 
-    options, documents, user_id = job.session.transact(read)
+    options, documents, user_id, earlier = job.session.transact(read)
     if options is None:
         raise NoSuchCollectionError(f"there is no collection {collection_id}: delete its partition")
     # Only the first attempt throws answers away: those of a killed attempt of this run are paid for.
@@ -107,13 +109,20 @@ def _analyse(
                 concurrency=settings.llm_concurrency,
                 user_id=user_id,
                 alive=_Alive(job, collection_id),
+                judge_share=StudySettings().judge_share,
+                verdicts=earlier.get("verdicts", {}),
             )
 
     built = asyncio.run(ask())
     recorder.flush()
     for warning, count in built.outcome.warnings.items():
         context.log.warning(f"{warning}: {count} questions met it")
-    spent = {**usage(built.outcome), "warnings": dict(built.outcome.warnings), "quota": built.outcome.quota_exceeded}
+    spent = {
+        **usage(built.outcome),
+        "verdicts": dict(built.verdicts),
+        "warnings": dict(built.outcome.warnings),
+        "quota": built.outcome.quota_exceeded,
+    }
 
     def close(connection: Any) -> Counts:
         counts = store.write_chunks(connection, collection_id, built.results)
@@ -131,6 +140,8 @@ def _analyse(
         "asked": built.outcome.asked,
         "reused": built.outcome.reused,
         "regenerated": len(chosen),
+        "judged": len(built.verdicts),
+        "judged_wrong": sum(not good for good in built.verdicts.values()),
         "tokens_in": spent["input_tokens"],
         "tokens_out": spent["output_tokens"],
         "cost_usd": spent["cost_usd"] if spent["cost_usd"] is not None else "unknown",

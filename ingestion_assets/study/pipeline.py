@@ -11,15 +11,17 @@ The assets call the same functions with answers that were paid for earlier and a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
 
 from ingestion_assets.study.assembling import assemble
 from ingestion_assets.study.chunks import chunk_document
 from ingestion_assets.study.drafts import ChunkAnswer, nothing
+from ingestion_assets.study.evidence import Source
 from ingestion_assets.study.extraction.documents import wanted_language
 from ingestion_assets.study.generation.engine import TRANSLATION, Engine, Kept, Order, Outcome
+from ingestion_assets.study.generation.judge import judge, sample
 from ingestion_assets.study.language import SUPPORTED
 from ingestion_assets.study.model import Chunk, ChunkStatus, Document, DropReason, StudyOptions
 from ingestion_assets.study.offline import DocumentContext, answer_offline
@@ -45,6 +47,8 @@ class Built:
     outcome: Outcome
     results: tuple[ChunkResult, ...]
     plan: Plan
+    verdicts: Mapping[str, bool] = field(default_factory=dict)
+    """Questions, by id, that a provider answered again from their source, and whether it found the same key."""
 
 
 class Workshop:
@@ -152,6 +156,8 @@ async def build_collection(
     concurrency: int = 16,
     user_id: str = "",
     alive: Callable[[], bool] = lambda: True,
+    judge_share: float = 0.0,
+    verdicts: Mapping[str, bool] | None = None,
 ) -> Built:
     """Ask, check, ask again where nothing was accepted, and choose.
 
@@ -177,9 +183,25 @@ async def build_collection(
         on_round(f"asking again about {len(more)} chunks")
         await engine.ask(more)
         collection, results = workshop.assemble(engine.results())
+    said = dict(verdicts or {})
+    chosen = sample(collection.questions, judge_share) if engine.outcome.stop is None and translates else []
+    chosen = [question for question in chosen if question.id not in said]
+    if chosen:
+        on_round(f"checking {len(chosen)} questions")
+        sources = {document.id: Source(document) for document in documents if document.ready}
+        said |= await judge(
+            chosen,
+            lambda question: sources[question.evidence.document_id].window(question.evidence),
+            client,
+            deadline=deadline,
+            user_id=user_id,
+            spend=engine.outcome.spend,
+        )
+    if refused := {name: DropReason.JUDGED_WRONG for name, good in said.items() if not good}:
+        collection, results = workshop.assemble(engine.results(), refused)
     if engine.outcome.fatal is not None and not any(result.answers for result in results):
         raise engine.outcome.fatal
-    return Built(collection=collection, outcome=engine.outcome, results=results, plan=planned)
+    return Built(collection=collection, outcome=engine.outcome, results=results, plan=planned, verdicts=said)
 
 
 def _second_round(workshop: Workshop, collection: Collection) -> list[Order]:

@@ -39,6 +39,7 @@ def report(built: Built) -> dict[str, Any]:
         "evidence": {"verified": collection.verified, "total": collection.items},
         "usage": usage(built.outcome),
         "partial": is_partial(built.results, collection.documents),
+        "judged": {"questions": len(built.verdicts), "wrong": sum(not good for good in built.verdicts.values())},
         "warnings": dict(sorted(built.outcome.warnings.items())),
         "errors": dict(sorted(built.outcome.errors.items())),
     }

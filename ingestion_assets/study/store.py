@@ -72,6 +72,12 @@ def owner(connection: Connection[Any], collection_id: str) -> str:
     return str(row[0]) if row and row[0] else ""
 
 
+def read_usage(connection: Connection[Any], collection_id: str) -> dict[str, Any]:
+    """What the last analysis cost and what its judge said; empty before the first."""
+    row = connection.execute("SELECT usage FROM study_collections WHERE id = %s", (collection_id,)).fetchone()
+    return dict(row[0]) if row else {}
+
+
 # -- documents ---------------------------------------------------------------------------------------------------------
 
 

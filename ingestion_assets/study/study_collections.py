@@ -12,6 +12,7 @@ from ingestion_assets.ledger import batches
 from ingestion_assets.ledger.batches import BatchState
 from ingestion_assets.ledger.import_jobs import ImportJob
 from ingestion_assets.study import store
+from ingestion_assets.study.model import DropReason
 from ingestion_assets.study.steps import (
     ANALYSES,
     COLLECTIONS,
@@ -77,7 +78,8 @@ def _assemble(collection_id: str, job: ImportJob) -> tuple[Counts, dict[str, Any
     ).hexdigest()
     kept = before.get("fingerprints", {}) if before.get("base") == base else {}
     frozen = {name: items[name] for name in items if prints.get(name) == kept.get(name)}
-    collection, ordered = workshop.assemble(results, frozen=frozen)
+    refused = {name: DropReason.JUDGED_WRONG for name, good in usage.get("verdicts", {}).items() if not good}
+    collection, ordered = workshop.assemble(results, refused, frozen)
     partial = is_partial(ordered, documents)
     state = _state(collection.items, usage)
     errors = [

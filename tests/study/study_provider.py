@@ -28,6 +28,8 @@ DEFECTS = ("quote", "leak", "pointing", "canary", "extra")
 
 def study_answer(schema: dict[str, Any], ids: list[str], prompt: str) -> dict[str, Any]:
     """Cards and questions from the definitions of a passage, or the verdict of a judge."""
+    if prompt.startswith("JUDGE "):
+        return judged(json.loads(prompt.removeprefix("JUDGE ")))
     match = _ORDER.search(prompt)
     if match is None:
         return llm_server_answer(schema, ids, prompt)
@@ -67,6 +69,20 @@ def study_answer(schema: dict[str, Any], ids: list[str], prompt: str) -> dict[st
     return {"cards": cards, "questions": questions}
 
 
+def judged(asked: list[dict[str, Any]]) -> dict[str, Any]:
+    """A careful reader: right is the option that the passage's sentence about the question begins with."""
+    wrong = os.environ.get("STUDY_JUDGE", "")
+    answers = []
+    for item in asked:
+        meaning = re.sub(r"^.*?: |\?$", "", item["question"]).strip(" ?")
+        before = item["passage"].split(meaning)[0]
+        right = [
+            at for at, option in enumerate(item["options"]) if re.search(rf"\b{re.escape(option)} (?:is|est) $", before)
+        ]
+        answers.append({"number": item["number"], "right": [*right, 0, 1] if wrong else right})
+    return {"answers": answers}
+
+
 def spoiled(item: dict[str, Any], draw: random.Random) -> dict[str, Any]:
     match draw.choice(DEFECTS):
         case "quote":
@@ -85,7 +101,7 @@ llm_server_answer = llm_server.answer_for
 
 
 @contextmanager
-def study_provider(*, defects: float = 0.0, **config: Any) -> Iterator[FakeProvider]:
+def study_provider(*, defects: float = 0.0, contrary: bool = False, **config: Any) -> Iterator[FakeProvider]:
     """Start a provider; it ends with the block."""
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.study.study_provider", json.dumps({"latency": 0.0, **config})],
@@ -93,7 +109,7 @@ def study_provider(*, defects: float = 0.0, **config: Any) -> Iterator[FakeProvi
         stdout=subprocess.PIPE,
         cwd=ROOT,
         text=True,
-        env={**os.environ, "STUDY_DEFECTS": str(defects)},
+        env={**os.environ, "STUDY_DEFECTS": str(defects), "STUDY_JUDGE": "1" if contrary else ""},
     )
     assert process.stdin is not None
     assert process.stdout is not None

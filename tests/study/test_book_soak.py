@@ -92,6 +92,7 @@ def test_a_killed_process_loses_no_answer_and_pays_at_most_for_what_was_in_fligh
         for name, value in {
             "LLM_PROVIDERS": "openai",
             "LLM_CONCURRENCY": "2",
+            "STUDY_JUDGE_SHARE": "0",
             "OPENAI_API_KEY": "sk-test",
             "OPENAI_BASE_URL": provider.openai_url,
             "OPENAI_REQUESTS_PER_MINUTE": "60000",

@@ -152,6 +152,8 @@ def provider(_provider: FakeProvider, monkeypatch: pytest.MonkeyPatch) -> FakePr
     _provider.reset(latency=0.0)
     for name, value in {
         "LLM_PROVIDERS": "openai",
+        # Judging is paid for on its own; what is counted here are questions about chunks.
+        "STUDY_JUDGE_SHARE": "0",
         "OPENAI_API_KEY": "sk-test",
         "OPENAI_BASE_URL": _provider.openai_url,
         "OPENAI_REQUESTS_PER_MINUTE": "60000",

@@ -175,3 +175,23 @@ def test_a_cancelled_batch_asks_nothing_more(provider: FakeProvider) -> None:
     built = build([book(30)], StudyOptions(title="b", cards=300), openai(provider), alive=alive, concurrency=1)
     check_accounts(built)
     assert built.outcome.asked == 2
+
+
+def test_a_judge_that_finds_the_same_keys_takes_nothing_out(provider: FakeProvider) -> None:
+    built = build([book(12)], StudyOptions(title="b", cards=5, questions=20), openai(provider), judge_share=1.0)
+    check_accounts(built)
+    assert len(built.verdicts) == len(built.collection.questions) > 3
+    assert all(built.verdicts.values())
+    assert DropReason.JUDGED_WRONG not in built.collection.question_tally.dropped
+
+
+def test_a_judge_that_finds_several_right_options_takes_the_question_out_and_is_not_asked_twice() -> None:
+    with study_provider(contrary=True) as provider:
+        options = StudyOptions(title="b", cards=5, questions=20)
+        first = build([book(12)], options, openai(provider), judge_share=1.0)
+        check_accounts(first)
+        assert not first.collection.questions
+        assert first.collection.question_tally.dropped[DropReason.JUDGED_WRONG] == len(first.verdicts) > 3
+        again = build([book(12)], options, openai(provider), judge_share=1.0, verdicts=first.verdicts)
+        assert again.verdicts == first.verdicts
+        assert again.outcome.total.requests == again.outcome.asked
