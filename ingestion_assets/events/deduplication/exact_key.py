@@ -42,4 +42,4 @@ def shared(batch: Batch, a: Ints, b: Ints) -> NDArray[np.bool_]:
     one, two = batch.minute[a], batch.minute[b]
     near = (one < 0) | (two < 0) | (np.abs(one - two) <= NEAR)
     same: NDArray[np.bool_] = (group[a] == group[b]) & (batch.alias[a] >= 0) & (batch.source[a] != batch.source[b])
-    return same & near & ~crowded[a]
+    return np.asarray(same & near & ~crowded[a], dtype=np.bool_)
