@@ -11,17 +11,16 @@ from __future__ import annotations
 
 import argparse
 import tomllib
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks.deduplication.generate import Labelled, Spec, generate, split
-from benchmarks.deduplication.metrics import Quality, quality
+from benchmarks.deduplication.measure import measure
 from ingestion_assets.events.deduplication import weights as shipped
 from ingestion_assets.events.deduplication.blocks import candidate_pairs
 from ingestion_assets.events.deduplication.conflicts import Conflict, conflicts
@@ -29,7 +28,7 @@ from ingestion_assets.events.deduplication.lexicon import default_lexicon, singu
 from ingestion_assets.events.deduplication.neighbours import SECOND_LEVELS, second_levels
 from ingestion_assets.events.deduplication.pairs import LEVELS, PairFeatures, nothing_in_common, pair_features
 from ingestion_assets.events.deduplication.prepare import Batch, prepare
-from ingestion_assets.events.deduplication.resolve import Config, resolve
+from ingestion_assets.events.deduplication.resolve import Config
 from ingestion_assets.events.deduplication.statistics import CorpusStatistics, build_statistics
 
 TARGET = Path(shipped.__file__).with_name("weights.toml")
@@ -262,25 +261,6 @@ def _first_lines(corpora: Sequence[Corpus], strength: float) -> list[str]:
 def _first(corpora: Sequence[Corpus], strength: float) -> shipped.Table:
     raw = tomllib.loads("\n".join(_first_lines(corpora, strength)))
     return shipped.read_table(raw["first"], "first", LEVELS, shipped.CROSSES)
-
-
-def measure(rows: list[Labelled], config: Config | None = None) -> Quality:
-    """Quality of the pipeline as shipped, with statistics taken from the records themselves."""
-    statistics = build_statistics(row.record for row in rows)
-    resolution = resolve((row.record for row in rows), statistics=statistics, config=config or Config(reasons=False))
-    label = {key: link.cluster for key, link in resolution.links.items()}
-    return quality(rows, [label[row.record.key] for row in rows], event_days(rows))
-
-
-def event_days(rows: list[Labelled]) -> dict[str, date]:
-    """The day of each event: the most common local date of its records that are not in the small hours."""
-    votes: dict[str, dict[date, int]] = defaultdict(lambda: defaultdict(int))
-    for row in rows:
-        late = row.record.local_time is not None and row.record.local_time.hour < 8
-        votes[row.event][row.record.local_date] += 1 if late else 10
-    return {
-        event: max(days.items(), key=lambda item: (item[1], -item[0].toordinal()))[0] for event, days in votes.items()
-    }
 
 
 def main() -> None:

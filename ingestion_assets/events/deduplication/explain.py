@@ -34,11 +34,12 @@ class Explanation:
     """Blocking brought the two together. A pair that was never compared can still share a cluster through others."""
     refusal: str | None
     """What kept the two apart although, or because: a conflict's code, `score_too_low`, `other_day`; None when joined."""
-    bias: float
+    first_bias: float
     first: tuple[Contribution, ...]
     """What the two records say by themselves, the weightiest first."""
+    second_bias: float
     second: tuple[Contribution, ...]
-    """What the records around add. The bias and both lists add up to the score's log-odds."""
+    """What the records around add. Both biases and both lists add up to the score's log-odds."""
     model_version: str
     statistics_version: str
 
@@ -79,8 +80,9 @@ def explain(
         score=probability(pair.odds),
         compared=pair.compared,
         refusal=refusal,
-        bias=model.first.bias,
+        first_bias=model.first.bias,
         first=tuple(Contribution(*part) for part in pair.first if part[2] != 0.0),
+        second_bias=model.second.bias,
         second=tuple(Contribution(*part) for part in pair.second if part[2] != 0.0),
         model_version=resolution.model_version,
         statistics_version=resolution.statistics_version,

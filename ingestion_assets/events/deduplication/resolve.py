@@ -18,11 +18,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ingestion_assets.events.deduplication import exact_key
 from ingestion_assets.events.deduplication.blocks import candidate_pairs
 from ingestion_assets.events.deduplication.cluster import Doubts, Grouping, Scored, components, group
 from ingestion_assets.events.deduplication.conflicts import Conflict, conflicts
-from ingestion_assets.events.deduplication.neighbours import second_levels
+from ingestion_assets.events.deduplication.neighbours import SECOND_LEVELS, second_levels
 from ingestion_assets.events.deduplication.pairs import LEVELS, PairFeatures, nothing_in_common, pair_features
 from ingestion_assets.events.deduplication.prepare import Batch, logical_day, prepare
 from ingestion_assets.events.deduplication.records import (
@@ -311,7 +310,7 @@ def _score(
     odds = _exact(batch, a, b) if config.exact_only else model.first_odds(features)
     if not config.exact_only:
         features.second = second_levels(batch, a, b, odds, conflict != Conflict.NONE)
-        odds = exact_key.at_least(odds + model.second.sum(features.second), batch, a, b)
+        odds = odds + model.second.sum(features.second)
     twice = (batch.source[a] == batch.source[b]) & (odds < 0) & (conflict == Conflict.NONE)
     conflict[twice] = Conflict.SAME_SOURCE_LISTS_BOTH
     if apart or forced:

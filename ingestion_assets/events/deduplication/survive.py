@@ -8,7 +8,7 @@ lost: provenance names the record chosen, the rule that chose it and how many re
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from typing import Any
@@ -30,7 +30,8 @@ TICKETING: frozenset[str] = frozenset({"ticketmaster", "eventbrite", "meetup"})
 """Sources on which the organiser acts directly: alone they can cancel an event, and they settle a tied start."""
 
 _COMPUTED = frozenset({"start", "end", "status", "seen_at"})
-_OFF = frozenset({"cancelled", "postponed", "rescheduled"})
+_OFF = ("cancelled", "postponed", "rescheduled")
+"""Strongest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,15 +169,19 @@ def _status(
 ) -> None:
     """An event is off when a ticketing source says so, or two sources do: one aggregator alone is often wrong."""
     said = [(record.status or "scheduled", record) for _, record in views]
-    by_rule: Callable[[str], bool] = lambda status: (  # noqa: E731
-        any(record.source in ticketing for word, record in said if word == status)
-        or len({record.source for word, record in said if word == status}) >= 2
-        or len({record.source for _, record in said}) == 1
+    off = [(word, record) for word, record in said if word in _OFF]
+    sources = {record.source for _, record in said}
+    believed = (
+        {record.source for _, record in off} & ticketing
+        or len({record.source for _, record in off}) >= 2
+        or (off and len(sources) == 1)
     )
-    off = [(word, record) for word, record in said if word in _OFF and by_rule(word)]
-    rest = [(word, record) for word, record in said if word not in _OFF]
-    ranked = sorted(off, key=lambda item: ("cancelled", "postponed", "rescheduled").index(item[0]))
-    word, record = ranked[0] if ranked else rest[0] if rest else ("scheduled", said[0][1])
+    if believed:
+        # The strongest word of those who are believed: of a ticketing source where one speaks, else of all.
+        heard = [item for item in off if item[1].source in ticketing] or off
+        word, record = min(heard, key=lambda item: _OFF.index(item[0]))
+    else:
+        word, record = next((item for item in said if item[0] not in _OFF), ("scheduled", said[0][1]))
     fields["status"] = word
-    rule = "confirmed" if ranked else "precedence"
+    rule = "confirmed" if believed else "precedence"
     provenance["status"] = Provenance(*record.key, rule, len({other for other, _ in said}) - 1)
