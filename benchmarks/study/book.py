@@ -80,7 +80,8 @@ def facts(pages: int, a_page: int = 3, seed: int = 5) -> list[Fact]:
     made = []
     for number in range(pages * a_page):
         term = terms[number % len(terms)] + ("" if number < len(terms) else f"-{number // len(terms)}")
-        meaning = f"a device of {draw.choice(_MATTER)} that {draw.choice(_VERBS)} {draw.choice(_THINGS)} for {draw.choice(_USES)}"
+        matter, verb, thing, use = (draw.choice(words) for words in (_MATTER, _VERBS, _THINGS, _USES))
+        meaning = f"a device of {matter} that {verb} {thing} for {use}"
         person = f"{draw.choice(_HEADS).title()}a {draw.choice(_TAILS).title()}{draw.choice(_HEADS)}"
         made.append(Fact(term, meaning, draw.randint(1700, 1999), draw.randint(12, 980), person, number // a_page + 1))
     return made
@@ -89,12 +90,18 @@ def facts(pages: int, a_page: int = 3, seed: int = 5) -> list[Fact]:
 def paragraphs(fact: Fact) -> list[str]:
     """What the book says about one fact."""
     return [
-        f"A {fact.term} is {fact.meaning}. Workshops in the valley kept the first {fact.term} until the market of "
-        f"{fact.year} closed.",
-        f"The inventor {fact.person} sold a model that weighed {fact.weight} grams. It was shown to visitors on days without "
-        "rain, and many of them came back with questions about its use.",
-        "People who visited the workshops wrote letters home, and some of these letters speak about the light in the halls, "
-        "the smell of oil and the patience of the apprentices who cleaned every part by hand.",
+        (
+            f"A {fact.term} is {fact.meaning}. Workshops in the valley kept the first {fact.term} until the market of "
+            f"{fact.year} closed."
+        ),
+        (
+            f"The inventor {fact.person} sold a model that weighed {fact.weight} grams. It was shown to visitors on days "
+            "without rain, and many of them came back with questions about its use."
+        ),
+        (
+            "People who visited the workshops wrote letters home, and some of these letters speak about the light in the "
+            "halls, the smell of oil and the patience of the apprentices who cleaned every part by hand."
+        ),
     ]
 
 
