@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+import psycopg
 import pytest
 import typer.main
 import yaml
 
 from ingestion_assets.cli.app import app
 from ingestion_assets.cli.settings import Variable, groups, markdown, variables
+from resources.postgres.database import Database
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
@@ -177,6 +179,31 @@ def test_every_make_target_has_help_and_is_phony() -> None:
     helped = set(re.findall(r"^([a-z]+):.*## ", makefile, flags=re.MULTILINE))
     [phony] = re.findall(r"^\.PHONY: (.*)$", makefile, flags=re.MULTILINE)
     assert set(phony.split()) == helped
+
+
+# SQL
+
+
+def sql_of(page: str) -> Iterator[str]:
+    """The statements of a page, in blocks and within lines; those for Dagster's database say so in a comment."""
+    blocks, _ = split_code(page)
+    for _, block in [found for found in blocks if found[0] == "sql"]:
+        yield from (statement for part in block.split(";") if (statement := re.sub(r"(?m)^\s*--.*$", "", part).strip()))
+    yield from (
+        code for code in code_of(page) if re.match(r"(SELECT|UPDATE|DELETE|INSERT) .* ", code) and ";" not in code
+    )
+
+
+def test_every_statement_of_the_pages_runs_on_the_newest_schema(database: Database) -> None:
+    statements = {statement: page.name for page in PAGES for statement in sql_of(page.read_text(encoding="utf-8"))}
+    assert len(statements) > 8
+    with database.connect(role="docs") as connection:
+        for statement, page in statements.items():
+            with connection.transaction(force_rollback=True):
+                try:
+                    connection.execute(statement.encode())
+                except psycopg.Error as error:
+                    pytest.fail(f"{page}: {statement}: {error}")
 
 
 # Settings
