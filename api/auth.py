@@ -79,6 +79,11 @@ Admin = Annotated[Principal, Depends(_admin)]
 Reader = Annotated[Principal | None, Depends(_reader)]
 
 
+async def count_anonymous(request: Request) -> None:
+    """Count a request without a token against its address. Raises `Problem` 429."""
+    await _identify(request, None)
+
+
 async def browser_admin(request: Request) -> Principal | None:
     """The administrator whose browser is signed in; None when nobody is."""
     cookie = request.cookies.get(COOKIE)

@@ -77,7 +77,7 @@ def list_events(
         f" ORDER BY {_BEGINS}, e.event_id LIMIT %(limit)s"
     )
     with connection.cursor(row_factory=dict_row) as cur:
-        rows = cur.execute(query, parameters).fetchall()  # type: ignore[arg-type]  # made of constants above
+        rows = cur.execute(query, parameters).fetchall()
     more = len(rows) > limit
     rows = rows[:limit]
     return EventPage(
@@ -90,7 +90,7 @@ def read_event(connection: Connection[Any], event_id: str) -> dict[str, Any] | N
     """One event, or None. An event that was merged away has `replaced_by`: the one that stands for it now."""
     with connection.cursor(row_factory=dict_row) as cur:
         row = cur.execute(
-            f"SELECT {_FIELDS}{_FROM} AND e.event_id = %(id)s",  # type: ignore[arg-type]
+            f"SELECT {_FIELDS}{_FROM} AND e.event_id = %(id)s",
             {"id": event_id},
         ).fetchone()
     if row is None:

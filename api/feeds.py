@@ -126,7 +126,7 @@ def as_rss(events: Sequence[Item], *, home: str, self_url: str) -> bytes:
         ET.SubElement(entry, "description").text = _xml(_html(body))
         for tag in _tags(item):
             ET.SubElement(entry, "category").text = _xml(tag)
-    return b'<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(rss, encoding="utf-8")
+    return ('<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(rss, encoding="unicode")).encode()
 
 
 def summary(item: Item) -> str:

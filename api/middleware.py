@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import re
 import uuid
-from collections.abc import Callable
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -104,7 +103,7 @@ class Guard:
         upload = scope["method"] == "POST" and scope["path"] == _UPLOADS
         return self._settings.upload_bytes if upload else self._settings.body_bytes
 
-    def _bounded(self, scope: Scope, receive: Receive) -> Callable[[], object]:
+    def _bounded(self, scope: Scope, receive: Receive) -> Receive:
         """Counts what arrives: a chunked body has no Content-Length, and a header may lie."""
         left = self._cap(scope)
 

@@ -65,16 +65,18 @@ async def follow(
     read: Callable[[Connection[Any]], Sequence[Message]],
     *,
     keep_alive: float,
+    look_every: float | None = None,
 ) -> AsyncIterator[bytes]:
     """What `read` finds, whenever there is more, until its last message, the end of the service or of the client.
 
-    `read` is called again and again and returns what is new. While the database is away the stream stays open.
+    `read` is called again and again and returns what is new; at least every `look_every` seconds where nothing notifies.
+    While the database is away the stream stays open.
     """
     yield b"retry: %d\n\n" % RETRY_MS
     silent = 0.0
     while not hub.closing.is_set():
         woken.clear()
-        wait = hub.poll_seconds
+        wait = look_every or hub.poll_seconds
         try:
             messages = await database.run(read)
         except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, Problem) as error:

@@ -1,0 +1,65 @@
+"""`python -m api`: the service under uvicorn, on the database of DATABASE_URL or the embedded one."""
+
+from __future__ import annotations
+
+import socket
+import sys
+
+import uvicorn
+from fastapi import FastAPI
+
+from api.app import create_app
+from api.settings import ApiSettings
+from ingestion_assets.logs import setup_logging
+from resources.errors import PermanentError, TransientError
+from resources.postgres.migrate import upgrade
+from resources.postgres.platform import open_databases
+from resources.postgres.urls import sqlalchemy_psycopg
+from resources.redaction import redact
+
+SHUTDOWN_SECONDS = 10
+_BACKLOG = 2048
+_IDLE_SECONDS = 15
+
+
+class Server(uvicorn.Server):
+    """One that tells its streams to end before it waits for them."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Part of uvicorn's own shutdown."""
+        app = self.config.app
+        if isinstance(app, FastAPI):
+            app.state.service.hub.close()
+        await super().shutdown(sockets)
+
+
+def main() -> None:
+    """Serve until SIGTERM or Ctrl-C. Streams are told to end; their clients come back with Last-Event-ID."""
+    setup_logging()
+    settings = ApiSettings()
+    with open_databases() as databases:
+        upgrade(sqlalchemy_psycopg(databases.url))
+        app = create_app(databases.database, settings)
+        config = uvicorn.Config(
+            app,
+            host=settings.host,
+            port=settings.port,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            # Addresses in X-Forwarded-For are believed from a proxy on this machine only.
+            forwarded_allow_ips="127.0.0.1",
+            timeout_keep_alive=_IDLE_SECONDS,
+            timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+            backlog=_BACKLOG,
+            h11_max_incomplete_event_size=32 * 1024,
+        )
+        Server(config).run()
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (PermanentError, TransientError) as error:
+        sys.stderr.write(f"api: {redact(str(error))}\n")
+        sys.exit(1)

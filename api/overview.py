@@ -1,0 +1,124 @@
+"""What the administration shows, read in one transaction. Nothing is decided or repaired here."""
+
+from __future__ import annotations
+
+from typing import Any, LiteralString
+
+from psycopg import Connection
+from psycopg.rows import dict_row
+from pydantic import ValidationError
+
+from ingestion_assets.events.sources import SOURCE_NAMES, source_class
+from ingestion_assets.ledger import run_launches
+from ingestion_assets.ledger.dagster_runs import LAUNCHED_BY_TAG
+from ingestion_assets.partitions import coming_weeks, range_tags
+from ingestion_assets.settings import AssetSettings
+from resources.redaction import redact
+
+CHART_DAYS = 14
+
+_LAST = """
+SELECT DISTINCT ON (source) source, status, attempt, nb_fetched AS fetched, nb_created AS created, nb_updated AS updated,
+       nb_skipped AS skipped, nb_errors AS errors, nb_withdrawn AS withdrawn, started_at, finished_at,
+       duration::float8 AS seconds, error_text AS error, run_id
+FROM import_jobs ORDER BY source, id DESC
+"""
+_IMPORTS = """
+SELECT id, source, status, attempt, partition_start, partition_end, nb_fetched AS fetched, nb_created AS created,
+       nb_updated AS updated, nb_skipped AS skipped, nb_errors AS errors, started_at, finished_at,
+       coalesce(duration, extract(epoch FROM now() - started_at))::float8 AS seconds, error_text AS error, run_id,
+       status = 'RUNNING' AND greatest(heartbeat_at, pg_postmaster_start_time()) < now() - interval '30 s' AS stuck
+FROM import_jobs ORDER BY id DESC LIMIT 25
+"""
+_DAYS = """
+SELECT day::date AS day, coalesce(sum(nb_created), 0)::bigint AS created, coalesce(sum(nb_updated), 0)::bigint AS updated,
+       coalesce(sum(nb_skipped), 0)::bigint AS skipped, coalesce(sum(nb_errors), 0)::bigint AS errors
+FROM generate_series(current_date - %(days)s::int + 1, current_date, '1 day') AS day
+LEFT JOIN import_jobs ON started_at >= day AND started_at < day + interval '1 day' AND source = ANY(%(sources)s)
+GROUP BY day ORDER BY day
+"""
+_JOBS = "SELECT state, count(*) AS jobs FROM async_jobs GROUP BY state ORDER BY state"
+_BATCHES = "SELECT state, count(*) AS batches FROM study_batches GROUP BY state ORDER BY state"
+_STUCK_JOBS = """
+SELECT id::text, kind, state, attempt, claimed_at, deadline_at FROM async_jobs WHERE state = 'running'
+    AND (deadline_at < now() OR greatest(coalesce(beat_at, claimed_at), pg_postmaster_start_time())
+         < now() - interval '30 s') ORDER BY claimed_at LIMIT 20
+"""
+_INCIDENTS = (
+    "SELECT at, watcher, subject_type, subject, reason, action, detail FROM incidents ORDER BY id DESC LIMIT 10"
+)
+_SPEND = """
+SELECT provider, model, purpose, sum(requests)::bigint AS requests, sum(rate_limited)::bigint AS rate_limited,
+       sum(input_tokens)::bigint AS input_tokens, sum(output_tokens)::bigint AS output_tokens,
+       sum(cost_usd)::float8 AS cost_usd FROM llm_usage WHERE day > current_date - 30
+GROUP BY 1, 2, 3 ORDER BY cost_usd DESC, requests DESC LIMIT 20
+"""
+_ROWS = """
+SELECT (SELECT count(*) FROM raw_events) AS raw_events,
+       (SELECT count(*) FROM deduplicated_events WHERE replaced_by IS NULL) AS deduplicated_events,
+       (SELECT count(*) FROM tag_enrichments WHERE status = 'done') AS tagged_events,
+       (SELECT count(*) FROM rejected_records) AS rejected_records,
+       (SELECT count(*) FROM study_collections) AS study_collections
+"""
+
+
+def read_overview(connection: Connection[Any]) -> dict[str, Any]:
+    """The whole report: JSON types, dates and times aside."""
+
+    def rows(query: LiteralString, **parameters: Any) -> list[dict[str, Any]]:
+        with connection.cursor(row_factory=dict_row) as cursor:
+            return cursor.execute(query, parameters or None).fetchall()
+
+    last = {row["source"]: row for row in rows(_LAST)}
+    imports = rows(_IMPORTS)
+    return {
+        "sources": [_source(name, last.get(name)) for name in SOURCE_NAMES],
+        "imports": imports,
+        "stuck_imports": [row for row in imports if row["stuck"]],
+        "days": rows(_DAYS, days=CHART_DAYS, sources=list(SOURCE_NAMES)),
+        "jobs": {row["state"]: row["jobs"] for row in rows(_JOBS)},
+        "batches": {row["state"]: row["batches"] for row in rows(_BATCHES)},
+        "stuck_jobs": rows(_STUCK_JOBS),
+        "launches": [
+            {
+                "id": str(launch.id),
+                "source": launch.source,
+                "state": launch.state,
+                "created_at": launch.created_at,
+                "run_id": launch.run_id,
+                "error": launch.error,
+            }
+            for launch in run_launches.recent(connection, limit=10)
+        ],
+        "incidents": rows(_INCIDENTS),
+        "llm": rows(_SPEND),
+        "rows": rows(_ROWS)[0],
+    }
+
+
+def _source(name: str, last: dict[str, Any] | None) -> dict[str, Any]:
+    missing = missing_settings(name)
+    return {
+        "name": name,
+        "title": source_class(name).title,
+        "enabled": not missing,
+        "missing": missing,
+        "state": (last["status"].lower() if last else "never imported") if not missing else "off",
+        "last": last,
+    }
+
+
+def missing_settings(source: str) -> list[str]:
+    """What has to be set, or set right, before the source can be imported; empty when it is on."""
+    try:
+        return list(source_class(source).settings_class().missing())
+    except ValidationError as error:
+        # One source's mistake must not hide the others. The value is left out: it may hold a secret.
+        return [redact(str(problem["msg"]))[:300] for problem in error.errors(include_input=False)]
+
+
+def job_tags(source: str, weeks: tuple[Any, Any] | None = None) -> tuple[str, dict[str, str]]:
+    """Job and run tags of an import; the coming weeks when none are given."""
+    settings = AssetSettings()
+    first, last = weeks or coming_weeks(settings.today(), settings.refresh_weeks)
+    return f"import_{source}", {**range_tags(first, last), "source": source, LAUNCHED_BY_TAG: "api"}
