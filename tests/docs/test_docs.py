@@ -72,6 +72,11 @@ def code_of(page: str) -> Iterator[str]:
     blocks, prose = split_code(page)
     for _, block in blocks:
         yield from re.sub(r"\\\n", " ", block).splitlines()
+    yield from inline_code_of(prose)
+
+
+def inline_code_of(prose: str) -> Iterator[str]:
+    """What stands between backticks, also over the end of a line."""
     for paragraph in re.split(r"\n\s*\n|\n(?=[|#])", prose):
         yield from (" ".join(code.split()) for code in re.findall(r"`([^`]+)`", paragraph))
 
@@ -186,12 +191,10 @@ def test_every_make_target_has_help_and_is_phony() -> None:
 
 def sql_of(page: str) -> Iterator[str]:
     """The statements of a page, in blocks and within lines; those for Dagster's database say so in a comment."""
-    blocks, _ = split_code(page)
+    blocks, prose = split_code(page)
     for _, block in [found for found in blocks if found[0] == "sql"]:
-        yield from (statement for part in block.split(";") if (statement := re.sub(r"(?m)^\s*--.*$", "", part).strip()))
-    yield from (
-        code for code in code_of(page) if re.match(r"(SELECT|UPDATE|DELETE|INSERT) .* ", code) and ";" not in code
-    )
+        yield from (found for part in block.split(";") if (found := re.sub(r"(?m)^\s*--.*$", "", part).strip()))
+    yield from (code for code in inline_code_of(prose) if re.match(r"(SELECT|UPDATE|DELETE|INSERT) .* ", code))
 
 
 def test_every_statement_of_the_pages_runs_on_the_newest_schema(database: Database) -> None:
