@@ -31,8 +31,8 @@ def bounded(database: Database) -> Iterator[Connection[Any]]:
 
 
 def asset_of(name: str) -> dg.AssetKey:
-    """The asset that an import's name stands for: a source of raw events, or an asset by its own name."""
-    return dg.AssetKey(["raw_events", name]) if name in SOURCE_NAMES else dg.AssetKey(name)
+    """The asset that an import's name stands for: a source of raw events, or `asset` and `asset:partition`."""
+    return dg.AssetKey(["raw_events", name]) if name in SOURCE_NAMES else dg.AssetKey(name.partition(":")[0])
 
 
 def observation(name: str, description: str, **metadata: Any) -> dg.AssetObservation:

@@ -22,7 +22,7 @@ from tests.databases import Databases, scratch_folder
 _SETTINGS = (
     *("ALLEVENTS_", "EVENTBRITE_", "ICS_", "LAVITRINE_", "MEETUP_", "OPEN_DATA_MONTREAL_", "TICKETMASTER_"),
     *("GEMINI_", "GOOGLE_", "LLM_", "OPENAI_", "DISABLE_TAG_ENRICHMENT", "TAG_ENRICHMENT_"),
-    *("DAGSTER_", "DATABASE_URL", "INGESTION_", "PG"),
+    *("DAGSTER_", "DATABASE_URL", "INGESTION_", "PG", "STUDY_"),
     *("ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_"),
 )
 
