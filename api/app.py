@@ -6,7 +6,6 @@ app = create_app(database, settings)
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -24,6 +23,7 @@ from api.routes import admin, admin_page, batches, events, health, jobs
 from api.settings import ApiSettings
 from api.state import Service
 from api.streams import Hub
+from api.tasks import end
 from ingestion_assets.job_kinds import job_kinds
 from ingestion_assets.ledger.async_jobs import JobKinds
 from resources.postgres.database import Database
@@ -93,6 +93,4 @@ async def _tidying(pool: ApiDatabase) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        await end(task)

@@ -14,6 +14,7 @@ import httpx
 from api.database import ApiDatabase
 from api.problems import Problem
 from api.settings import ApiSettings
+from api.tasks import end
 from ingestion_assets.ledger import run_launches
 from ingestion_assets.ledger.run_launches import LAUNCH_TAG, Launch
 from resources.redaction import redact
@@ -84,9 +85,7 @@ class Launcher:
             try:
                 yield
             finally:
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
+                await end(task)
 
     def wake(self) -> None:
         """Something was committed that wants a run."""

@@ -7,7 +7,6 @@ notification is a hint only: a stream reads its table, so whatever was missed wh
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -18,6 +17,7 @@ from psycopg import sql
 
 from api.problems import Problem, unavailable
 from api.settings import ApiSettings
+from api.tasks import end
 from resources.postgres.database import application_name
 
 log = logging.getLogger(__name__)
@@ -57,9 +57,7 @@ class Hub:
             yield
         finally:
             self.close()
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+            await end(task)
 
     def close(self) -> None:
         """Ask all streams to end: their clients come back to another process, or after the restart."""
