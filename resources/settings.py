@@ -19,7 +19,7 @@ class PlatformSettings(BaseSettings):
     home: Path = Field(
         default=PROJECT_ROOT / ".ingestion",
         validation_alias="INGESTION_HOME",
-        description="Folder of the embedded database, compute logs and uploaded files.",
+        description="Folder of the embedded database, the logs and the compute logs.",
     )
     database_url: SecretStr | None = Field(
         default=None,

@@ -6,8 +6,6 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -16,12 +14,11 @@ import typer
 from ingestion_assets.cli.console import stderr
 from ingestion_assets.cli.environment import platform
 from ingestion_assets.cli.supervisor import Supervisor, free_port, wait_for_http, wait_for_port
-from resources.errors import PermanentError
-from resources.postgres.database import Database
+from ingestion_assets.ledger.daemon_lock import DaemonLock
 from resources.settings import PlatformSettings
 
-DAEMON_LOCK = 7_201_604_551_002
-"""Advisory lock in Dagster's database: two daemons on one storage launch and fail each other's runs."""
+_LOOK_EVERY = 0.5
+_LOCK_CHECK_EVERY = 5.0
 
 
 def dev(
@@ -36,7 +33,7 @@ def dev(
         stderr.print("Showing the data of [bold]ingest demo[/bold]. Configure a source (README) to work on your own.")
         os.environ.update(demo_environment())
     stop = _StopSignal()
-    with platform() as databases, _only_daemon(databases.dagster_url), Supervisor(_logs()) as supervisor:
+    with platform() as databases, DaemonLock(databases.dagster_url) as lock, Supervisor(_logs()) as supervisor:
         code_port = free_port()
         workspace = _workspace(code_port)
         supervisor.start(
@@ -55,9 +52,13 @@ def dev(
         wait_for_http(f"http://127.0.0.1:{port}/server_info", supervisor, stop.is_set)
         if not stop.is_set():
             stderr.print(f"Dagster: [bold]http://127.0.0.1:{port}[/bold]   logs: {supervisor.directory}   stop: Ctrl-C")
+        checked = time.monotonic()
         while not stop.is_set():
             supervisor.check()
-            time.sleep(0.5)
+            if time.monotonic() - checked > _LOCK_CHECK_EVERY:
+                lock.still_held()
+                checked = time.monotonic()
+            time.sleep(_LOOK_EVERY)
     stderr.print("Stopped.")
 
 
@@ -75,19 +76,6 @@ class _StopSignal:
 
     def is_set(self) -> bool:
         return self._set
-
-
-@contextmanager
-def _only_daemon(dagster_url: str) -> Iterator[None]:
-    """Hold the right to run a daemon on this storage. Raises `PermanentError` when somebody else has it."""
-    with Database(dagster_url).connect(role="daemon lock", autocommit=True) as connection:
-        row = connection.execute("SELECT pg_try_advisory_lock(%s)", (DAEMON_LOCK,)).fetchone()
-        if not (row and row[0]):
-            raise PermanentError(
-                "a daemon is at work on this storage already: two would launch and fail each other's runs. "
-                "Use the one that is up, or stop it first."
-            )
-        yield
 
 
 def _only_demo_data() -> bool:

@@ -6,18 +6,25 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from resources.postgres.migrate import upgrade
+from resources.postgres.migrate import require_current, upgrade
 from resources.postgres.platform import Databases, open_databases
 from resources.postgres.urls import sqlalchemy_psycopg, sqlalchemy_psycopg2
 from resources.settings import PROJECT_ROOT, PlatformSettings
 
 
 @contextmanager
-def platform(settings: PlatformSettings | None = None) -> Iterator[Databases]:
-    """Databases up and migrated, and this process's environment pointing Dagster at them."""
+def platform(settings: PlatformSettings | None = None, *, migrate: bool = True) -> Iterator[Databases]:
+    """Databases up and migrated, and this process's environment pointing Dagster at them.
+
+    `migrate=False` is for commands that only look: a database that needs an upgrade is then a `SchemaError`, unless it is
+    the embedded one, which belongs to this checkout.
+    """
     settings = settings or PlatformSettings()
     with open_databases(settings) as databases:
-        upgrade(sqlalchemy_psycopg(databases.url))
+        if migrate or databases.embedded:
+            upgrade(sqlalchemy_psycopg(databases.url))
+        else:
+            require_current(sqlalchemy_psycopg(databases.url))
         variables = dagster_environment(settings, databases)
         before = {name: os.environ.get(name) for name in variables}
         os.environ.update(variables)

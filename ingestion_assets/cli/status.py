@@ -19,7 +19,7 @@ def status(*, as_json: Annotated[bool, typer.Option("--json", help="Print one JS
     from ingestion_assets.cli.environment import platform
     from resources.postgres.urls import redacted
 
-    with platform() as databases:
+    with platform(migrate=False) as databases:
         report = {
             "database": redacted(databases.url),
             **_report(databases.database),

@@ -77,9 +77,10 @@ def cost(outcome: Outcome) -> float | None:
     """US dollars; None when a model that was used has no known price."""
     if not outcome.usage:
         return 0.0
+    from resources.llm import LlmSettings
     from resources.llm.prices import load_prices
 
-    prices = load_prices()
+    prices = load_prices(LlmSettings().llm_prices)
     costs = [prices.cost(provider, model, spent) for (provider, model), spent in outcome.usage.items()]
     known = [float(amount) for amount in costs if amount is not None]
     return round(sum(known), 6) if len(known) == len(costs) else None

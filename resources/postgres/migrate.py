@@ -80,3 +80,19 @@ def upgrade(url: str) -> tuple[str | None, str]:
             connection.commit()
     engine.dispose()
     return before, head_revision()
+
+
+def require_current(url: str) -> None:
+    """Raise `SchemaError` when the database at `url` (SQLAlchemy form) is not at the newest revision. Changes nothing."""
+    from sqlalchemy import create_engine
+    from sqlalchemy.pool import NullPool
+
+    engine = create_engine(url, poolclass=NullPool)
+    with engine.connect() as connection:
+        found = current_revision(connection)
+    engine.dispose()
+    if found != head_revision():
+        raise SchemaError(
+            f"the database is at revision {found or 'none'} and this version needs {head_revision()}: "
+            "run `ingest db upgrade` (docs/operations.md says in which order)."
+        )

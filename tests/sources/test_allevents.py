@@ -153,7 +153,10 @@ def test_a_forbidden_product_is_permanent():
 
 
 def test_the_settings_that_are_missing_are_named():
-    assert build("allevents", {}).settings.missing() == ["ALLEVENTS_API_KEY", "ALLEVENTS_CITY"]
+    assert build("allevents", {}).settings.missing() == [
+        "ALLEVENTS_API_KEY",
+        "ALLEVENTS_CITY (or ALLEVENTS_LATITUDE and ALLEVENTS_LONGITUDE)",
+    ]
     assert build("allevents", SETTINGS).settings.missing() == []
     half = build("allevents", {**SETTINGS, "ALLEVENTS_LATITUDE": "45"})
     assert half.settings.missing() == ["ALLEVENTS_LATITUDE and ALLEVENTS_LONGITUDE, both or neither"]

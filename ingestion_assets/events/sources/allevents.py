@@ -92,7 +92,9 @@ class AllEventsSettings(SourceSettings):
         return found
 
     def missing(self) -> list[str]:
-        missing = [f"ALLEVENTS_{name.upper()}" for name in ("api_key", "city") if getattr(self, name) is None]
+        missing = ["ALLEVENTS_API_KEY"] if self.api_key is None else []
+        if self.city is None and self.latitude is None and self.longitude is None:
+            missing.append("ALLEVENTS_CITY (or ALLEVENTS_LATITUDE and ALLEVENTS_LONGITUDE)")
         if (self.latitude is None) != (self.longitude is None):
             missing.append("ALLEVENTS_LATITUDE and ALLEVENTS_LONGITUDE, both or neither")
         return missing
