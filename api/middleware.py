@@ -54,9 +54,12 @@ class Guard:
             request_id = uuid.uuid4().hex
         scope.setdefault("state", {})["request_id"] = request_id
         started = False
+        exceeded: list[Problem] = []
 
         async def answer(message: Message) -> None:
             nonlocal started
+            if exceeded and not started:
+                return  # FastAPI calls whatever goes wrong while it reads a body malformed; it was too large
             if message["type"] == "http.response.start":
                 started = True
                 out = MutableHeaders(scope=message)
@@ -71,10 +74,12 @@ class Guard:
             try:
                 refusal = self._refusal(scope, headers)
                 if refusal is None:
-                    await self._app(scope, self._bounded(scope, receive), answer)
-                    return
+                    await self._app(scope, self._bounded(scope, receive, exceeded), answer)
+                    if started or not exceeded:
+                        return
+                    refusal = exceeded.pop()
             except Exception as error:
-                refusal = as_problem(error)
+                refusal = exceeded.pop() if exceeded else as_problem(error)
                 if started:
                     # Half an answer is out. Ending the connection is the only way to say that it is not whole.
                     raise
@@ -103,7 +108,7 @@ class Guard:
         upload = scope["method"] == "POST" and scope["path"] == _UPLOADS
         return self._settings.upload_bytes if upload else self._settings.body_bytes
 
-    def _bounded(self, scope: Scope, receive: Receive) -> Receive:
+    def _bounded(self, scope: Scope, receive: Receive, exceeded: list[Problem]) -> Receive:
         """Counts what arrives: a chunked body has no Content-Length, and a header may lie."""
         left = self._cap(scope)
 
@@ -113,7 +118,8 @@ class Guard:
             if message["type"] == "http.request":
                 left -= len(message.get("body", b""))
                 if left < 0:
-                    raise too_large(self._cap(scope))
+                    exceeded.append(too_large(self._cap(scope)))
+                    raise exceeded[0]
             return message
 
         return bounded

@@ -125,6 +125,13 @@ class ApiSettings(BaseSettings):
         validation_alias="INGESTION_DAGSTER_TOKEN",
         description="Bearer token for it, where it stands behind a proxy that asks for one.",
     )
+    dagster_proxy_port: int = Field(
+        default=3080,
+        validation_alias="INGESTION_DAGSTER_PROXY_PORT",
+        ge=0,
+        le=65535,
+        description="Port of the guard in front of Dagster's webserver (`python -m api.dagster_proxy`).",
+    )
     session_hours: float = Field(
         default=12.0,
         validation_alias="INGESTION_API_SESSION_HOURS",

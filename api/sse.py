@@ -49,8 +49,10 @@ class EventStream(StreamingResponse):
 
     media_type = "text/event-stream"
 
-    def __init__(self, content: AsyncIterator[bytes], *, place: ExitStack) -> None:
-        super().__init__(content, headers={"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"})
+    def __init__(self, content: AsyncIterator[bytes], status_code: int = 200, *, place: ExitStack) -> None:
+        super().__init__(
+            content, status_code, headers={"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
+        )
         self._place = place
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,0 +1,210 @@
+"""A guard in front of Dagster's webserver, which has none: it executes mutations for whoever reaches it.
+
+What passes: requests under a name that we answer to, with an administrator's token or session; mutations only as POST with
+`application/json` from this origin. So a page elsewhere can neither read nor change anything through a browser that is
+signed in. The webserver itself stays on loopback.
+
+    python -m api.dagster_proxy
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import uvicorn
+from fastapi import FastAPI, Request
+from fastapi.responses import RedirectResponse, Response, StreamingResponse
+from psycopg import Connection
+from starlette.background import BackgroundTask
+
+from api import problems
+from api.database import ApiDatabase
+from api.problems import Problem, too_large, unavailable
+from api.settings import ApiSettings
+from ingestion_assets.ledger.tokens import Principal, authenticate, open_session, session_principal
+from ingestion_assets.logs import setup_logging
+from resources.postgres.database import Database
+from resources.postgres.platform import open_databases
+
+COOKIE = "ingestion_dagster"
+SIGN_IN = "/.ingestion/sign-in"
+_READ_ONLY = frozenset({"GET", "HEAD"})
+_HOP = frozenset(
+    {
+        "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer", "transfer-encoding",
+        "upgrade", "host", "content-length", "authorization", "cookie", "origin", "forwarded", "accept-encoding",
+    }
+)  # fmt: skip
+_GRAPHQL = re.compile(r"/graphql/?")
+_POSTS = re.compile(r"/graphql/?|/report_asset_(materialization|check|observation)/?.*")
+_FORM = b"""<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>Sign in</title><h1>Sign in</h1><form method="post"><p><label>Token with the role admin
+<input type="password" name="token" required autocomplete="current-password"></label></p><button>Sign in</button></form>"""
+
+
+def create_proxy(database: Database, settings: ApiSettings | None = None) -> FastAPI:
+    """The proxy in front of INGESTION_DAGSTER_URL. Users are those of the service."""
+    settings = settings or ApiSettings()
+    pool = ApiDatabase(database.url, settings)
+    hosts = {host.lower() for host in settings.allowed_hosts}
+    upstream: dict[str, httpx.AsyncClient] = {}
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        timeout = httpx.Timeout(120, connect=3)
+        async with (
+            pool.opened(),
+            httpx.AsyncClient(base_url=settings.dagster_url, timeout=timeout, trust_env=False) as client,
+        ):
+            upstream["client"] = client
+            yield
+
+    app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
+    problems.install(app)
+
+    @app.api_route(SIGN_IN, methods=["GET", "POST"])
+    async def sign_in(request: Request) -> Response:
+        check_host(request, hosts)
+        if request.method == "GET":
+            return _secured(Response(_FORM, media_type="text/html"))
+        check_origin(request)
+        body = await _body(request, settings.body_bytes)
+        token = httpx.QueryParams(body.decode("utf-8", "replace")).get("token", "").strip()
+        cookie = await pool.run(lambda c: _open(c, token, settings))
+        if cookie is None:
+            raise Problem(403, "This is no valid token with the role admin.")
+        answer = RedirectResponse("/", 303)
+        secure = request.url.scheme == "https"
+        answer.set_cookie(COOKIE, cookie, httponly=True, samesite="strict", secure=secure, path="/")
+        return _secured(answer)
+
+    @app.api_route("/{path:path}", methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
+    async def forward(request: Request, path: str) -> Response:
+        check_host(request, hosts)
+        principal = await pool.run(lambda c: _principal(c, request))
+        if principal is None or not principal.is_admin:
+            if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
+                return _secured(RedirectResponse(SIGN_IN, 303))
+            raise Problem(401, headers={"WWW-Authenticate": 'Bearer realm="dagster"'})
+        check_request(request)
+        body = await _body(request, settings.body_bytes)
+        headers = [(name, value) for name, value in request.headers.items() if name.lower() not in _HOP]
+        outgoing = upstream["client"].build_request(
+            request.method, f"/{path}", params=request.url.query or None, headers=headers, content=body or None
+        )
+        outgoing.headers["Accept-Encoding"] = "identity"
+        try:
+            reply = await upstream["client"].send(outgoing, stream=True)
+        except httpx.HTTPError:
+            raise unavailable("Dagster's webserver does not answer.") from None
+        kept = {name: value for name, value in reply.headers.items() if name.lower() not in _HOP}
+        kept.pop("set-cookie", None)
+        answer = StreamingResponse(
+            reply.aiter_raw(), reply.status_code, headers=kept, background=BackgroundTask(reply.aclose)
+        )
+        return _secured(answer)
+
+    return app
+
+
+def check_host(request: Request, hosts: set[str]) -> None:
+    """Refuse a name that is not ours: a page elsewhere may let its own name lead here. Raises `Problem` 421."""
+    host = request.headers.get("host", "").lower()
+    name = host if host.endswith("]") else host.rpartition(":")[0] or host
+    if name not in hosts:
+        raise Problem(421, name="wrong-host")
+
+
+def check_origin(request: Request) -> None:
+    """Refuse what another site made a browser send. Programs send neither header, and have a token. `Problem` 403."""
+    origin = request.headers.get("origin")
+    site = request.headers.get("sec-fetch-site")
+    foreign = origin is not None and urlsplit(origin).netloc.lower() != request.headers.get("host", "").lower()
+    by_cookie = not request.headers.get("authorization")
+    if foreign or site not in {None, "same-origin", "none"} or (by_cookie and origin is None):
+        raise Problem(403, name="cross-site")
+
+
+def check_request(request: Request) -> None:
+    """What may be asked of the webserver. Raises `Problem` 403, 405 or 415."""
+    path = request.url.path
+    if request.method in _READ_ONLY:
+        if _GRAPHQL.fullmatch(path) and request.query_params:
+            # The webserver executes a query in the address, mutations too; its own pages post.
+            raise Problem(405, "GraphQL is answered to POST only.", headers={"Allow": "POST"})
+        if path.startswith("/report_asset"):
+            raise Problem(405, headers={"Allow": "POST"})
+        if request.headers.get("upgrade"):
+            raise Problem(426, "Subscriptions are not passed on; the pages poll instead.", name="invalid-request")
+        return
+    if request.method != "POST" or not _POSTS.fullmatch(path):
+        raise Problem(405)
+    check_origin(request)
+    if request.query_params:
+        raise Problem(403, "Nothing but the body says what to do.", name="cross-site")
+    # Exactly this: `text/plain; application/json` is text to a browser, which sends it without asking.
+    kind = request.headers.get("content-type", "").lower().replace(" ", "")
+    if kind not in {"application/json", "application/json;charset=utf-8"}:
+        raise Problem(415, "Send application/json.")
+
+
+async def _body(request: Request, cap: int) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    async for part in request.stream():
+        size += len(part)
+        if size > cap:
+            raise too_large(cap)
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _principal(connection: Connection[Any], request: Request) -> Principal | None:
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return authenticate(connection, token.strip())
+    cookie = request.cookies.get(COOKIE)
+    return session_principal(connection, cookie) if cookie else None
+
+
+def _open(connection: Connection[Any], token: str, settings: ApiSettings) -> str | None:
+    principal = authenticate(connection, token)
+    if principal is None or not principal.is_admin:
+        return None
+    return open_session(connection, principal, lifetime=timedelta(hours=settings.session_hours))
+
+
+def _secured(answer: Response) -> Response:
+    # The webserver's pages need their own scripts; what they must not be is framed or guessed at.
+    answer.headers["X-Frame-Options"] = "DENY"
+    answer.headers["X-Content-Type-Options"] = "nosniff"
+    answer.headers["Referrer-Policy"] = "same-origin"
+    answer.headers["Cross-Origin-Resource-Policy"] = "same-origin"
+    if "content-security-policy" not in answer.headers:
+        answer.headers["Content-Security-Policy"] = "frame-ancestors 'none'; base-uri 'self'; form-action 'self'"
+    return answer
+
+
+def main() -> None:
+    """Serve on INGESTION_API_HOST and INGESTION_DAGSTER_PROXY_PORT until it is stopped."""
+    setup_logging()
+    settings = ApiSettings()
+    with open_databases() as databases:
+        uvicorn.run(
+            create_proxy(databases.database, settings),
+            host=settings.host,
+            port=settings.dagster_proxy_port,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+        )
+
+
+if __name__ == "__main__":
+    main()
