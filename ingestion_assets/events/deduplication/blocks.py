@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ingestion_assets.events.deduplication.prepare import DAY, Batch, Csr
+from ingestion_assets.events.deduplication.days import DAY
+from ingestion_assets.events.deduplication.prepare import Batch, Csr
 
 if TYPE_CHECKING:
     import numpy as np

@@ -35,6 +35,7 @@ class Lexicon:
     """Codes that say what kind of event, or for whom: a title of these alone is about whoever it names besides."""
     by_shape: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Single long words by each of their shapes with one letter left out, for finding misspelt ones."""
+    _looked_up: dict[str, Entry | None] = field(default_factory=dict, compare=False, repr=False)
 
     def match(self, text: Sequence[str], position: int) -> Entry | None:
         """The longest known phrase that begins at `position`; `text` holds words as `singular` gives them."""
@@ -46,6 +47,14 @@ class Lexicon:
 
     def misspelt(self, word: str) -> Entry | None:
         """The one long known word that `word` misses by a single letter; None when there is none or several."""
+        if word in self._looked_up:
+            return self._looked_up[word]
+        if len(self._looked_up) > _REMEMBERED:
+            self._looked_up.clear()
+        found = self._looked_up[word] = self._misspelt(word)
+        return found
+
+    def _misspelt(self, word: str) -> Entry | None:
         if len(word) < _LONG - 1 or not word.isalpha() or word in self.by_first:
             return None
         meant = {known for shape in _shapes(word) for known in self.by_shape.get(shape, ())}
@@ -67,6 +76,7 @@ def singular(word: str) -> str:
     return word[:-1] if len(word) > 3 and word[-1] in "sx" and word[-2] != "s" else word
 
 
+_REMEMBERED = 200_000
 _LONG = 7
 """Letters from which a known word is recognised with one letter wrong; shorter ones have too many neighbours."""
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ingestion_assets.events.deduplication.blocks import DOORS, FAR, HALF_DAY, areas
-from ingestion_assets.events.deduplication.prepare import DAY, Batch, Csr
+from ingestion_assets.events.deduplication.days import DAY
+from ingestion_assets.events.deduplication.prepare import Batch, Csr
 from ingestion_assets.events.deduplication.venues import Likeness, compare_addresses, compare_venues
 
 if TYPE_CHECKING:

@@ -6,18 +6,16 @@ by logical day and key, so nothing downstream depends on the order of the input.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from ingestion_assets.events.deduplication.days import DAY, logical_day
 from ingestion_assets.events.deduplication.lexicon import default_lexicon
 from ingestion_assets.events.deduplication.records import Key, Record
 from ingestion_assets.events.deduplication.statistics import CorpusStatistics
-from ingestion_assets.events.deduplication.text import fold
+from ingestion_assets.events.deduplication.text import fold, plain_url
 from ingestion_assets.events.deduplication.titles import ParsedTitle, parse_title
 from ingestion_assets.events.deduplication.venues import ParsedVenue, parse_address, parse_city, parse_venue
 
@@ -27,73 +25,6 @@ if TYPE_CHECKING:
 
     Ints = NDArray[np.int64]
     Floats = NDArray[np.float64]
-
-DAY = 1440
-_NIGHT_ENDS = 300
-_NIGHT_ENDS_LATEST = 480
-
-
-@lru_cache(maxsize=100_000)
-def utc_offset(zone: str | None, day: date) -> int | None:
-    """Minutes that local time is ahead of UTC at noon of a day; None for an unknown zone."""
-    if not zone:
-        return None
-    try:
-        offset = datetime(day.year, day.month, day.day, 12, tzinfo=ZoneInfo(zone)).utcoffset()
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return None
-    return None if offset is None else int(offset.total_seconds() // 60)
-
-
-def logical_day(record: Record, *, no_time_at_midnight: bool = False) -> tuple[int, int, int]:
-    """Day number, minutes after that day's midnight (-1: no time) and UTC offset in minutes.
-
-    A night belongs to the evening it began: what starts before 05:00 counts as 24:00..29:00 of the day before. That
-    is also where an evening lands whose local time was stored as UTC, so both sightings of it share a logical day.
-    West of UTC-5 such evenings land later, and the night ends at as many hours as the zone lies behind UTC, at most 8.
-    """
-    day = record.local_date.toordinal()
-    offset = utc_offset(record.zone, record.local_date)
-    known = 0 if offset is None else offset
-    clock = record.local_time
-    if clock is None or (no_time_at_midnight and clock.hour == 0 and clock.minute == 0):
-        return day, -1, known
-    minute = clock.hour * 60 + clock.minute
-    if minute < min(max(-known, _NIGHT_ENDS), _NIGHT_ENDS_LATEST):
-        return day - 1, minute + DAY, known
-    return day, minute, known
-
-
-_TRACKING = re.compile(r"(?:^|&)(?:utm_[^=]*|fbclid|gclid|aff|ref|source|lang|locale)=[^&]*")
-
-
-@lru_cache(maxsize=100_000)
-def _plain_url(url: str | None) -> str:
-    """Host and path without scheme, `www.`, language and tracking; empty for a bare front page, which names no event."""
-    if not url:
-        return ""
-    text = re.sub(r"^[a-z]+://(?:www\.|m\.)?", "", url.strip().lower()).split("#")[0]
-    text, _, query = text.partition("?")
-    text = re.sub(r"/(?:fr|en|fr-ca|en-ca)(?=/|$)", "", text).rstrip("/")
-    query = _TRACKING.sub("", query).strip("&")
-    if "/" not in text and not query:
-        return ""
-    return f"{text}?{query}" if query else text
-
-
-class _Interner:
-    """Values -> small integers in order of first sight."""
-
-    def __init__(self) -> None:
-        self.ids: dict[Any, int] = {}
-        self.values: list[Any] = []
-
-    def __call__(self, value: Any) -> int:
-        found = self.ids.get(value)
-        if found is None:
-            found = self.ids[value] = len(self.values)
-            self.values.append(value)
-        return found
 
 
 @dataclass(slots=True)
@@ -170,16 +101,98 @@ class Batch:
         return len(self.records)
 
 
-_PARSED: tuple[tuple[str, Callable[[ParsedTitle], Any]], ...] = (
-    ("sessions", lambda title: title.sessions),
-    ("parts", lambda title: title.parts),
-    ("numbers", lambda title: title.numbers),
-    ("addons", lambda title: title.addons),
-    ("kinds", lambda title: title.kinds),
-    ("secondary", lambda title: title.secondary),
-    ("publics", lambda title: title.publics),
-    ("support", lambda title: frozenset(title.support)),
-)
+class _Interner:
+    """Values -> small integers in order of first sight; `first` is number 0 and stands for nothing."""
+
+    def __init__(self, *first: Any) -> None:
+        self.ids: dict[Any, int] = {value: i for i, value in enumerate(first)}
+        self.values: list[Any] = list(first)
+
+    def __call__(self, value: Any) -> int:
+        found = self.ids.get(value)
+        if found is None:
+            found = self.ids[value] = len(self.values)
+            self.values.append(value)
+        return found
+
+
+_SAID = ("sessions", "parts", "numbers", "addons", "kinds", "secondary", "publics", "support")
+"""What titles say, each a set, kept as the number of the set."""
+_FLAGS = ("tribute", "umbrella", "name", "clock")
+_TITLE_COLUMNS = ("title", "raw", "spoken", *_SAID, *_FLAGS)
+_PLACE_COLUMNS = ("city", "venue", "alias", "spot")
+_RECORD_COLUMNS = ("place", "url", "source", "lang", "day", "minute", "offset", "end", "span")
+
+
+class _Reader:
+    """Numbers for what records say. What repeats, titles and places, is read once a batch."""
+
+    def __init__(self, statistics: CorpusStatistics) -> None:
+        self.statistics = statistics
+        self.token, self.head, self.raw, self.source = _Interner(), _Interner(), _Interner(), _Interner()
+        self.venue, self.alias, self.spot, self.address = _Interner(), _Interner(), _Interner(), _Interner()
+        self.city, self.url, self.lang, self.sets = _Interner(""), _Interner(""), _Interner(""), _Interner(frozenset())
+        self._titles: dict[str, tuple[ParsedTitle, tuple[int, ...], tuple[int, ...]]] = {}
+        self._places: dict[tuple[str | None, str | None], tuple[tuple[int, ...], tuple[int, ...]]] = {}
+        self._people: dict[str, tuple[str, tuple[int, ...]]] = {}
+
+    def tokens(self, words: Iterable[str]) -> tuple[int, ...]:
+        return tuple(map(self.token, words))
+
+    def title(self, text: str) -> tuple[ParsedTitle, tuple[int, ...], tuple[int, ...]]:
+        """The title, the numbers of `_TITLE_COLUMNS`, and the words that are context."""
+        found = self._titles.get(text)
+        if found is None:
+            title = parse_title(text)
+            said = [getattr(title, name) for name in _SAID]
+            said[-1] = frozenset(title.support)
+            numbers = (
+                self.head(tuple(sorted(set(self.tokens(title.head))))),
+                self.raw(title.letters),
+                self.lang(self.statistics.language(title)),
+                *(self.sets(value) if value else 0 for value in said),
+                int(title.tribute),
+                int(title.umbrella),
+                int(title.name),
+                -1 if title.clock is None else title.clock,
+            )
+            found = self._titles[text] = title, numbers, self.tokens((*title.support, *title.presenters))
+        return found
+
+    def place(self, name: str | None, city: str | None) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The numbers of `_PLACE_COLUMNS`, and the words that are context."""
+        found = self._places.get((name, city))
+        if found is None:
+            town = parse_city(city)
+            spot = parse_venue(name, town)
+            full = f"{town}/{spot.key}"
+            numbers = (
+                self.city(town),
+                self.venue(spot),
+                self.alias(self.statistics.aliases.get(full, full)) if spot.key else -1,
+                self.spot(spot.key) if spot.core else -1,
+            )
+            words = [word for phrase in (name, city) if phrase for word in _phrase_words(phrase)]
+            found = self._places[name, city] = numbers, self.tokens(words)
+        return found
+
+    def person(self, name: str) -> tuple[str, tuple[int, ...]]:
+        """The name in one form, and its words."""
+        found = self._people.get(name)
+        if found is None:
+            words = _phrase_words(name)
+            found = self._people[name] = " ".join(sorted(words)) or fold(name), self.tokens(words)
+        return found
+
+    def record(self, record: Record, day: int) -> tuple[int, ...]:
+        """The numbers of `_RECORD_COLUMNS` but the last five."""
+        where = parse_address(record.address)
+        return (
+            self.address(where) + 1 if where[0] else 0,
+            self.url(plain_url(record.url)) if record.url else 0,
+            self.source(record.source),
+            self.lang(record.lang[:2].lower()) if record.lang else 0,
+        )
 
 
 def prepare(records: Sequence[Record], statistics: CorpusStatistics, moved: Mapping[Key, int] | None = None) -> Batch:
@@ -187,144 +200,78 @@ def prepare(records: Sequence[Record], statistics: CorpusStatistics, moved: Mapp
     import numpy as np
 
     moved = moved or {}
-    timed = [
-        (record, *logical_day(record, no_time_at_midnight=record.source in statistics.midnight_sources))
-        for record in records
-    ]
-    timed = [(record, moved.get(record.key, day), minute, offset) for record, day, minute, offset in timed]
-    timed.sort(key=lambda row: (row[1], row[0].source, row[0].source_id))
+    timed = []
+    for record in records:
+        key = record.key
+        day, minute, offset = logical_day(record, no_time_at_midnight=record.source in statistics.midnight_sources)
+        timed.append((moved.get(key, day) if moved else day, key, minute, offset, record))
+    timed.sort(key=_by_day_and_key)
     size = len(timed)
-
-    token, title_of, source, venue, alias, spots, city, url, lang, address, sets, letters = (
-        _Interner() for _ in range(12)
-    )
-    for interner, nothing in ((city, ""), (url, ""), (lang, ""), (sets, frozenset())):
-        interner(nothing)  # id 0 means: not named
-    columns: dict[str, list[int]] = {
-        name: [0] * size
-        for name in (
-            "title",
-            "raw",
-            "day",
-            "minute",
-            "end",
-            "span",
-            "offset",
-            "source",
-            "lang",
-            "spoken",
-            "spoken",
-            "venue",
-            "alias",
-            "spot",
-            "place",
-            "city",
-            "url",
-        )
-    }
-    parsed: dict[str, list[int]] = {name: [0] * size for name, _ in _PARSED}
-    flags: dict[str, list[int]] = {name: [0] * size for name in ("tribute", "umbrella", "clock", "name")}
+    reader = _Reader(statistics)
+    rows: list[tuple[int, ...]] = []
     titles: list[ParsedTitle] = []
-    contexts: list[list[int]] = []
+    contexts: list[tuple[int, ...]] = []
     people: list[frozenset[str]] = []
     lat, lon = np.full(size, np.nan), np.full(size, np.nan)
-
-    for row, (record, day, minute, offset) in enumerate(timed):
-        title = parse_title(record.title)
+    for day, _, minute, offset, record in timed:
+        title, of_title, title_words = reader.title(record.title)
+        of_place, place_words = reader.place(record.venue_name, record.city)
+        end, span = _end(record, day)
+        rows.append((*of_title, *of_place, *reader.record(record, day), day, minute, offset, end, span))
         titles.append(title)
-        town = parse_city(record.city)
-        spot = parse_venue(record.venue_name, town)
-        columns["title"][row] = title_of(tuple(sorted(set(map(token, title.head)))))
-        columns["raw"][row] = letters(_letters(record.title))
-        columns["day"][row], columns["minute"][row], columns["offset"][row] = day, minute, offset
-        columns["source"][row] = source(record.source)
-        spoken = statistics.language(title)
-        columns["spoken"][row] = lang(spoken)
-        columns["lang"][row] = lang((record.lang or spoken)[:2].lower())
-        columns["venue"][row] = venue(spot)
-        name = f"{town}/{spot.key}"
-        columns["alias"][row] = alias(statistics.aliases.get(name, name)) if spot.key else -1
-        columns["spot"][row] = spots(spot.key) if spot.core else -1
-        columns["city"][row] = city(town)
-        columns["url"][row] = url(_plain_url(record.url))
-        where = parse_address(record.address)
-        columns["place"][row] = address(where) + 1 if where[0] else 0
-        columns["span"][row] = max((record.end_date - record.local_date).days, 0) if record.end_date else 0
-        columns["end"][row] = _end(record, day)
+        context = title_words + place_words
+        if record.organizer or record.performers:
+            known = [reader.person(name) for name in (record.organizer, *record.performers) if name]
+            people.append(frozenset(name for name, _ in known))
+            for _, words in known:
+                context += words
+        else:
+            people.append(_NOBODY)
+        contexts.append(context)
         if record.lat is not None and record.lon is not None:
-            lat[row], lon[row] = record.lat, record.lon
-        for label, read in _PARSED:
-            value = read(title)
-            if value:
-                parsed[label][row] = sets(value)
-        flags["tribute"][row], flags["umbrella"][row] = title.tribute, title.umbrella
-        flags["name"][row] = title.name
-        flags["clock"][row] = -1 if title.clock is None else title.clock
-        context = {token(word) for word in (*title.support, *title.presenters)}
-        for phrase in (record.venue_name, record.city, record.organizer, *record.performers):
-            if phrase:
-                context.update(map(token, _phrase_words(phrase)))
-        contexts.append(list(context))
-        people.append(frozenset(_name(person) for person in (record.organizer, *record.performers) if person))
+            lat[len(rows) - 1], lon[len(rows) - 1] = record.lat, record.lon
+
+    names = (*_TITLE_COLUMNS, *_PLACE_COLUMNS, *_RECORD_COLUMNS)
+    table = np.asarray(rows, dtype=np.int64).reshape(size, len(names)).T.copy()
+    columns = dict(zip(names, table, strict=True))
+    columns["lang"] = np.where(columns["lang"] > 0, columns["lang"], columns["spoken"])
+    said = {name: columns.pop(name) for name in (*_SAID, *_FLAGS)}
 
     # Tokens are numbered in alphabetical order, so that ties and sums come out the same in every batch.
-    alphabet = sorted(range(len(token.values)), key=token.values.__getitem__)
-    number = {old: new for new, old in enumerate(alphabet)}
-    tokens = [token.values[old] for old in alphabet]
-    heads = [sorted(number[old] for old in ids) for ids in title_of.values]
+    number = np.asarray(ranks(reader.token.values), dtype=np.int64)
+    tokens: list[str] = sorted(reader.token.values)
+    heads = [sorted(int(number[old]) for old in ids) for ids in reader.head.values]
     texts = [" ".join(tokens[i] for i in ids) for ids in heads]
-    rank = np.empty(len(texts), dtype=np.int64)
-    rank[:] = _ranks(texts)
     vocabulary = default_lexicon().concepts
-    as_array = {name: np.asarray(values, dtype=np.int64) for name, values in (columns | parsed | flags).items()}
     return Batch(
-        records=[row[0] for row in timed],
-        keys=[row[0].key for row in timed],
+        records=[row[4] for row in timed],
+        keys=[row[1] for row in timed],
         titles=titles,
-        title=as_array["title"],
-        raw=as_array["raw"],
-        raws=letters.values,
+        raws=reader.raw.values,
         texts=texts,
-        text_rank=rank,
+        text_rank=np.asarray(ranks(texts), dtype=np.int64),
         head=_csr(heads),
-        context=_csr([sorted(number[old] for old in ids) for ids in contexts]),
+        context=_csr_of(contexts, number),
         idf=np.asarray([statistics.idf(word) for word in tokens] or [0.0], dtype=np.float64),
+        known=np.asarray([word in vocabulary for word in tokens] or [False], dtype=np.bool_),
         tokens=tokens,
-        venues=venue.values,
-        addresses=address.values,
-        known=np.asarray([word in vocabulary for word in tokens] or [False], dtype=bool),
-        city_rank=_ranks(city.values),
+        venues=reader.venue.values,
+        addresses=reader.address.values,
+        city_rank=ranks(reader.city.values),
         lat=lat,
         lon=lon,
         people=people,
-        parsed={name: as_array[name] for name in (*parsed, *flags)},
-        sets=sets.values,
-        **{
-            name: as_array[name]
-            for name in (
-                "day",
-                "minute",
-                "end",
-                "span",
-                "offset",
-                "source",
-                "lang",
-                "spoken",
-                "spoken",
-                "venue",
-                "alias",
-                "spot",
-                "place",
-                "city",
-                "url",
-            )
-        },
+        parsed=said,
+        sets=reader.sets.values,
+        **columns,
     )
 
 
-@lru_cache(maxsize=100_000)
-def _letters(title: str) -> str:
-    return "".join(filter(str.isalnum, fold(title)))
+_NOBODY: frozenset[str] = frozenset()
+
+
+def _by_day_and_key(row: tuple[int, Key, int, int, Record]) -> tuple[int, Key]:
+    return row[0], row[1]
 
 
 @lru_cache(maxsize=100_000)
@@ -333,24 +280,22 @@ def _phrase_words(phrase: str) -> tuple[str, ...]:
     return title.head + title.support
 
 
-@lru_cache(maxsize=100_000)
-def _name(person: str) -> str:
-    return " ".join(sorted(_phrase_words(person))) or fold(person)
-
-
-def _ranks(values: Sequence[str]) -> list[int]:
+def ranks(values: Sequence[str]) -> list[int]:
     """For each value its place when all are sorted."""
-    ranks = [0] * len(values)
+    places = [0] * len(values)
     for rank, index in enumerate(sorted(range(len(values)), key=values.__getitem__)):
-        ranks[index] = rank
-    return ranks
+        places[index] = rank
+    return places
 
 
-def _end(record: Record, day: int) -> int:
-    if record.end_time is None:
-        return -1
-    last = record.end_date or record.local_date
-    return (last.toordinal() - day) * DAY + record.end_time.hour * 60 + record.end_time.minute
+def _end(record: Record, day: int) -> tuple[int, int]:
+    """Minutes from the logical day's midnight to the end (-1: not known), and further days."""
+    last = record.end_date
+    span = max((last - record.local_date).days, 0) if last is not None else 0
+    clock = record.end_time
+    if clock is None:
+        return -1, span
+    return ((last or record.local_date).toordinal() - day) * DAY + clock.hour * 60 + clock.minute, span
 
 
 def _csr(rows: Sequence[Sequence[int]]) -> Csr:
@@ -360,3 +305,15 @@ def _csr(rows: Sequence[Sequence[int]]) -> Csr:
     np.cumsum([len(row) for row in rows], out=start[1:])
     data = np.fromiter((value for row in rows for value in row), dtype=np.int64, count=int(start[-1]))
     return Csr(start, data)
+
+
+def _csr_of(rows: Sequence[tuple[int, ...]], number: Ints) -> Csr:
+    """Rows of tokens in order of first sight, renumbered, sorted and each token once a row."""
+    import numpy as np
+
+    loose = _csr(rows)
+    width = len(number) + 1
+    row = np.repeat(np.arange(len(rows)), np.diff(loose.start))
+    code = np.unique(row * width + number[loose.data])
+    start = np.searchsorted(code, np.arange(len(rows) + 1) * width)
+    return Csr(start, code % width)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -242,8 +243,11 @@ def _record(row: Mapping[str, Any], shared: dict[str, str]) -> Record:
 
 
 def _digest(row: Mapping[str, Any]) -> str:
-    text = "\x1f".join(str(row.get(column) or "") for column in (*REQUIRED, *OPTIONAL))
+    text = "\x1f".join([str(row.get(column) or "") for column in _COLUMNS])
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+
+
+_COLUMNS = (*REQUIRED, *OPTIONAL)
 
 
 def _text(row: Mapping[str, Any], column: str) -> str | None:
@@ -253,7 +257,7 @@ def _text(row: Mapping[str, Any], column: str) -> str | None:
     if not isinstance(value, str):
         if isinstance(value, dict | list):
             raise _BadCellError(column, "a text is expected, not a list or an object")
-        if value != value:  # NaN: what a data frame writes for nothing
+        if isinstance(value, float) and math.isnan(value):  # what a data frame writes for nothing
             return None
         value = str(value)
     return value.strip()[:_LONGEST] or None
@@ -324,7 +328,7 @@ def _degrees(row: Mapping[str, Any], column: str, limit: float) -> float | None:
         degrees = float(value)
     except (TypeError, ValueError):
         raise _BadCellError(column, f"{str(value)[:60]!r} is no number of degrees") from None
-    if degrees != degrees:
+    if math.isnan(degrees):
         return None
     if abs(degrees) > limit:
         raise _BadCellError(column, f"{degrees} is outside ±{limit:g} degrees")

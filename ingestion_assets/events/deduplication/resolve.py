@@ -23,7 +23,8 @@ from ingestion_assets.events.deduplication.cluster import Doubts, Grouping, Scor
 from ingestion_assets.events.deduplication.conflicts import Conflict, conflicts
 from ingestion_assets.events.deduplication.neighbours import SECOND_LEVELS, second_levels
 from ingestion_assets.events.deduplication.pairs import LEVELS, PairFeatures, nothing_in_common, pair_features
-from ingestion_assets.events.deduplication.prepare import Batch, logical_day, prepare
+from ingestion_assets.events.deduplication.days import logical_day
+from ingestion_assets.events.deduplication.prepare import Batch, prepare
 from ingestion_assets.events.deduplication.records import (
     Cluster,
     Key,
@@ -400,8 +401,12 @@ def _clusters(
         members[root].append(i)
     linked = [position for position in result.best.tolist() if position >= 0]
     why = _reasons(result, sorted(set(linked)), model) if config.reasons and not config.exact_only else {}
-    output = []
+    output: list[tuple[Cluster, list[tuple[Key, float, Key | None, tuple[str, ...]]]]] = []
     for rows in members.values():
+        if len(rows) == 1:
+            key = batch.keys[rows[0]]
+            output.append((Cluster((key,), batch.records[rows[0]].local_date, 1.0), [(key, 1.0, None, ())]))
+            continue
         links: list[tuple[Key, float, Key | None, tuple[str, ...]]] = []
         for i in rows:
             position = int(result.best[i])

@@ -13,6 +13,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from functools import lru_cache
 from importlib.resources import files
 from typing import Self
@@ -175,11 +176,16 @@ class StatisticsBuilder:
         )
 
 
-def build_statistics(records: Iterable[Record]) -> CorpusStatistics:
-    """The snapshot of a corpus. Sorts by day, so it holds the records once; use the builder to stream."""
+def build_statistics(records: Iterable[Record], *, enough: int = 250_000) -> CorpusStatistics:
+    """The snapshot of a corpus. From a larger corpus than `enough`, whole days at equal distances are taken."""
+    days: dict[date, list[Record]] = defaultdict(list)
+    for record in records:
+        days[record.local_date].append(record)
+    step = max(1, -(-sum(map(len, days.values())) // enough))
     builder = StatisticsBuilder()
-    for record in sorted(records, key=lambda record: (record.local_date, record.key)):
-        builder.add(record)
+    for day in sorted(days)[::step]:
+        for record in sorted(days[day], key=lambda record: (record.source, record.source_id)):
+            builder.add(record)
     return builder.build()
 
 

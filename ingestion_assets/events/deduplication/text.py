@@ -8,6 +8,7 @@ from __future__ import annotations
 import html
 import re
 import unicodedata
+from functools import lru_cache
 
 _SPECIAL = str.maketrans(
     {"œ": "oe", "æ": "ae", "ø": "o", "đ": "d", "ł": "l", "’": "'", "‘": "'", "ʼ": "'", "`": "'", "´": "'"}
@@ -70,6 +71,23 @@ def bare(word: str) -> str:
     return "".join(parts)
 
 
+_TRACKING = re.compile(r"(?:^|&)(?:utm_[^=]*|fbclid|gclid|aff|ref|source|lang|locale)=[^&]*")
+_SCHEME = re.compile(r"^[a-z]+://(?:www\.|m\.)?")
+_LANGUAGE_PART = re.compile(r"/(?:fr|en|fr-ca|en-ca)(?=/|$)")
+
+
+def plain_url(url: str) -> str:
+    """Host and path without scheme, `www.`, language and tracking; empty for a bare front page, which names no event."""
+    text = _SCHEME.sub("", url.strip().lower()).partition("#")[0]
+    text, _, query = text.partition("?")
+    text = _LANGUAGE_PART.sub("", text).rstrip("/")
+    if query:
+        query = _TRACKING.sub("", query).strip("&")
+    if "/" not in text and not query:
+        return ""
+    return f"{text}?{query}" if query else text
+
+
 _WORD = re.compile(r"[^\W_]+(?:['&.][^\W_]+)*")
 
 
@@ -78,6 +96,7 @@ def words(text: str) -> list[str]:
     return [word for word in (bare(found) for found in _WORD.findall(fold(text))) if word]
 
 
+@lru_cache(maxsize=200_000)
 def stem(word: str) -> str:
     """What the French and the English form of a word share: `céramique` and `ceramics` give the same stem.
 

@@ -71,6 +71,8 @@ class ParsedTitle:
     """It is made of words that nobody knows and none that joins them: a name, which is not translated."""
     lang: str = ""
     """`fr`, `en`, or empty: what its little words and accents say, when they say anything."""
+    letters: str = ""
+    """The whole title's letters and digits, folded."""
     words: tuple[str, ...] = ()
     """Its words as written, folded: what tells the language of titles without little words."""
 
@@ -99,7 +101,8 @@ class _Parser:
         self.lexicon = lexicon
 
     def parse(self, title: str) -> ParsedTitle:
-        units = _number_parts(self._units(fold(title)))
+        folded = fold(title)
+        units = _number_parts(self._units(folded))
         segments = _segments(units)
         head: list[str] = []
         support: list[str] = []
@@ -155,7 +158,7 @@ class _Parser:
         if not head:
             spoken = [unit.code for unit in units if unit.role not in ("sep", "clock", "stop")]
             # `!!!` is a band and `20h` may be a title: then the whole text is the one word there is.
-            head = list(dict.fromkeys(support or spoken)) or [fold(title).strip()]
+            head = list(dict.fromkeys(support or spoken)) or [folded.strip()]
             support = []
         return ParsedTitle(
             head=tuple(head),
@@ -174,6 +177,7 @@ class _Parser:
             umbrella=umbrella,
             statuses=frozenset(flags["status"]),
             name=all(unit.role in _OF_NAMES for unit in units) and not _ELISION.search(title.lower()),
+            letters="".join(filter(str.isalnum, folded)),
             lang=_language(title),
             words=tuple(unit.word for unit in units if unit.role not in ("sep", "clock", "number", "stop")),
         )
@@ -228,14 +232,16 @@ _FRENCH = frozenset(
     "le la les un une des du de et à au aux avec pour sur dans chez ou en l d autour par son sa ses qu".split()
 )
 _ENGLISH = frozenset("the of and with for in at by to from on an its our your w about into a's".split())
+_ACCENTS = frozenset("éèêàçôîûùœ")
 _LETTERS = re.compile(r"[^\W\d_]+")
 
 
 def _language(title: str) -> str:
-    found = set(_LETTERS.findall(title.lower()))
+    title = title.lower()
+    found = set(_LETTERS.findall(title))
     french, english = len(found & _FRENCH), len(found & _ENGLISH)
     if french == english:
-        return "fr" if any(char in "éèêàçôîûùœ" for char in title.lower()) else ""
+        return "fr" if not _ACCENTS.isdisjoint(title) else ""
     return "fr" if french > english else "en"
 
 

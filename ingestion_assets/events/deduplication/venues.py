@@ -156,6 +156,9 @@ def compare_addresses(a: tuple[str, frozenset[str]], b: tuple[str, frozenset[str
     return -1
 
 
+_NOT_EVEN_MISSPELT = 0.75
+
+
 def compare_venues(a: ParsedVenue, b: ParsedVenue) -> Likeness:
     """How alike two venue names are, apart from where they stand. Symmetric."""
     from rapidfuzz.distance import JaroWinkler
@@ -171,6 +174,9 @@ def compare_venues(a: ParsedVenue, b: ParsedVenue) -> Likeness:
     if a.joined and a.joined == b.joined and a.core != b.core:
         return Likeness.CLASHING if clash else Likeness.STRONG
     common = a.core & b.core
+    alike = JaroWinkler.similarity(a.joined, b.joined)
+    if not common and alike < _NOT_EVEN_MISSPELT:
+        return Likeness.STRONG if _abbreviates(a, b) or _abbreviates(b, a) else Likeness.DIFFERENT
     left, right = _without_misspelt(a.core - common, b.core - common)
     common = a.core - left
     if not left and not right:
@@ -182,7 +188,7 @@ def compare_venues(a: ParsedVenue, b: ParsedVenue) -> Likeness:
         return Likeness.STRONG if len(common) > 1 or len(max(shorter, key=len)) > 4 else Likeness.PARTIAL
     if _abbreviates(a, b) or _abbreviates(b, a):
         return Likeness.STRONG
-    if a.joined and (a.joined == b.joined or JaroWinkler.similarity(a.joined, b.joined) >= 0.94):
+    if a.joined and (a.joined == b.joined or alike >= 0.94):
         return Likeness.CLASHING if clash else Likeness.STRONG
     if common:
         share = len(common) / min(len(a.core), len(b.core))
