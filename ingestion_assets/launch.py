@@ -11,6 +11,7 @@ from typing import Any
 import dagster as dg
 
 from ingestion_assets.ledger.dagster_runs import COMMAND_LINE, LAUNCHED_BY_TAG, run_is_finished
+from ingestion_assets.ledger.pool_watch import freeing_dead_pools
 from ingestion_assets.ledger.run_heartbeats import serving
 from ingestion_assets.partitions import range_tags, weekly_partitions
 from resources.errors import PermanentError
@@ -56,6 +57,7 @@ def materialize(
     with (
         open_databases() as databases,
         serving(databases.database, run_id, run_is_over=lambda: run_is_finished(instance, run_id)),
+        freeing_dead_pools(instance, databases.database),
     ):
         result = job.execute_in_process(
             instance=instance,

@@ -34,7 +34,9 @@ class Commands:
 
     def __init__(self, environment: Mapping[str, str], feed: CsvFeed) -> None:
         self._environment = {
-            **{"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), "LLM_PROVIDERS": "offline"},
+            "PATH": os.environ["PATH"],
+            "HOME": os.environ.get("HOME", "/"),
+            "LLM_PROVIDERS": "offline",
             **environment,
             "OPEN_DATA_MONTREAL_CSV": str(feed.path),
         }

@@ -206,9 +206,7 @@ def test_an_import_that_is_silent_for_a_lease_is_taken_over_though_its_connectio
 
 
 @pytest.mark.usefixtures("silent_heart")
-def test_nobody_is_called_dead_because_the_server_was_down(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nobody_is_called_dead_because_the_server_was_down(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """The server of the tests started minutes ago: an hour of silence before that is no silence."""
     monkeypatch.setattr(import_jobs, "LEASE", timedelta(minutes=50))
     with ImportJob(database, source="feed", run_id="alive") as job:
