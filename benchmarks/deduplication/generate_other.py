@@ -47,8 +47,8 @@ _PLACES = {
     ),
 }  # fmt: skip
 
-_SURNAMES = "Okonkwo Tremblay-Hart Vaillancourt Brightwater Szymanski Delacroix Mbeki Fontanelle Harcourt Achterberg Lemaître Quispe Rautio Sandoval Thibodeaux".split()  # noqa: SIM905
-_GIVEN = "Solange Marguerite Ambrose Ignace Tobias Winifred Ophélie Casimir Leopold Beatrix Anselme Clothilde Hyacinthe Rosalind Percival Odile".split()  # noqa: SIM905
+_SURNAMES = "Okonkwo Tremblay-Hart Vaillancourt Brightwater Szymanski Delacroix Mbeki Fontanelle Harcourt Achterberg Lemaître Quispe Rautio Sandoval Thibodeaux".split()
+_GIVEN = "Solange Marguerite Ambrose Ignace Tobias Winifred Ophélie Casimir Leopold Beatrix Anselme Clothilde Hyacinthe Rosalind Percival Odile".split()
 _NOUN = (
     "Brass Pigeons;Harmonium;Gris Acier;Tidal Reverie;Bleu Pétrole;Nine Lanterns;Papier Mâché;Les Vilains Garnements;Thunder Cathedral;Mange-Tout;"
     "Sœur Courage;Petrichor;Slow Avalanche;Les Barbares;Kitchen Dynasty;Crépuscule Club;Oblique;Hôtel Univers;Rêve Général;Salt & Cinder;Mirabelle;"
@@ -334,7 +334,6 @@ def _listed(booking: Booking, feed: str, identity: str, dice: random.Random, dam
         title += dice.choice((" / {e}", " w. {e}" if not french else " avec {e}", " ft. {e}", " & {e}")).format(
             e=booking.extra
         )
-    start: datetime | None = booking.start
     name, alternative, nick, address = booking.spot
     place: str | None = dice.choices((name if french else alternative, name, nick), (6, 2, 2))[0]
     city, zone, lat, lon = booking.city

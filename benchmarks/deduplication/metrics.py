@@ -75,7 +75,8 @@ def quality(
                 for j in indices[x + 1 :]
             )
     return Quality(
-        precision, recall, _f1(precision, recall), b3_precision, b3_recall, _f1(b3_precision, b3_recall), exact, series_merges,
+        precision, recall, _f1(precision, recall), b3_precision, b3_recall, _f1(b3_precision, b3_recall), exact,
+        series_merges,
         {kind: mixed[kind] / count for kind, count in sorted(total.items())},
     )  # fmt: skip
 

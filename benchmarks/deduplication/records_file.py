@@ -9,7 +9,8 @@ from pathlib import Path
 from benchmarks.deduplication.generate import Labelled
 
 COLUMNS = (
-    "source", "source_id", "title", "lang", "start_at", "end_at", "timezone", "venue_name", "address", "city", "lat", "lon", "url", "status",
+    "source", "source_id", "title", "lang", "start_at", "end_at", "timezone", "venue_name", "address", "city",
+    "lat", "lon", "url", "status",
 )  # fmt: skip
 
 

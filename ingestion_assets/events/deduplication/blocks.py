@@ -1,7 +1,8 @@
 """Which records are worth comparing. The work per record is bounded, however crowded a day is.
 
 Records meet when they share a logical day and a key: the venue, the address, the spot on the map at that minute, a
-rare word of the title or of the venue in that city, the venue's proper name, two rare words or all words of the title anywhere, or the URL. Small groups are compared
+rare word of the title or of the venue in that city, the venue's proper name, two rare words or all words of the title
+anywhere, or the URL. Small groups are compared
 whole; in a large one a record meets only its neighbours in two sortings, by title and by time.
 """
 

@@ -93,7 +93,7 @@ def group(
     refused: dict[int, Conflict] = {}
     for position in np.flatnonzero((pairs.odds >= accept) & (pairs.conflict != Conflict.NONE)).tolist():
         refused[position] = Conflict(int(pairs.conflict[position]))
-    free = _forced_pairs(size, pairs, forced)
+    free = _forced_pairs(pairs, forced)
     for position in (*_ambiguous(pairs, doubts, open_, margin), *_unsaid(pairs, doubts, open_)):
         if position not in free:
             refused[position] = Conflict.AMBIGUOUS
@@ -124,7 +124,7 @@ def _unsaid(pairs: Scored, doubts: Doubts, open_: NDArray[np.bool_]) -> list[int
     return dropped
 
 
-def _forced_pairs(size: int, pairs: Scored, forced: Sequence[tuple[int, int]]) -> set[int]:
+def _forced_pairs(pairs: Scored, forced: Sequence[tuple[int, int]]) -> set[int]:
     if not forced:
         return set()
     wanted = {(min(pair), max(pair)) for pair in forced}

@@ -62,7 +62,7 @@ def deduplicate_file(
         # Records that this file does not hold make no claim: they may be gone, and hold no id against those here.
         {key: row[0] for key, row in before.rows.items() if key in present},
         mint=_minter(clusters, before),
-        age={identity: serial for identity, serial in before.serials.items()},
+        age=dict(before.serials),
         known=before.serials,
     )
     assigned = identities.assignments

@@ -134,7 +134,7 @@ def nothing_in_common(batch: Batch, pairs: PairFeatures) -> Mask:
     from rapidfuzz.process import cpdist
 
     levels = pairs.levels
-    code = {(name, label): LEVELS[name].index(label) for name, labels in LEVELS.items() for label in labels}
+    code = {(name, label): labels.index(label) for name, labels in LEVELS.items() for label in labels}
     strangers = (
         (levels["title"] == code["title", "nothing"])
         & (levels["spelling"] >= code["spelling", "65"])
@@ -554,7 +554,7 @@ def _time_levels(batch: Batch, a: Ints, b: Ints) -> dict[str, Levels]:
 
 
 def _places_of_title(batch: Batch, a: Ints, b: Ints, venue: Levels, distance: Levels) -> Levels:
-    """In how many places of its city the title is on that day: a title in many places says little where the place is not known."""
+    """In how many places of its city the title is on that day: in many, it says little where the place is not known."""
     import numpy as np
 
     named = np.flatnonzero(batch.alias >= 0)

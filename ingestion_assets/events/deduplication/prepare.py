@@ -184,7 +184,7 @@ class _Reader:
             found = self._people[name] = " ".join(sorted(words)) or fold(name), self.tokens(words)
         return found
 
-    def record(self, record: Record, day: int) -> tuple[int, ...]:
+    def record(self, record: Record) -> tuple[int, ...]:
         """The numbers of `_RECORD_COLUMNS` but the last five."""
         where = parse_address(record.address)
         return (
@@ -217,7 +217,7 @@ def prepare(records: Sequence[Record], statistics: CorpusStatistics, moved: Mapp
         title, of_title, title_words = reader.title(record.title)
         of_place, place_words = reader.place(record.venue_name, record.city)
         end, span = _end(record, day)
-        rows.append((*of_title, *of_place, *reader.record(record, day), day, minute, offset, end, span))
+        rows.append((*of_title, *of_place, *reader.record(record), day, minute, offset, end, span))
         titles.append(title)
         context = title_words + place_words
         if record.organizer or record.performers:

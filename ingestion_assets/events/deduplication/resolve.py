@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING
 from ingestion_assets.events.deduplication.blocks import candidate_pairs
 from ingestion_assets.events.deduplication.cluster import Doubts, Grouping, Scored, components, group
 from ingestion_assets.events.deduplication.conflicts import Conflict, conflicts
-from ingestion_assets.events.deduplication.neighbours import SECOND_LEVELS, second_levels
-from ingestion_assets.events.deduplication.pairs import LEVELS, PairFeatures, nothing_in_common, pair_features
 from ingestion_assets.events.deduplication.days import logical_day
+from ingestion_assets.events.deduplication.neighbours import second_levels
+from ingestion_assets.events.deduplication.pairs import LEVELS, PairFeatures, nothing_in_common, pair_features
 from ingestion_assets.events.deduplication.prepare import Batch, prepare
 from ingestion_assets.events.deduplication.records import (
     Cluster,

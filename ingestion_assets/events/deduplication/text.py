@@ -107,6 +107,6 @@ def stem(word: str) -> str:
     for end, family in _BY_LAST.get(word[-1], ()):
         if word.endswith(end) and len(word) - len(end) >= _KEPT:
             return word[: -len(end)] + family
-    if word.endswith("es") or word.endswith("s") and not word.endswith("ss"):
+    if word.endswith("es") or (word.endswith("s") and not word.endswith("ss")):
         word = word.rstrip("s")
     return word.rstrip("e") if len(word) > 4 else word

@@ -197,9 +197,7 @@ class _Parser:
             run = []
             if group == "clock":
                 units.append(_Unit("clock", "clock", value=_minutes(found[0])))
-            elif group == "ofmany":
-                units.append(_Unit("number", "part", value=int(re.findall(r"\d+", found[0])[0])))
-            elif group == "hash":
+            elif group in {"ofmany", "hash"}:
                 units.append(_Unit("number", "part", value=int(re.findall(r"\d+", found[0])[0])))
             elif group == "join":
                 units.append(_Unit("support", "support"))

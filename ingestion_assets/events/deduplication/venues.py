@@ -32,7 +32,8 @@ class Likeness(IntEnum):
 @dataclass(frozen=True, slots=True)
 class ParsedVenue:
     """What a venue's name says. `core` are its proper words, `sorts` its kinds of place, `initials` of all its words,
-    `joined` its words without the generic ones, run together."""
+    `joined` its words without the generic ones, run together.
+    """
 
     key: str
     """The name reduced to core and sorts; two spellings with one key are one venue. Empty: nowhere in particular."""
@@ -127,8 +128,9 @@ _COMMON_FORM = {"st": "saint", "ste": "sainte"} | {
 }
 
 _STREET_WORDS = frozenset(
-    "rue street st ave avenue av boul boulevard blvd bd chemin ch road rd place pl drive dr route rte cote est east e ouest west w o "
-    "nord north n sud south s the le la les de du des l d bureau suite local app apt unit floor etage".split()
+    "rue street st ave avenue av boul boulevard blvd bd chemin ch road rd place pl drive dr route rte cote est east "
+    "e ouest west "
+    "w o nord north n sud south s the le la les de du des l d bureau suite local app apt unit floor etage".split()
 )
 
 
