@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ingestion_assets.events.deduplication import exact_key
 from ingestion_assets.events.deduplication.blocks import candidate_pairs
 from ingestion_assets.events.deduplication.cluster import Doubts, Grouping, Scored, components, group
 from ingestion_assets.events.deduplication.conflicts import Conflict, conflicts
@@ -311,7 +312,7 @@ def _score(
     odds = _exact(batch, a, b) if config.exact_only else model.first_odds(features)
     if not config.exact_only:
         features.second = second_levels(batch, a, b, odds, conflict != Conflict.NONE)
-        odds = odds + model.second.sum(features.second)
+        odds = exact_key.at_least(odds + model.second.sum(features.second), batch, a, b)
     twice = (batch.source[a] == batch.source[b]) & (odds < 0) & (conflict == Conflict.NONE)
     conflict[twice] = Conflict.SAME_SOURCE_LISTS_BOTH
     if apart or forced:
