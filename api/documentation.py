@@ -46,5 +46,15 @@ def document(app: FastAPI) -> dict[str, Any]:
         schemas["ProblemDetails"] = ProblemDetails.model_json_schema()
         for unused in ("HTTPValidationError", "ValidationError"):
             schemas.pop(unused, None)
+        if app.state.service.settings.public_events:
+            _open_events(schema)
         app.openapi_schema = schema
     return app.openapi_schema
+
+
+def _open_events(schema: dict[str, Any]) -> None:
+    """Say of events and feeds that a token may be sent and need not be."""
+    for path, methods in schema["paths"].items():
+        if path.startswith("/events"):
+            for operation in methods.values():
+                operation["security"] = [{}, *operation.get("security", [])]

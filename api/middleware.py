@@ -53,37 +53,22 @@ class Guard:
         if not REQUEST_ID.fullmatch(request_id):
             request_id = uuid.uuid4().hex
         scope.setdefault("state", {})["request_id"] = request_id
-        started = False
         exceeded: list[Problem] = []
-
-        async def answer(message: Message) -> None:
-            nonlocal started
-            if exceeded and not started:
-                return  # FastAPI calls whatever goes wrong while it reads a body malformed; it was too large
-            if message["type"] == "http.response.start":
-                started = True
-                out = MutableHeaders(scope=message)
-                out["X-Request-ID"] = request_id
-                for name, value in SECURITY_HEADERS.items():
-                    out.setdefault(name, value)
-                if "cache-control" not in out:
-                    out["Cache-Control"] = "no-store"
-            await send(message)
-
+        answer = _Answer(send, request_id, exceeded)
         with log_context(request=request_id):
-            try:
-                refusal = self._refusal(scope, headers)
-                if refusal is None:
+            refusal = self._refusal(scope, headers)
+            if refusal is None:
+                try:
                     await self._app(scope, self._bounded(scope, receive, exceeded), answer)
-                    if started or not exceeded:
-                        return
-                    refusal = exceeded.pop()
-            except Exception as error:
-                refusal = exceeded.pop() if exceeded else as_problem(error)
-                if started:
-                    # Half an answer is out. Ending the connection is the only way to say that it is not whole.
-                    raise
-            await refusal.response(request_id)(scope, receive, answer)
+                except Exception as error:
+                    if answer.started:
+                        # Half an answer is out. Ending the connection is the only way to say that it is not whole.
+                        raise
+                    refusal = as_problem(error)
+            if exceeded and not answer.started:
+                refusal = exceeded.pop()
+            if refusal is not None:
+                await refusal.response(request_id)(scope, receive, answer)
 
     def _refusal(self, scope: Scope, headers: Headers) -> Problem | None:
         host = headers.get("host", "").lower()
@@ -123,6 +108,28 @@ class Guard:
             return message
 
         return bounded
+
+
+class _Answer:
+    """What goes out for one request, with the headers that all answers have."""
+
+    def __init__(self, send: Send, request_id: str, exceeded: list[Problem]) -> None:
+        self.started = False
+        self._send = send
+        self._request_id = request_id
+        self._exceeded = exceeded
+
+    async def __call__(self, message: Message) -> None:
+        if self._exceeded and not self.started:
+            return  # FastAPI calls whatever goes wrong while it reads a body malformed; it was too large
+        if message["type"] == "http.response.start":
+            self.started = True
+            headers = MutableHeaders(scope=message)
+            headers["X-Request-ID"] = self._request_id
+            for name, value in SECURITY_HEADERS.items():
+                headers.setdefault(name, value)
+            headers.setdefault("Cache-Control", "no-store")
+        await self._send(message)
 
 
 def _wrong_type(path: str, headers: Headers) -> Problem | None:

@@ -64,7 +64,10 @@ Filter = Annotated[EventFilter, Depends(_filter)]
 
 def _feed(media_type: str) -> dict[int | str, dict[str, Any]]:
     return {
-        200: {"content": {media_type: {"schema": {"type": "string"}}}, "description": "The feed."},
+        200: {
+            "content": {media_type: {"schema": {"type": "object" if media_type.endswith("json") else "string"}}},
+            "description": "The feed.",
+        },
         304: {"description": "As it was (If-None-Match)."},
         **problems(401),
     }

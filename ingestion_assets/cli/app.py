@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import typer
 
-from ingestion_assets.cli import database, dedup, demo, dev, jobs, run, settings, status, study, tag
+from ingestion_assets.cli import database, dedup, demo, dev, jobs, run, settings, status, study, tag, users
 from resources.errors import PermanentError, TransientError
 
 app = typer.Typer(
@@ -30,6 +30,7 @@ app.command("status")(status.status)
 app.command("settings")(settings.settings)
 app.command("env")(database.env)
 app.add_typer(dedup.app, name="dedup")
+app.add_typer(users.app, name="users")
 app.add_typer(database.app, name="db")
 
 

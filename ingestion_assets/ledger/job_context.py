@@ -23,15 +23,42 @@ class _CommittedAlreadyError(Exception):
     """The transaction of a lost connection was still committing when its work began again; this one is rolled back."""
 
 
+class SessionPool:
+    """Database sessions that the handlers of one worker use one after the other: connecting costs more than most jobs."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._free: list[Session] = []
+        self._mutex = threading.Lock()
+
+    def take(self) -> Session:
+        """A session that nobody else has; a new one when none is free."""
+        with self._mutex:
+            return self._free.pop() if self._free else self._database.session(role="job handler")
+
+    def give(self, session: Session) -> None:
+        """Let the next one have it. Only between transactions, which is where `Session.transact` leaves it."""
+        with self._mutex:
+            self._free.append(session)
+
+    def close(self) -> None:
+        """Close the connections that nobody has now."""
+        with self._mutex:
+            free, self._free = self._free, []
+        for session in free:
+            session.close()
+
+
 class JobContext:
     """One attempt of one job, from its handler's side. For the handler's thread alone."""
 
-    def __init__(self, job: ClaimedJob, database: Database) -> None:
+    def __init__(self, job: ClaimedJob, database: Database, sessions: SessionPool) -> None:
         self.database = database
         self.deadline = time.monotonic() + job.timeout
         self.stop_requested = threading.Event()
         """Set when the job was cancelled, hit its deadline, was lost, or when the worker shuts down."""
         self._job = job
+        self._sessions = sessions
         self._session: Session | None = None
         self._commits = 0
 
@@ -83,10 +110,14 @@ class JobContext:
         """
         sequence = self._commits + 1
         mine = {"id": self._job.id, "token": self._job.token, "n": sequence}
+        tried = False
 
         def guarded(connection: Connection[Any]) -> T | None:
-            if self._committed(connection) >= sequence:
+            nonlocal tried
+            # Again, on a new connection: the transaction before may have been committed, only nobody heard of it.
+            if tried and self._committed(connection) >= sequence:
                 return None
+            tried = True
             result = work(connection)
             # The check that counts. It locks the row for the rest of a transaction that is about to commit, not while
             # `work` runs: the worker beats on this row, and others must be able to take it away.
@@ -101,7 +132,7 @@ class JobContext:
             return result
 
         if self._session is None:
-            self._session = self.database.session(role=f"job {self.kind}")
+            self._session = self._sessions.take()
         try:
             result = self._session.transact(guarded)
         except _CommittedAlreadyError:
@@ -129,6 +160,7 @@ class JobContext:
         )
 
     def close(self) -> None:
-        """Give the database connection back."""
+        """Give the database session back. The handler is done, in whatever way."""
         if self._session is not None:
-            self._session.close()
+            self._sessions.give(self._session)
+            self._session = None

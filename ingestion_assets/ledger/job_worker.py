@@ -10,6 +10,7 @@ is only for what a notification missed.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import random
@@ -24,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from ingestion_assets.ledger import job_queue
 from ingestion_assets.ledger.async_jobs import JobKinds, JobState, JobSupersededError
 from ingestion_assets.ledger.incidents import Action, Incident, Subject, record
-from ingestion_assets.ledger.job_context import JobContext
+from ingestion_assets.ledger.job_context import JobContext, SessionPool
 from ingestion_assets.ledger.job_queue import ClaimedJob, Settlement
 from ingestion_assets.ledger.job_settings import JobSettings
 from ingestion_assets.ledger.polling import AdaptivePolling
@@ -43,6 +44,8 @@ RECYCLE_STATUS = 75
 """Exit status (EX_TEMPFAIL) of a worker that wants to be started afresh: too many hung handlers are left in it."""
 _LONGEST_RECONNECT_WAIT = 5.0
 _SUPERSEDED = "superseded"
+_COALESCE = 0.002
+"""Seconds between waking and looking: what ends together is settled by one statement."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -76,6 +79,7 @@ class Worker:
         self._name = f"{socket.gethostname()}:{os.getpid()}"
         self._number = 0
         self._polling = AdaptivePolling(self._settings.first_poll_seconds, self._settings.longest_poll_seconds)
+        self._sessions = SessionPool(database)
         self._active: dict[Any, _Active] = {}
         self._outcomes: list[Settlement] = []
         self._mutex = threading.Lock()
@@ -200,11 +204,12 @@ class Worker:
             due = job_queue.seconds_until_due(connection, self._names)
             wait = self._polling.interval
             self._polling.found_nothing()
+            self._sessions.close()
             # At least a moment: what is due and was not claimed is locked by somebody who is claiming it.
             self._next_look = now + (wait if due is None else min(wait, max(due, 0.2)))
 
     def _start(self, job: ClaimedJob) -> None:
-        active = _Active(job=job, context=JobContext(job, self._database))
+        active = _Active(job=job, context=JobContext(job, self._database, self._sessions))
         self._active[job.token] = active
         active.thread = threading.Thread(
             target=self._work, args=(active,), name=f"job {job.kind} {job.id}", daemon=True
@@ -364,17 +369,15 @@ class Worker:
     def _wait(self, connection: Connection[Any], timeout: float) -> None:
         if notify.wait(connection, timeout=timeout, wake=[self._wake_reader.fileno()]):
             self._more = True
-        try:
+        with contextlib.suppress(BlockingIOError):
             while self._wake_reader.recv(4096):
-                pass
-        except BlockingIOError:
-            return
+                continue
+        time.sleep(_COALESCE)
 
     def _wake(self) -> None:
-        try:
+        # Full: the loop is being woken already. Closed: it is over.
+        with contextlib.suppress(BlockingIOError, OSError):
             self._wake_writer.send(b"x")
-        except (BlockingIOError, OSError):
-            return  # full: the loop is being woken already; closed: it is over
 
     # -- the end -----------------------------------------------------------------------------------------------------------
 
@@ -404,5 +407,6 @@ class Worker:
                 self._lost_connection(error)
         if self._connection is not None:
             self._connection.close()
+        self._sessions.close()
         self._wake_reader.close()
         self._wake_writer.close()

@@ -51,7 +51,6 @@ def upgrade(url: str) -> tuple[str | None, str]:
     runs once. Raises `SchemaError` when the database is newer than this code.
     """
     from alembic import command
-    from alembic.script import ScriptDirectory
     from sqlalchemy import create_engine, text
     from sqlalchemy.pool import NullPool
 
@@ -64,12 +63,7 @@ def upgrade(url: str) -> tuple[str | None, str]:
         try:
             before = current_revision(connection)
             connection.commit()
-            known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-            if before is not None and before not in known:
-                raise SchemaError(
-                    f"the database is at revision {before!r}, which this version does not know: "
-                    "it was upgraded by a newer one. Install that version, or restore a backup."
-                )
+            _refuse_newer(before)
             if before != head_revision():
                 config.attributes["connection"] = connection
                 command.upgrade(config, "head")
@@ -82,6 +76,18 @@ def upgrade(url: str) -> tuple[str | None, str]:
     return before, head_revision()
 
 
+def _refuse_newer(revision: str | None) -> None:
+    """An upgrade is no remedy for a database that is ahead of this code."""
+    from alembic.script import ScriptDirectory
+
+    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
+    if revision is not None and revision not in known:
+        raise SchemaError(
+            f"the database is at revision {revision!r}, which this version does not know: "
+            "it was upgraded by a newer one. Install that version, or restore a backup."
+        )
+
+
 def require_current(url: str) -> None:
     """Raise `SchemaError` when the database at `url` (SQLAlchemy form) is not at the newest revision. Changes nothing."""
     from sqlalchemy import create_engine
@@ -91,6 +97,7 @@ def require_current(url: str) -> None:
     with engine.connect() as connection:
         found = current_revision(connection)
     engine.dispose()
+    _refuse_newer(found)
     if found != head_revision():
         raise SchemaError(
             f"the database is at revision {found or 'none'} and this version needs {head_revision()}: "

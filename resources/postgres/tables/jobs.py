@@ -122,7 +122,9 @@ BEGIN
 END $$
 """
 GUARD_TRIGGER = """
-CREATE TRIGGER async_jobs_guard BEFORE UPDATE ON async_jobs FOR EACH ROW EXECUTE FUNCTION async_jobs_guard()
+CREATE TRIGGER async_jobs_guard BEFORE UPDATE ON async_jobs FOR EACH ROW
+WHEN (OLD.state IN ('completed', 'failed', 'cancelled') OR (NEW.state = 'completed' AND OLD.state <> 'running'))
+EXECUTE FUNCTION async_jobs_guard()
 """
 NOTIFY_FUNCTION = """
 CREATE FUNCTION async_jobs_notify() RETURNS trigger LANGUAGE plpgsql AS $$

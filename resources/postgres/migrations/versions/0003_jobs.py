@@ -34,7 +34,9 @@ END $$
 """
 _TRIGGERS = (
     """
-CREATE TRIGGER async_jobs_guard BEFORE UPDATE ON async_jobs FOR EACH ROW EXECUTE FUNCTION async_jobs_guard()
+CREATE TRIGGER async_jobs_guard BEFORE UPDATE ON async_jobs FOR EACH ROW
+WHEN (OLD.state IN ('completed', 'failed', 'cancelled') OR (NEW.state = 'completed' AND OLD.state <> 'running'))
+EXECUTE FUNCTION async_jobs_guard()
 """,
     """
 CREATE TRIGGER async_jobs_inserted AFTER INSERT ON async_jobs FOR EACH STATEMENT EXECUTE FUNCTION async_jobs_notify()

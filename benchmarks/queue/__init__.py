@@ -1,0 +1,1 @@
+"""The queue of asynchronous jobs against procrastinate and pgqueuer."""
