@@ -58,7 +58,7 @@ class BenchDatabase:
 
     def fetch(self, query: Any, parameters: Any = None) -> list[tuple[Any, ...]]:
         """The rows of one query."""
-        with self._connect() as connection:
+        with self.administrator() as connection:
             return connection.execute(query, parameters).fetchall()
 
     def _wal_of(self, table: str, begin: str, end: str) -> int:
@@ -100,22 +100,22 @@ class BenchDatabase:
         pid = self._server.status().pid
         if pid is None:
             raise RuntimeError("the server is not running")
-        with self._connect() as connection:
+        with self.administrator() as connection:
             connection.execute("VACUUM ANALYZE")
             connection.execute("CHECKPOINT")
             tuples = _tuples(connection)
             begin = _wal_position(connection)
         cpu = tree_cpu_seconds(pid)
         yield cost
-        with self._connect() as connection:
+        with self.administrator() as connection:
             end = _wal_position(connection)
             cost.wal_bytes = _offset(end) - _offset(begin)
         if wal_of is not None:  # before the checkpoint, which recycles the files
             cost.table_wal_bytes = self._wal_of(wal_of, begin, end)
-        with self._connect() as connection:
+        with self.administrator() as connection:
             connection.execute("CHECKPOINT")
         cost.cpu = tree_cpu_seconds(pid) - cpu
-        with self._connect() as connection:
+        with self.administrator() as connection:
             now = _tuples(connection)
         cost.tuples = {
             table: (new[0] - old[0], new[1] - old[1], new[2] - old[2])
@@ -123,20 +123,27 @@ class BenchDatabase:
             if new != (old := tuples.get(table, (0, 0, 0)))
         }
 
-    def _connect(self) -> Connection[Any]:
+    def administrator(self) -> Connection[Any]:
+        """A connection of the server's own account: CHECKPOINT is not for everybody."""
         import psycopg
 
-        # The server's own account: CHECKPOINT is not for everybody.
         return psycopg.connect(self.url.replace("ingestion@", "postgres@", 1), autocommit=True)
 
 
 @contextmanager
 def bench_server() -> Iterator[EmbeddedServer]:
-    """A server of its own, deleted at the end; it listens on TCP too, because peers need that."""
+    """A server of its own, deleted at the end; it listens on TCP too, because peers need that.
+
+    Without autovacuum, which would tidy up after one method while another is measured: `watched` vacuums before it
+    looks. What a method leaves behind is thus not charged to it, which favours those that rewrite unchanged rows.
+    """
     with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as folder:
         server = EmbeddedServer(Path(folder) / "postgres", tcp_port=_free_port())
         server.start()
         try:
+            with BenchDatabase(server, "bench").administrator() as connection:
+                connection.execute("ALTER SYSTEM SET autovacuum = off")
+                connection.execute("SELECT pg_reload_conf()")
             yield server
         finally:
             server.destroy()
