@@ -24,6 +24,7 @@ from psycopg import Connection
 from starlette.background import BackgroundTask
 
 from api import problems
+from api.__main__ import end_on_signals
 from api.database import ApiDatabase
 from api.problems import Problem, too_large, unavailable
 from api.settings import ApiSettings
@@ -194,6 +195,7 @@ def _secured(answer: Response) -> Response:
 def main() -> None:
     """Serve on INGESTION_API_HOST and INGESTION_DAGSTER_PROXY_PORT until it is stopped."""
     setup_logging()
+    end_on_signals()
     settings = ApiSettings()
     with open_databases() as databases:
         uvicorn.run(

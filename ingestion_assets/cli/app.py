@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import typer
 
-from ingestion_assets.cli import database, dedup, demo, dev, jobs, run, settings, status, study, tag, users
+from ingestion_assets.cli import api, database, dedup, demo, dev, jobs, run, settings, status, study, tag, users
 from resources.errors import PermanentError, TransientError
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app = typer.Typer(
 )
 app.command("demo")(demo.demo)
 app.command("dev")(dev.dev)
+app.command("api")(api.api)
 app.command("run")(run.run)
 app.command("worker")(jobs.worker)
 app.command("daemon")(jobs.daemon)

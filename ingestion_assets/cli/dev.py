@@ -1,4 +1,4 @@
-"""`ingest dev`: database, code server, webserver and daemon on this machine, until Ctrl-C."""
+"""`ingest dev`: database, code server, webserver, daemon, HTTP API and a job worker on this machine, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import Annotated
 
 import typer
 
+from ingestion_assets.cli.api import MODULE as API_MODULE
+from ingestion_assets.cli.api import variables
 from ingestion_assets.cli.console import stderr
 from ingestion_assets.cli.environment import platform
 from ingestion_assets.cli.supervisor import Supervisor, free_port, wait_for_http, wait_for_port
@@ -23,15 +25,21 @@ _LOCK_CHECK_EVERY = 5.0
 
 def dev(
     port: Annotated[int, typer.Option(help="Port of Dagster's webserver on 127.0.0.1.")] = 3000,
+    api_port: Annotated[
+        int, typer.Option(envvar="INGESTION_API_PORT", help="Port of the HTTP API on 127.0.0.1.")
+    ] = 8080,
     *,
     demo: Annotated[bool, typer.Option(help="Work on the data and the sample feeds of `ingest demo`.")] = False,
 ) -> None:
     """Start everything on 127.0.0.1 and stop everything when this command is stopped."""
     from ingestion_assets.cli.demo import demo_environment
+    from ingestion_assets.ledger.job_worker import RECYCLE_STATUS
 
+    users = "ingest users add NAME --admin"
     if demo or _only_demo_data():
         stderr.print("Showing the data of [bold]ingest demo[/bold]. Configure a source (README) to work on your own.")
         os.environ.update(demo_environment())
+        users = f"INGESTION_HOME={PlatformSettings().home} {users}"
     stop = _StopSignal()
     with platform() as databases, DaemonLock(databases.dagster_url) as lock, Supervisor(_logs()) as supervisor:
         code_port = free_port()
@@ -49,9 +57,23 @@ def dev(
             [sys.executable, "-m", "dagster_webserver", "-h", "127.0.0.1", "-p", str(port), "-w", str(workspace)],
         )
         supervisor.start("daemon", [sys.executable, "-m", "dagster._daemon", "run", "-w", str(workspace)])
-        wait_for_http(f"http://127.0.0.1:{port}/server_info", supervisor, stop.is_set)
+        dagster_url, api_url = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{api_port}"
+        supervisor.start(
+            "api",
+            [sys.executable, *API_MODULE],
+            environment=variables(host="127.0.0.1", port=api_port, dagster_url=dagster_url),
+        )
+        supervisor.start("worker", [sys.executable, "-m", "ingestion_assets.cli", "worker"], again={RECYCLE_STATUS})
+        wait_for_http(f"{dagster_url}/server_info", supervisor, stop.is_set)
+        wait_for_http(f"{api_url}/live", supervisor, stop.is_set)
         if not stop.is_set():
-            stderr.print(f"Dagster: [bold]http://127.0.0.1:{port}[/bold]   logs: {supervisor.directory}   stop: Ctrl-C")
+            stderr.print(
+                f"Dagster: [bold]{dagster_url}[/bold]\n"
+                f"API:     [bold]{api_url}[/bold]   its document: {api_url}/openapi.json\n"
+                f"Page:    [bold]{api_url}/admin/ingestion[/bold]   a token for it: {users}\n"
+                f"A worker takes asynchronous jobs.   logs: {supervisor.directory}   stop: Ctrl-C",
+                soft_wrap=True,
+            )
         checked = time.monotonic()
         while not stop.is_set():
             supervisor.check()

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -32,6 +32,9 @@ class ChildDiedError(PermanentError):
 @dataclass(slots=True)
 class _Child:
     name: str
+    command: Sequence[str]
+    environment: Mapping[str, str]
+    again: Collection[int]
     process: subprocess.Popen[bytes]
     log: Path
     stream: IO[bytes]
@@ -53,26 +56,49 @@ class Supervisor:
     ) -> None:
         self.stop()
 
-    def start(self, name: str, command: Sequence[str]) -> None:
-        """Start a child; its output goes to `<name>.log`, the last one kept as `<name>.log.1`."""
+    def start(
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        environment: Mapping[str, str] | None = None,
+        again: Collection[int] = (),
+    ) -> None:
+        """Start a child; its output goes to `<name>.log`, the last one kept as `<name>.log.1`.
+
+        `environment` is added to this process's own. A child that ends with a status in `again` asks to be started afresh.
+        """
+        self._children.append(self._started(name, command, environment or {}, again))
+
+    def _started(
+        self, name: str, command: Sequence[str], environment: Mapping[str, str], again: Collection[int]
+    ) -> _Child:
         log = self.directory / f"{name}.log"
         if log.exists():
             log.replace(log.with_suffix(".log.1"))
         stream = log.open("wb")
         process = subprocess.Popen(  # noqa: S603 - our own commands
             command,
+            env={**os.environ, **environment},
             stdin=subprocess.DEVNULL,
             stdout=stream,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=_die_with_parent,  # noqa: PLW1509 - this process starts no thread before its children
+            preexec_fn=_die_with_parent,  # noqa: PLW1509 - this process has no threads
         )
-        self._children.append(_Child(name, process, log, stream))
+        return _Child(name, command, environment, again, process, log, stream)
 
     def check(self) -> None:
-        """Raise `ChildDiedError`, with the end of its log, when a child is gone."""
-        for child in self._children:
-            if child.process.poll() is not None:
+        """Start afresh who asked for it. Raise `ChildDiedError`, with the end of its log, when another child is gone."""
+        for place, child in enumerate(self._children):
+            if child.process.poll() is None:
+                continue
+            if child.process.returncode in child.again:
+                # What it left behind in its session, such as a thread's helper, must not work beside the new one.
+                _signal_group(child, signal.SIGKILL)
+                child.stream.close()
+                self._children[place] = self._started(child.name, child.command, child.environment, child.again)
+            else:
                 tail = child.log.read_text(errors="replace").splitlines()[-15:]
                 raise ChildDiedError(
                     f"{child.name} ended with status {child.process.returncode}. The end of {child.log}:\n"
