@@ -13,6 +13,11 @@ from ingestion_assets.progress import listening
 stderr = Console(stderr=True)
 
 
+def complain(problem: str) -> None:
+    """Say on standard error what went wrong, in one line of its own: logs are searched line by line."""
+    stderr.print(f"✗ {problem}", style="red", markup=False, highlight=False, soft_wrap=True)
+
+
 @contextmanager
 def progress_on_stderr(title: str) -> Iterator[None]:
     """A line that grows while assets of this process work; on a terminal only."""

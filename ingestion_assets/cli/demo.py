@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ingestion_assets.cli.console import progress_on_stderr, stderr
+from ingestion_assets.cli.console import complain, progress_on_stderr
 from ingestion_assets.cli.environment import platform
 from resources.settings import PROJECT_ROOT, PlatformSettings
 
@@ -68,7 +68,7 @@ def demo(
         "seconds": round(time.monotonic() - started, 2),
     }
     for problem in (*outcome.problems, *outcome.failed_checks):
-        stderr.print(f"✗ {problem}", style="red", markup=False)
+        complain(problem)
     if as_json:
         typer.echo(json.dumps(report))
     else:

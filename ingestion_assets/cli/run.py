@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ingestion_assets.cli.console import progress_on_stderr, stderr
+from ingestion_assets.cli.console import complain, progress_on_stderr
 from ingestion_assets.cli.environment import platform
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def run(
     report["status"] = "SUCCESS" if outcome.success and report["status"] == "SUCCESS" else "ERROR"
     report["seconds"] = round(time.monotonic() - started, 2)
     for problem in (*outcome.problems, *outcome.failed_checks):
-        stderr.print(f"[red]✗[/red] {_plain(problem)}")
+        complain(problem)
     if outcome.problems:
         report["error"] = outcome.problems[0]
     if as_json:
@@ -145,9 +145,3 @@ def _print(report: dict[str, Any]) -> None:
         f" run {report['run_id']}",
         highlight=False,
     )
-
-
-def _plain(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)

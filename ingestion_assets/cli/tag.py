@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
-from ingestion_assets.cli.console import stderr
+from ingestion_assets.cli.console import complain
 from resources.errors import PermanentError
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def tag(
         "seconds": round(time.monotonic() - started, 2),
     }
     if outcome.fatal is not None:
-        stderr.print(f"✗ {outcome.fatal}", style="red", markup=False)
+        complain(outcome.fatal)
     if as_json:
         typer.echo(json.dumps(report))
     else:
