@@ -6,6 +6,7 @@ from sensors.backfills import failed_backfills_sensor
 from sensors.batches import study_batches_sensor
 from sensors.job_queue import job_queue_sensor, work_off_async_jobs
 from sensors.pool_slots import pool_slots_sensor
+from sensors.recover_study import recover_study_sensor
 from sensors.recover_tags import recover_tags_sensor
 from sensors.retention import databases_are_small_enough, history, nightly_purge, purge_history
 from sensors.run_outcomes import cancelled_runs_sensor, failed_runs_sensor
@@ -31,6 +32,7 @@ def sensor_definitions() -> dg.Definitions:
             job_queue_sensor,
             failed_backfills_sensor,
             recover_tags_sensor,
+            recover_study_sensor,
             study_batches_sensor,
         ],
     )

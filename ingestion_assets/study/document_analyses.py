@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -15,6 +16,7 @@ from ingestion_assets.ledger import batches
 from ingestion_assets.ledger.import_jobs import ImportJob
 from ingestion_assets.study import store
 from ingestion_assets.study.settings import StudySettings
+from ingestion_assets.study.spending import Books, Budgeted
 from ingestion_assets.study.steps import (
     ANALYSES,
     DOCUMENTS,
@@ -28,7 +30,10 @@ from ingestion_assets.study.steps import (
     tell,
 )
 from resources.definitions import PostgresResource
+from resources.llm.prices import load_prices
+from resources.llm.protocol import LlmClient, Usage
 from resources.llm.resource import LlmResource
+from resources.postgres.database import Database
 
 _OFFLINE_BATCH = 200
 """Offline answers that share a transaction: they cost nothing, so a crash may lose them."""
@@ -92,11 +97,11 @@ def _analyse(
     if chosen and job.attempt == 1:
         job.commit(partial(store.forget_answers, collection_id=collection_id, document_ids=chosen))
     known = job.session.transact(lambda connection: store.read_answers(connection, collection_id))
-    recorder = _Recorder(job, collection_id)
     settings = llm.settings()
+    recorder = _Recorder(job, collection_id, Books(load_prices(settings.llm_prices), user_id, job.run_id))
 
     async def ask() -> Any:
-        async with llm.client(database=job.database) as client:
+        async with _client(llm, job.database, user_id) as client:
             return await build_collection(
                 documents,
                 options,
@@ -121,13 +126,16 @@ def _analyse(
         **usage(built.outcome),
         "verdicts": dict(built.verdicts),
         "warnings": dict(built.outcome.warnings),
-        "quota": built.outcome.quota_exceeded,
+        "quota": built.outcome.quota.report() if built.outcome.quota else None,
     }
+    if built.outcome.quota:
+        context.log.warning(f"stopped by a quota ({built.outcome.quota.scope}): {built.outcome.quota.message}")
 
     def close(connection: Any) -> Counts:
         counts = store.write_chunks(connection, collection_id, built.results)
         store.add_study_counts(connection, job, counts)
         store.set_state(connection, collection_id, "processing", usage=spent)
+        recorder.record_rest(connection, built.outcome.usage)
         job.succeed(connection)
         return counts
 
@@ -150,12 +158,30 @@ def _analyse(
     }
 
 
+def _client(llm: LlmResource, database: Database, user_id: str) -> LlmClient:
+    """The providers; for a user's collection within the user's daily budget, where anything costs."""
+    settings = llm.settings()
+    client = llm.client(database=database)
+    if not user_id or settings.order == ("offline",):
+        return client
+    from resources.llm.offline import OfflineProvider
+
+    return Budgeted(
+        client,
+        database,
+        user_id=user_id,
+        default_limit=settings.llm_daily_token_budget,
+        free=OfflineProvider() if "offline" in settings.order else None,
+    )
+
+
 class _Recorder:
     """Stores answers as they arrive. Called from one worker thread at a time, never while the step itself writes."""
 
-    def __init__(self, job: ImportJob, collection_id: str) -> None:
+    def __init__(self, job: ImportJob, collection_id: str, books: Books) -> None:
         self._job = job
         self._collection_id = collection_id
+        self._books = books
         self._waiting: list[Any] = []
         self._stored = 0
 
@@ -170,9 +196,15 @@ class _Recorder:
         if not waiting:
             return
 
+        spent: dict[tuple[str, str], Usage] = {}
+        for kept in waiting:
+            name = kept.answered.provider, kept.answered.model
+            spent[name] = spent.get(name, Usage()) + kept.usage
+
         def work(connection: Any) -> None:
             for kept in waiting:
                 store.write_answer(connection, self._collection_id, kept)
+            self._books.record(connection, spent)
             if self._stored % _TELL_EVERY == 0 or len(waiting) > 1:
                 tell(
                     connection,
@@ -183,8 +215,13 @@ class _Recorder:
                 )
 
         self._job.commit(work)
+        self._books.note(spent)
         self._stored += len(waiting)
         progress.report("document_analyses", f"{self._stored} answers")
+
+    def record_rest(self, connection: Any, total: Mapping[tuple[str, str], Usage]) -> None:
+        """Into the books: what was spent on questions without an answer, and on judging."""
+        self._books.record(connection, self._books.missing(total))
 
 
 class _Alive:

@@ -42,6 +42,7 @@ def report(built: Built) -> dict[str, Any]:
         "judged": {"questions": len(built.verdicts), "wrong": sum(not good for good in built.verdicts.values())},
         "warnings": dict(sorted(built.outcome.warnings.items())),
         "errors": dict(sorted(built.outcome.errors.items())),
+        "quota": built.outcome.quota.report() if built.outcome.quota else None,
     }
 
 

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import json
 import re
+import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from ingestion_assets.counts import Counts
+from ingestion_assets.ledger.batches import add_event
 from ingestion_assets.study.drafts import ChunkAnswer
 from ingestion_assets.study.generation.engine import Kept
 from ingestion_assets.study.model import (
@@ -31,6 +34,10 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
     from ingestion_assets.ledger.import_jobs import ImportJob
+
+
+PATIENCE = timedelta(days=7)
+"""How long after its making a collection is still finished by itself. A bill that nobody pays for a week stays unpaid."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -385,11 +392,17 @@ def set_state(
     errors: Sequence[Mapping[str, Any]] = (),
     report: Mapping[str, Any] | None = None,
     usage: Mapping[str, Any] | None = None,
+    not_before: datetime | None = None,
 ) -> None:
-    """Where a collection is. `report` and `usage` replace the stored ones when given."""
+    """Where a collection is. `report` and `usage` replace the stored ones when given.
+
+    `not_before`: when what a quota put off is worth another try; None: nothing was put off.
+    """
     connection.execute(
         "UPDATE study_collections SET state = %(state)s, partial = %(partial)s, errors = %(errors)s,"
-        " report = coalesce(%(report)s, report), usage = coalesce(%(usage)s, usage), changed_at = now() WHERE id = %(id)s",
+        " report = coalesce(%(report)s, report), usage = coalesce(%(usage)s, usage), not_before = CASE WHEN"
+        " %(not_before)s::timestamptz < created_at + %(patience)s THEN %(not_before)s END, changed_at = now()"
+        " WHERE id = %(id)s",
         {
             "id": collection_id,
             "state": state,
@@ -397,8 +410,39 @@ def set_state(
             "errors": json.dumps(list(errors)),
             "report": None if report is None else json.dumps(report),
             "usage": None if usage is None else json.dumps(usage),
+            "not_before": not_before,
+            "patience": PATIENCE,
         },
     )
+
+
+def reopen_deferred(connection: Connection[Any], *, limit: int = 20) -> list[tuple[str, uuid.UUID]]:
+    """Give each collection whose quota is back a new batch. Returns collections and batches.
+
+    What was answered is kept, so the batch's run asks only about the rest. A collection whose last batch was cancelled, or
+    that has an open one, is left alone.
+    """
+    due = connection.execute(
+        "SELECT c.id, c.user_id, b.id, coalesce(b.origin, 'command') FROM study_collections c LEFT JOIN LATERAL ("
+        " SELECT id, origin, state, finished_at FROM study_batches WHERE collection_id = c.id"
+        " ORDER BY sequence DESC LIMIT 1) AS b ON true"
+        " WHERE c.not_before <= now() AND c.state IN ('ready', 'quota_exceeded')"
+        " AND (b.id IS NULL OR (b.finished_at IS NOT NULL AND b.state <> 'cancelled'))"
+        " ORDER BY c.not_before, c.id LIMIT %s FOR UPDATE OF c SKIP LOCKED",
+        (limit,),
+    ).fetchall()
+    reopened = []
+    for collection_id, user_id, last, origin in due:
+        connection.execute("UPDATE study_collections SET not_before = NULL WHERE id = %s", (collection_id,))
+        row = connection.execute(
+            "INSERT INTO study_batches (user_id, collection_id, origin) VALUES (%s, %s, %s) RETURNING id",
+            (user_id, collection_id, origin),
+        ).fetchone()
+        assert row is not None, "INSERT returns its row"  # noqa: S101
+        told = {"retry_of": str(last)} if last else {}
+        add_event(connection, row[0], "ingestion:received", {**told, "reason": "quota_back"})
+        reopened.append((collection_id, row[0]))
+    return reopened
 
 
 def add_study_counts(connection: Connection[Any], job: ImportJob, counts: Counts) -> None:

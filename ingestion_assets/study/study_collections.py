@@ -1,6 +1,7 @@
 """`study_collections`: flashcards and quiz questions that passed every check, from the answers that are stored."""
 
 import time
+from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
@@ -81,12 +82,16 @@ def _assemble(collection_id: str, job: ImportJob) -> tuple[Counts, dict[str, Any
     refused = {name: DropReason.JUDGED_WRONG for name, good in usage.get("verdicts", {}).items() if not good}
     collection, ordered = workshop.assemble(results, refused, frozen)
     partial = is_partial(ordered, documents)
-    state = _state(collection.items, usage)
     errors = [
         {"document": document.name, "code": document.code, "detail": document.detail}
         for document in documents
         if document.code is not None
     ]
+    # Only what is missing because of it: a quota that ended the judging alone puts nothing off.
+    quota = usage.get("quota") if partial or not collection.items else None
+    if quota:
+        errors.append({"document": None, "code": quota["code"], "detail": quota["message"], **_scope(quota)})
+    state = _state(collection.items, quota)
     figures = {
         "chunks": {str(status): count for status, count in collection.chunks.items()},
         "reasons": collection.chunk_codes,
@@ -94,15 +99,25 @@ def _assemble(collection_id: str, job: ImportJob) -> tuple[Counts, dict[str, Any
         "questions": collection.question_tally.report(),
         "coverage": {"words": collection.coverage.words, "pages": collection.coverage.pages},
         "evidence": {"verified": collection.verified, "total": collection.items},
+        "warnings": usage.get("warnings", {}),
+        "quota": quota,
         "fingerprints": prints,
         "base": base,
     }
 
     def write(connection: Any) -> Counts:
         counts = store.write_items(connection, collection, collection_id)
-        store.set_state(connection, collection_id, state, partial=partial, errors=errors, report=figures)
+        store.set_state(
+            connection,
+            collection_id,
+            state,
+            partial=partial,
+            errors=errors,
+            report=figures,
+            not_before=datetime.fromisoformat(quota["not_before"]) if quota else None,
+        )
         store.add_study_counts(connection, job, counts)
-        told = {"cards": len(collection.cards), "questions": len(collection.questions)}
+        told = {"cards": len(collection.cards), "questions": len(collection.questions), **_scope(quota)}
         for batch in batches.open_batches(connection, collection_id=collection_id):
             batches.report(connection, batch.id, "collection:ready", stage="collection", progress=told)
             batches.finish(
@@ -147,10 +162,10 @@ def _fingerprints(results: list[Any]) -> dict[str, str]:
     return {name: digest.hexdigest() for name, digest in digests.items()}
 
 
-def _state(items: int, usage: dict[str, Any]) -> str:
+def _state(items: int, quota: dict[str, Any] | None) -> str:
     if items:
         return "ready"
-    return "quota_exceeded" if usage.get("quota") else "failed"
+    return "quota_exceeded" if quota else "failed"
 
 
 def _batch_state(state: str, *, partial: bool) -> BatchState:
@@ -159,11 +174,16 @@ def _batch_state(state: str, *, partial: bool) -> BatchState:
     return BatchState.QUOTA_EXCEEDED if state == "quota_exceeded" else BatchState.FAILED
 
 
+def _scope(quota: dict[str, Any] | None) -> dict[str, str]:
+    """Whose quota it was and until when, for events and errors."""
+    return {name: quota[name] for name in ("quota_scope", "quota", "not_before")} if quota else {}
+
+
 def _why(state: str, errors: list[dict[str, Any]]) -> dict[str, str]:
     if state == "ready":
         return {}
     if state == "quota_exceeded":
-        return {"code": "quota_exceeded", "message": "the provider's quota is used up: try again later"}
+        return {"code": "quota_exceeded", "message": errors[-1]["detail"]}
     first = (
         errors[0] if errors else {"code": "insufficient_content", "detail": "no card could be made from the documents"}
     )

@@ -3,98 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
 import pytest
 
-from benchmarks.study.book import facts, paragraphs
+from benchmarks.study.book import facts
 from ingestion_assets.ledger import batches
 from ingestion_assets.ledger.batches import BatchState, NewFile
 from ingestion_assets.study import document_analyses as analyses_module
 from ingestion_assets.study.asset_checks import STUDY_CHECKS
 from ingestion_assets.study.definitions import study_definitions
-from ingestion_assets.study.document_analyses import document_analyses
-from ingestion_assets.study.documents import documents
-from ingestion_assets.study.steps import PARTITIONS
-from ingestion_assets.study.study_collections import study_collections
 from resources.definitions import PostgresResource
 from resources.llm.resource import LlmResource
-from resources.postgres.database import Database
 from tests.fakes.llm_provider import FakeProvider
 from tests.study import files
-from tests.study.study_provider import study_provider
+from tests.study.studio import Studio, chapter
 
 
 class KilledError(Exception):
     """Nothing that the platform knows."""
-
-
-class Studio:
-    """A database, an ephemeral Dagster instance, and runs of the study assets on them."""
-
-    def __init__(self, database: Database) -> None:
-        self.database = database
-        self.instance = dg.DagsterInstance.ephemeral()
-
-    def create(self, *given: NewFile, title: str = "Deck", **options: Any) -> tuple[str, Any]:
-        with self.database.transaction() as connection:
-            batch, _ = batches.create_batch(connection, given, title=title, options=options)
-        self.instance.add_dynamic_partitions(str(PARTITIONS.name), [batch.collection_id])
-        return batch.collection_id, batch.id
-
-    def run(
-        self, collection: str, *, config: dict[str, Any] | None = None, ok: bool = True
-    ) -> dg.ExecuteInProcessResult:
-        result = dg.materialize(
-            [documents, document_analyses, study_collections, *STUDY_CHECKS],
-            instance=self.instance,
-            partition_key=collection,
-            resources={"postgres": PostgresResource(), "llm": LlmResource()},
-            run_config={
-                "ops": config or {},
-                "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
-            },
-            raise_on_error=False,
-        )
-        assert result.success is ok, problems(result)
-        return result
-
-    def metadata(self, result: dg.ExecuteInProcessResult, name: str) -> dict[str, Any]:
-        [event] = result.asset_materializations_for_node(name)
-        return {key: value.value for key, value in event.metadata.items()}
-
-    def rows(self, table: str, collection: str) -> list[dict[str, Any]]:
-        assert table in {"study_cards", "study_questions", "study_chunks", "study_answers", "study_documents"}
-        return self.database.fetch_all(
-            f"SELECT * FROM {table} WHERE collection_id = %(id)s ORDER BY 2, 3",  # type: ignore[arg-type]
-            {"id": collection},
-        )
-
-    def collection(self, collection: str) -> dict[str, Any]:
-        [row] = self.database.fetch_all("SELECT * FROM study_collections WHERE id = %(id)s", {"id": collection})
-        return row
-
-    def batch(self, batch_id: Any) -> Any:
-        with self.database.transaction() as connection:
-            return batches.read_batch(connection, batch_id)
-
-    def events(self, batch_id: Any) -> list[Any]:
-        with self.database.transaction() as connection:
-            return batches.events_after(connection, batch_id)
-
-
-@pytest.fixture
-def studio(database: Database, platform_environment: dict[str, str]) -> Iterator[Studio]:
-    made = Studio(database)
-    yield made
-    made.instance.dispose()
-
-
-def chapter(number: int, pages: int = 4, *, kind: str = "txt") -> NewFile:
-    known = facts(pages, seed=number)
-    return NewFile(f"chapter{number}.{kind}", "\n\n".join(p for fact in known for p in paragraphs(fact)).encode())
 
 
 def test_a_batch_becomes_a_collection_with_counts_checks_and_a_preview(studio: Studio) -> None:
@@ -139,28 +67,6 @@ def test_a_second_run_changes_and_pays_nothing(studio: Studio) -> None:
         assert (found["created"], found["updated"], found["errors"]) == (0, 0, 0)
         assert found["skipped"] > 0
     assert studio.metadata(result, "document_analyses")["asked"] == 0
-
-
-@pytest.fixture(scope="module")
-def _provider() -> Iterator[FakeProvider]:
-    with study_provider() as provider:
-        yield provider
-
-
-@pytest.fixture
-def provider(_provider: FakeProvider, monkeypatch: pytest.MonkeyPatch) -> FakeProvider:
-    _provider.reset(latency=0.0)
-    for name, value in {
-        "LLM_PROVIDERS": "openai",
-        # Judging is paid for on its own; what is counted here are questions about chunks.
-        "STUDY_JUDGE_SHARE": "0",
-        "OPENAI_API_KEY": "sk-test",
-        "OPENAI_BASE_URL": _provider.openai_url,
-        "OPENAI_REQUESTS_PER_MINUTE": "60000",
-        "OPENAI_TOKENS_PER_MINUTE": "1000000000",
-    }.items():
-        monkeypatch.setenv(name, value)
-    return _provider
 
 
 def asked(provider: FakeProvider) -> int:
@@ -333,15 +239,3 @@ def test_the_definitions_load_with_their_resources() -> None:
     assert {key.to_user_string() for key in defs.resolve_asset_graph().get_all_asset_keys()} == {
         *("documents", "document_analyses", "study_collections")
     }
-
-
-def problems(result: dg.ExecuteInProcessResult) -> list[str]:
-    """What the failed steps died of."""
-    found = []
-    for event in result.all_events:
-        if event.is_step_failure:
-            error = event.step_failure_data.error
-            while error is not None and error.cause is not None:
-                error = error.cause
-            found.append(str(error)[-1500:])
-    return found

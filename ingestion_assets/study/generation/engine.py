@@ -11,6 +11,8 @@ import asyncio
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from ingestion_assets.study.drafts import ChunkAnswer, nothing
 from ingestion_assets.study.generation.prompt import INSTRUCTIONS, answer_tokens, input_hash, order_text
@@ -35,6 +37,8 @@ PURPOSE = "study"
 OUTAGES = 1
 """How often a question comes back after the client gave up on the transport, which it has retried itself."""
 OUTAGE_PAUSE = 2.0
+MINUTE = 60.0
+"""Seconds after which a limit by the minute is tried again, where none are named."""
 REFUSED = "provider_refused"
 TRANSLATION = "offline_cannot_translate"
 
@@ -78,6 +82,39 @@ class Kept:
     usage: Usage
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuotaStop:
+    """Whose quota ended the asking, and when it makes sense to go on."""
+
+    scope: QuotaScope
+    not_before: datetime
+    """Aware."""
+    message: str
+    """For people."""
+
+    @classmethod
+    def of(cls, error: LlmError) -> QuotaStop | None:
+        """None when it was no quota."""
+        match error:
+            case LlmQuotaError():
+                return cls(scope=error.scope, not_before=error.not_before, message=str(error))
+            case LlmRateLimitError():
+                wait = timedelta(seconds=max(error.retry_after or 0.0, MINUTE))
+                return cls(scope=QuotaScope.PROVIDER_MINUTE, not_before=datetime.now(UTC) + wait, message=str(error))
+            case _:
+                return None
+
+    def report(self) -> dict[str, Any]:
+        """As JSON. `quota_scope` says who can do something about it: the user's budget or the provider's quota."""
+        return {
+            "code": "quota_exceeded",
+            "quota_scope": "user" if self.scope is QuotaScope.USER_BUDGET else "provider",
+            "quota": str(self.scope),
+            "not_before": self.not_before.isoformat(),
+            "message": self.message,
+        }
+
+
 @dataclass(slots=True)
 class Outcome:
     """What asking came to, beside the results."""
@@ -98,8 +135,13 @@ class Outcome:
             self.usage[provider, model] += usage
 
     @property
+    def quota(self) -> QuotaStop | None:
+        """The quota that stopped it, if one did."""
+        return None if self.stop is None else QuotaStop.of(self.stop)
+
+    @property
     def quota_exceeded(self) -> bool:
-        return isinstance(self.stop, LlmQuotaError | LlmRateLimitError)
+        return self.quota is not None
 
     @property
     def total(self) -> Usage:

@@ -14,7 +14,8 @@ from pydantic import BaseModel, ConfigDict
 
 from ingestion_assets.study.model import Question
 from ingestion_assets.study.text import squeeze
-from resources.llm.errors import LlmError
+from resources.llm.asking import ask
+from resources.llm.errors import LlmError, LlmRefusalError, LlmResponseError
 from resources.llm.protocol import CompletionRequest, Deadline, LlmClient, Usage
 
 AT_ONCE: Final = 5
@@ -71,7 +72,11 @@ async def judge(
         if deadline.remaining < LEAST_SECONDS:
             break
         try:
-            completion = await client.complete(_request(batch, window, user_id), deadline=deadline)
+            completion = await ask(client, _request(batch, window, user_id), deadline=deadline, reasks=1)
+        except (LlmResponseError, LlmRefusalError) as error:
+            # One answer that cannot be used leaves its questions unjudged, and no others.
+            spend(error.provider, error.model, error.usage)
+            continue
         except LlmError as error:
             spend(error.provider, error.model, error.usage)
             break
