@@ -59,10 +59,30 @@ class BatchConflictError(PermanentError):
 
 @dataclass(frozen=True, slots=True)
 class NewFile:
-    """A file of a new batch."""
+    """A file of a new batch, whole."""
 
     name: str
     content: bytes
+
+    @property
+    def sha256(self) -> str:
+        """Of the bytes, hexadecimal."""
+        return sha256(self.content).hexdigest()
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return len(self.content)
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedFile:
+    """A file of a new batch whose bytes are in the store already (`ledger/uploads.py`)."""
+
+    name: str
+    file_id: uuid.UUID
+    sha256: str
+    size: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,17 +143,17 @@ def _batch(row: Sequence[Any]) -> Batch:
     )
 
 
-def fingerprint(files: Sequence[NewFile], options: Mapping[str, Any]) -> str:
+def fingerprint(files: Sequence[NewFile | ReceivedFile], options: Mapping[str, Any]) -> str:
     """What was asked for: equal for equal files, names and options."""
     digest = sha256(json.dumps(options, sort_keys=True).encode())
     for file in files:
-        digest.update(json.dumps([file.name, sha256(file.content).hexdigest()]).encode())
+        digest.update(json.dumps([file.name, file.sha256]).encode())
     return digest.hexdigest()
 
 
 def create_batch(
     connection: Connection[Any],
-    files: Sequence[NewFile],
+    files: Sequence[NewFile | ReceivedFile],
     *,
     title: str,
     options: Mapping[str, Any] | None = None,
@@ -171,12 +191,13 @@ def create_batch(
         "SELECT coalesce(max(position) + 1, 0) FROM study_documents WHERE collection_id = %s", (collection_id,)
     ).fetchone() or (0,)
     for position, file in enumerate(files, first):
-        digest = sha256(file.content).hexdigest()
+        digest = file.sha256
+        content, file_id = (b"", file.file_id) if isinstance(file, ReceivedFile) else (file.content, None)
         name = file.name.replace("\x00", "").encode("utf-8", "replace").decode()
         connection.execute(
-            "INSERT INTO study_documents (collection_id, position, document_id, name, sha256, content, size)"
-            " VALUES (%s, %s, %s, %s, %s, %s, %s)",
-            (collection_id, position, digest[:16], name, digest, file.content, len(file.content)),
+            "INSERT INTO study_documents (collection_id, position, document_id, name, sha256, content, file_id, size)"
+            " VALUES (%s, %s, %s, %s, %s, %b, %s, %s)",
+            (collection_id, position, digest[:16], name, digest, content, file_id, file.size),
         )
     row = connection.execute(
         "INSERT INTO study_batches (user_id, collection_id, origin, origin_key, fingerprint) VALUES (%s, %s, %s, %s, %s)"  # noqa: S608

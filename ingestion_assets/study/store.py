@@ -100,9 +100,13 @@ def read_files(connection: Connection[Any], collection_id: str) -> list[StoredFi
 def read_content(connection: Connection[Any], collection_id: str, position: int) -> bytes:
     """One file as it came."""
     row = connection.execute(
-        "SELECT content FROM study_documents WHERE collection_id = %s AND position = %s", (collection_id, position)
+        # What came over HTTP lies in the parts in which it arrived.
+        "SELECT CASE WHEN file_id IS NULL THEN content ELSE (SELECT string_agg(bytes, ''::bytea ORDER BY number)"
+        " FROM study_file_parts p WHERE p.file_id = d.file_id) END"
+        " FROM study_documents d WHERE collection_id = %s AND position = %s",
+        (collection_id, position),
     ).fetchone()
-    return bytes(row[0]) if row else b""
+    return bytes(row[0] or b"") if row else b""
 
 
 def write_document(connection: Connection[Any], collection_id: str, position: int, document: Document) -> None:

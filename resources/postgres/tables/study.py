@@ -126,9 +126,15 @@ study_documents = Table(
     Column("page_starts", ARRAY(Integer), nullable=False, server_default=text("'{}'")),
     Column("language", Text),
     moment("extracted_at"),
+    Column(
+        "file_id",
+        ForeignKey("study_files.id", ondelete="CASCADE"),
+        comment="Where the bytes are; NULL: in `content`",
+    ),
     CheckConstraint(one_of("status", "pending", "ready", "failed", "skipped"), name="status"),
     CheckConstraint("status NOT IN ('failed', 'skipped') OR code IS NOT NULL", name="code"),
     Index("ix_study_documents_document_id", "collection_id", "document_id"),
+    Index("ix_study_documents_file_id", "file_id", postgresql_where=text("file_id IS NOT NULL")),
 )
 """Files and their canonical text."""
 
