@@ -48,6 +48,8 @@ class _KnownSecrets:
         self._certain: dict[str, None] = {}
         self.credentials: tuple[str, ...] = ()
         """What `mask_credentials` looks for."""
+        self.encoded: tuple[bytes, ...] = ()
+        """The same, in UTF-8."""
 
     def add(self, value: str, *, guessed: bool) -> None:
         value = value.strip()
@@ -62,6 +64,7 @@ class _KnownSecrets:
                 _remember(self._certain, forms)
                 long = (form for form in self._certain if len(form) >= _SHORTEST_MASKED_IN_DATA)
                 self.credentials = tuple(sorted(long, key=len, reverse=True))
+                self.encoded = tuple(credential.encode("utf-8", "surrogatepass") for credential in self.credentials)
 
     def scrub(self, text: str) -> str:
         if not self._values:
@@ -123,6 +126,11 @@ def mask_credentials(text: str) -> str:
     return text
 
 
+def mask_credentials_in(body: bytes) -> bytes:
+    """`mask_credentials` of text in UTF-8."""
+    return mask_credentials(body.decode()).encode() if holds_credentials(body) else body
+
+
 def excerpt(text: str, limit: int) -> str:
     """The beginning of `text`, at most `limit` characters, for a message. Cut after it is redacted: half a credential
     is one that nobody recognises any more.
@@ -132,7 +140,7 @@ def excerpt(text: str, limit: int) -> str:
 
 def holds_credentials(body: bytes) -> bool:
     """Whether the bytes repeat a credential that this process calls services with."""
-    return any(credential.encode() in body for credential in _known.credentials)
+    return any(credential in body for credential in _known.encoded)
 
 
 def redact_url(url: str, secret_params: frozenset[str] = frozenset()) -> str:

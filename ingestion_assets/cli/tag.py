@@ -60,7 +60,7 @@ def tag(
         "seconds": round(time.monotonic() - started, 2),
     }
     if outcome.fatal is not None:
-        complain(outcome.fatal)
+        complain(str(outcome.fatal))
     if as_json:
         typer.echo(json.dumps(report))
     else:

@@ -52,12 +52,12 @@ def rejected_payload(payload: Any) -> str:
     from ingestion_assets.events.sources.text import storable
 
     try:
-        text = mask_credentials(payload_json(storable(payload)))
+        text = mask_credentials(payload_json(storable(payload)).decode())
     except (RecursionError, TypeError, ValueError):
         shown = reprlib.Repr()  # repr() itself recurses
         shown.maxlevel, shown.maxstring, shown.maxother = 8, 2000, 2000
-        text = payload_json({"unstorable": storable_text(shown.repr(payload), 10_000)})
-    return text if len(text) <= MAX_PAYLOAD_BYTES else payload_json({"truncated": text[:10_000]})
+        text = payload_json({"unstorable": storable_text(shown.repr(payload), 10_000)}).decode()
+    return text if len(text) <= MAX_PAYLOAD_BYTES else payload_json({"truncated": text[:10_000]}).decode()
 
 
 def _problem(event: Event) -> tuple[RejectReason, str] | None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,7 @@ from ingestion_assets.events.serialising import event_json, payload_json
 from ingestion_assets.events.withdrawal import Withdrawal, withdraw
 from ingestion_assets.ledger.import_jobs import ImportJob
 from ingestion_assets.ledger.step_counts import add_counts, read_counts
-from resources.redaction import mask_credentials, redact
+from resources.redaction import mask_credentials, mask_credentials_in, redact
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -54,14 +54,24 @@ class LoadResult:
     pages: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Rejected:
+    """A rejected record and its payload as JSON that PostgreSQL accepts."""
+
+    record: RejectedRecord
+    payload: str
+
+
 @dataclass(slots=True)
 class _Batch:
     """Records of one transaction, prepared once, however often the transaction is tried."""
 
     keys: list[tuple[int, str, bytes, date | None]] = field(default_factory=list)
-    events: dict[int, Event] = field(default_factory=dict)
-    rejected: list[RejectedRecord] = field(default_factory=list)
-    bytes: int = 0
+    events: dict[int, tuple[Event, bytes | None]] = field(default_factory=dict)
+    """By ordinal; with the payload as JSON, where it was written before."""
+    rejected: list[_Rejected] = field(default_factory=list)
+    size: int = 0
+    """Bytes of all payloads."""
 
     def __len__(self) -> int:
         return len(self.keys) + len(self.rejected)
@@ -91,9 +101,9 @@ def load_pages(
     with rare_collections():
         for page in pages:
             tally.add(page)
-            for record in page.records:
-                loader.add(batch, record)
-                if len(batch) >= BATCH_RECORDS or batch.bytes >= BATCH_BYTES:
+            for record, written in zip(page.records, page.written or [None] * len(page.records), strict=True):
+                loader.add(batch, record, written)
+                if len(batch) >= BATCH_RECORDS or batch.size >= BATCH_BYTES:
                     loader.store(batch)
                     batch = _Batch()
             progress(tally.pages, tally.records)
@@ -145,21 +155,21 @@ class _Loader:
 
     # -- prepare -----------------------------------------------------------------------------------------------------
 
-    def add(self, batch: _Batch, record: Event | RejectedRecord) -> None:
+    def add(self, batch: _Batch, record: Event | RejectedRecord, written: bytes | None = None) -> None:
         """Put a record into the batch, as a rejected one where the database could not hold it."""
         if isinstance(record, RejectedRecord):
-            batch.rejected.append(record)
+            _reject(batch, record)
             return
         admitted = admit(record, self._canonical)
         if isinstance(admitted, RejectedRecord):
-            batch.rejected.append(admitted)
+            _reject(batch, admitted)
             return
         content_hash, size = admitted
         ordinal = len(batch.keys)
         week = None if record.start is None else week_of(record.start.date)
         batch.keys.append((ordinal, mask_credentials(record.source_id), content_hash, week))
-        batch.events[ordinal] = record
-        batch.bytes += size
+        batch.events[ordinal] = record, written
+        batch.size += size
 
     # -- store -------------------------------------------------------------------------------------------------------
 
@@ -173,24 +183,25 @@ class _Loader:
                     self.store(half)
             elif batch.keys:
                 self.store(self._refused_by_database(batch, error))
-            elif batch.rejected[0].payload is not None:
-                self.store(_Batch(rejected=[replace(batch.rejected[0], payload=None)]))
+            elif batch.rejected[0].payload != "null":
+                self.store(_Batch(rejected=[_Rejected(batch.rejected[0].record, "null")]))
             else:  # not even our diagnosis can be stored: a fault of the code, which going on would hide
                 raise
 
     def _refused_by_database(self, batch: _Batch, error: Exception) -> _Batch:
-        [event] = batch.events.values()
-        return _Batch(
-            rejected=[
-                RejectedRecord(
-                    reason=_reason_of(error),
-                    detail=f"PostgreSQL refused the record: {_first_line(error)}",
-                    payload=event.payload,
-                    source_id=event.source_id,
-                    day=None if event.start is None else event.start.date,
-                )
-            ]
+        [(event, _)] = batch.events.values()
+        refused = _Batch()
+        _reject(
+            refused,
+            RejectedRecord(
+                reason=_reason_of(error),
+                detail=f"PostgreSQL refused the record: {_first_line(error)}",
+                payload=event.payload,
+                source_id=event.source_id,
+                day=None if event.start is None else event.start.date,
+            ),
         )
+        return refused
 
     def _write(self, connection: Connection[Any], batch: _Batch) -> None:
         counts: dict[date, Counts] = {}
@@ -227,7 +238,7 @@ class _Loader:
             copy.set_types(statements.ROW_TYPES)
             for ordinal in todo:
                 _, source_id, content_hash, week = batch.keys[ordinal]
-                event = batch.events[ordinal]
+                event, written = batch.events[ordinal]
                 start = event.start
                 local: datetime | None = None if start is None else start.local
                 copy.write_row(
@@ -242,7 +253,7 @@ class _Loader:
                         event.precision.value,
                         event.status.value,
                         mask_credentials(event.title),
-                        *map(mask_credentials, _json(event)),
+                        *map(mask_credentials_in, _json(event, written)),
                     )
                 )
 
@@ -250,7 +261,8 @@ class _Loader:
         if not batch.rejected:
             return
         rows = []
-        for record in batch.rejected:
+        for rejected in batch.rejected:
+            record = rejected.record
             week = self._partition_of(record.day)
             counts[week] = counts.get(week, Counts()) + Counts(errors=1, by_reason={record.reason.value: 1})
             rows.append(
@@ -261,13 +273,13 @@ class _Loader:
                     storable_text(record.source_id, MAX_ID_BYTES),
                     record.reason.value,
                     storable_text(record.detail, 2000) or "",
-                    rejected_payload(record.payload),
+                    rejected.payload,
                 )
             )
         known = [
-            mask_credentials(record.source_id)
-            for record in batch.rejected
-            if record.source_id and _encodable(record.source_id)
+            mask_credentials(rejected.record.source_id)
+            for rejected in batch.rejected
+            if rejected.record.source_id and _encodable(rejected.record.source_id)
         ]
         parameters = {"source": self._job.source, "job": self._job.job_id, "attempt": self._job.attempt, "ids": known}
         connection.execute(statements.SEEN_REJECTED, parameters)
@@ -327,9 +339,9 @@ class _NoJsonError(ValueError):
     """A field of an event is no JSON: half a surrogate pair in its description, for example."""
 
 
-def _json(event: Event) -> tuple[str, str]:
+def _json(event: Event, written: bytes | None) -> tuple[bytes, bytes]:
     try:
-        return event_json(event), payload_json(event.payload)
+        return event_json(event), written or payload_json(event.payload)
     except TypeError as error:  # orjson's error is no class of its own, and any other TypeError would be our bug
         raise _NoJsonError(str(error)) from error
 
@@ -368,7 +380,13 @@ def _halves(batch: _Batch) -> tuple[_Batch, _Batch]:
     )
 
 
-def _part(batch: _Batch, ordinals: range, rejected: list[RejectedRecord]) -> _Batch:
+def _reject(batch: _Batch, record: RejectedRecord) -> None:
+    payload = rejected_payload(record.payload)
+    batch.rejected.append(_Rejected(record, payload))
+    batch.size += len(payload)
+
+
+def _part(batch: _Batch, ordinals: range, rejected: list[_Rejected]) -> _Batch:
     part = _Batch(rejected=rejected)
     for new, old in enumerate(ordinals):
         _, source_id, content_hash, week = batch.keys[old]

@@ -10,8 +10,9 @@ CREATE TEMP TABLE IF NOT EXISTS stage_rows
     WITH (toast_tuple_target = 8160) ON COMMIT DELETE ROWS;
 """
 
-ROW_TYPES = ("text", "bytea", "date", "date", "timestamp", "timestamptz", *("text",) * 6)
-"""Types of the columns of `stage_rows`; binary COPY needs them said."""
+ROW_TYPES = ("text", "bytea", "date", "date", "timestamp", "timestamptz", *("text",) * 4, "bytea", "bytea")
+"""Types of the columns of `stage_rows`; binary COPY needs them said. In it, text is its bytes: JSON is sent as it was
+written, not decoded and encoded first."""
 
 TODO = """
 WITH last AS (SELECT DISTINCT ON (source_id) ord, source_id, content_hash FROM stage_keys ORDER BY source_id, ord DESC)

@@ -174,6 +174,9 @@ class Page:
     """What one step of a fetch brought. Pages stream: none of them holds more than a few thousand records."""
 
     records: Sequence[Event | RejectedRecord]
+    written: Sequence[bytes | None] = ()
+    """The payloads of `records` as JSON, where their reader wrote them to check them: they need not be written again.
+    Empty, or as long as `records`."""
     warnings: Sequence[FetchWarning] = ()
     incomplete: str | None = None
     """Why events of the window may be missing from the fetch although it ended well. Then nothing is withdrawn."""

@@ -15,14 +15,14 @@ _PLAIN = ("title", "description", "online", "url", "image_url", "organizer", "la
 _LISTS = ("performers", "categories", "audience", "warnings")
 
 
-def event_json(event: Event) -> str:
-    """The normalised event without its payload; what is missing is left out."""
-    return orjson.dumps(event_dict(event)).decode()
+def event_json(event: Event) -> bytes:
+    """The normalised event without its payload, in UTF-8; what is missing is left out."""
+    return orjson.dumps(event_dict(event))
 
 
-def payload_json(payload: Any) -> str:
-    """A payload as JSON text."""
-    return orjson.dumps(payload).decode()
+def payload_json(payload: Any) -> bytes:
+    """A payload as JSON in UTF-8. Raises TypeError for what JSON cannot hold."""
+    return orjson.dumps(payload)
 
 
 def event_dict(event: Event) -> dict[str, Any]:

@@ -210,12 +210,13 @@ class PageReader:
 
     window: FetchWindow
     records: list[Event | RejectedRecord] = field(default_factory=list)
+    written: list[bytes | None] = field(default_factory=list)
     outside_window: int = 0
     left_out: Counter[str] = field(default_factory=Counter)
 
     def add(self, raw: Json, read: Callable[[dict[str, Json]], Event | LeftOut]) -> Event | None:
         """Read `raw` and keep the outcome. The event is returned when it was kept."""
-        outcome = read_record(raw, read)
+        outcome, written = _read(raw, read)
         if isinstance(outcome, LeftOut):
             self.left_out[outcome.code] += 1
             return None
@@ -224,17 +225,20 @@ class PageReader:
                 self.outside_window += 1
             else:
                 self.records.append(outcome)
+                self.written.append(None)
             return None
         if outcome.start is not None and outcome.start.date not in self.window:
             self.outside_window += 1
             return None
         self.records.append(outcome)
+        self.written.append(written if outcome.payload is raw else None)
         return outcome
 
     def page(self, *, warnings: Iterable[FetchWarning] = (), incomplete: str | None = None) -> Page:
         """What was read so far."""
         return Page(
             records=self.records,
+            written=self.written,
             warnings=tuple(warnings),
             incomplete=incomplete,
             outside_window=self.outside_window,
@@ -247,22 +251,31 @@ def read_record(raw: Json, read: Callable[[dict[str, Json]], Event | LeftOut]) -
     `read` raises `RecordFault` for what it foresees. What it does not foresee (a list where text was expected, and the
     like) is the record's fault as well and becomes `unparsable`.
     """
+    return _read(raw, read)[0]
+
+
+def _read(
+    raw: Json, read: Callable[[dict[str, Json]], Event | LeftOut]
+) -> tuple[Event | LeftOut | RejectedRecord, bytes | None]:
+    """The outcome of `read_record`, and `raw` as JSON where it can be stored as it is."""
     if not isinstance(raw, dict):
         detail = f"expected an object, got {type(raw).__name__}"
-        return RejectedRecord(reason=RejectReason.NOT_AN_OBJECT, detail=detail, payload=_kept(raw))
+        return RejectedRecord(reason=RejectReason.NOT_AN_OBJECT, detail=detail, payload=_kept(raw)), None
     try:
-        return read(_fit(raw))
+        fit, written = _fit(raw)
+        return read(fit), written
     except RecordFault as fault:
-        return RejectedRecord(
+        rejected = RejectedRecord(
             reason=fault.reason, detail=str(fault), payload=_kept(raw), source_id=fault.source_id, day=fault.day
         )
     except UnstorableError as fault:
-        return RejectedRecord(reason=fault.reason, detail=str(fault), payload=_kept(raw))
+        rejected = RejectedRecord(reason=fault.reason, detail=str(fault), payload=_kept(raw))
     except RecursionError:
-        return RejectedRecord(reason=RejectReason.TOO_DEEP, detail="nested too deeply", payload=_kept(raw))
+        rejected = RejectedRecord(reason=RejectReason.TOO_DEEP, detail="nested too deeply", payload=_kept(raw))
     except (ValueError, TypeError, AttributeError, LookupError, ArithmeticError) as fault:
         detail = f"{type(fault).__name__} while reading the record"
-        return RejectedRecord(reason=RejectReason.UNPARSABLE, detail=detail, payload=_kept(raw))
+        rejected = RejectedRecord(reason=RejectReason.UNPARSABLE, detail=detail, payload=_kept(raw))
+    return rejected, None
 
 
 def warnings_of(left_out: Mapping[str, int], what: str) -> Iterator[FetchWarning]:
@@ -271,8 +284,8 @@ def warnings_of(left_out: Mapping[str, int], what: str) -> Iterator[FetchWarning
         yield FetchWarning(code, f"{what}: {count} left out")
 
 
-def _fit(raw: dict[str, Json]) -> dict[str, Json]:
-    """`raw` in a form that can be stored.
+def _fit(raw: dict[str, Json]) -> tuple[dict[str, Json], bytes | None]:
+    """`raw` in a form that can be stored, and as JSON where it is so already.
 
     Nearly every record is already, and to write it once in C is ten times cheaper than to walk it: what orjson writes
     without complaint is JSON, nested less than 255 deep, free of lone surrogates.
@@ -288,15 +301,15 @@ def _fit(raw: dict[str, Json]) -> dict[str, Json]:
             RejectReason.TOO_LARGE, f"the record has {len(written)} bytes; {MAX_RECORD_BYTES} are allowed"
         )
     if written and b"\\u0000" not in written:
-        return raw
+        return raw, written
     fit: dict[str, Json] = storable(raw)
-    return fit
+    return fit, None
 
 
 def _kept(raw: Json) -> Json:
     """`raw` in a form that can be stored beside its reason: itself if possible, else the beginning of its text."""
     try:
-        return _fit(raw) if isinstance(raw, dict) else storable(raw)
+        return _fit(raw)[0] if isinstance(raw, dict) else storable(raw)
     except (UnstorableError, RecordFault, RecursionError):
         try:
             text = repr(raw)
