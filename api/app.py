@@ -25,6 +25,7 @@ from api.state import Service
 from api.streams import Hub
 from api.tasks import end
 from ingestion_assets.job_kinds import job_kinds
+from ingestion_assets.ledger import uploads
 from ingestion_assets.ledger.async_jobs import JobKinds
 from resources.postgres.database import Database
 
@@ -85,6 +86,7 @@ async def _tidying(pool: ApiDatabase) -> AsyncIterator[None]:
             try:
                 await pool.run(idempotency.forget_old)
                 await pool.run(rates.forget_idle)
+                await pool.run(uploads.forget_abandoned)
             except (Problem, psycopg.Error) as error:
                 log.warning("old rows stay for another hour: %s", type(error).__name__)
             await asyncio.sleep(_TIDY_SECONDS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -17,14 +18,14 @@ from api.documentation import problems
 from api.idempotency import IdempotencyKey, valid_key
 from api.models import Strict, Text
 from api.problems import Problem, not_found, unavailable
-from api.quota_answers import taken
+from api.quota_answers import refuse_when_used_up, taken
 from api.routes.events import cached
 from api.sse import EventStream, Message, follow
 from api.state import Service, service
 from api.streams import last_event_id
 from api.uploads import received
 from ingestion_assets.ledger import batches, quotas
-from ingestion_assets.ledger.batches import Batch, BatchConflictError, NewFile
+from ingestion_assets.ledger.batches import Batch, BatchConflictError, NewFile, ReceivedFile
 from ingestion_assets.ledger.quotas import Quota
 from ingestion_assets.ledger.tokens import Principal
 from ingestion_assets.study.settings import StudySettings
@@ -74,21 +75,31 @@ _UPLOAD_BODY = {
     summary="Hand in files",
 )
 async def post_batch(request: Request, user: User, key: IdempotencyKey = None) -> Response:
-    """Streams the files to disk, stores them and answers; nothing has been read of them by then."""
+    """Stores the files while they arrive, and answers; nothing has been read of them by then."""
     state = service(request)
     valid_key(key)
+    await state.database.run(lambda connection: _may_begin(state, user, key, connection))
     largest = StudySettings().max_document_bytes
-    async with received(request, state.settings, largest_file=largest) as upload:
+    async with received(request, state.database, state.settings, user_id=user.user_id, largest_file=largest) as upload:
         try:
             options = BatchOptions.model_validate(upload.fields)
         except ValidationError as error:
             fields = ", ".join(sorted({str(e["loc"][0]) for e in error.errors() if e["loc"]}))
             raise Problem(422, f"These fields do not fit the documentation: {fields}.") from None
 
-        def accept(connection: Connection[Any]) -> Response:
-            return _accept(state, user, key, options, upload.read(), connection)
+        def accept(connection: Connection[Any]) -> tuple[Response, bool]:
+            return _accept(state, user, key, options, upload.files, connection)
 
-        return await state.database.run(accept)
+        answer, upload.kept = await state.database.run(accept)
+        return answer
+
+
+def _may_begin(state: Service, user: Principal, key: str | None, connection: Connection[Any]) -> None:
+    """Refuse before any byte is stored what would be refused after the last one. Raises `Problem` 429 or 503."""
+    refuse_when_full(connection, state.settings.pending_jobs)
+    if not _known(connection, user, key):
+        # How many there are is known at the end of the body, and taken then.
+        refuse_when_used_up(connection, user, Quota.DOCUMENTS, state.settings.documents_per_day)
 
 
 def _accept(
@@ -96,13 +107,15 @@ def _accept(
     user: Principal,
     key: str | None,
     options: BatchOptions,
-    files: list[NewFile],
+    files: Sequence[NewFile | ReceivedFile],
     connection: Connection[Any],
-) -> Response:
+) -> tuple[Response, bool]:
     batch, quota, created = accept_files(state, user, key, options, files, connection)
     content = {**batch_json(batch, _documents(connection, batch)), **({"quota": quota} if quota else {})}
     headers = {"Location": f"/batches/{batch.id}", **RETRY_AFTER}
-    return JSONResponse(content, 202, headers=headers if created else {**headers, "Idempotent-Replayed": "true"})
+    if not created:
+        headers["Idempotent-Replayed"] = "true"
+    return JSONResponse(content, 202, headers=headers), created
 
 
 def accept_files(
@@ -110,19 +123,14 @@ def accept_files(
     user: Principal,
     key: str | None,
     options: BatchOptions,
-    files: list[NewFile],
+    files: Sequence[NewFile | ReceivedFile],
     connection: Connection[Any],
 ) -> tuple[Batch, dict[str, Any] | None, bool]:
     """Quota, files, batch and its first event, in one transaction: all or nothing.
 
     Returns the batch, how the user's quota stands and whether it is new. Raises `Problem` 422, 429 or 503.
     """
-    waiting = connection.execute(
-        "SELECT count(*) FROM (SELECT FROM study_batches WHERE finished_at IS NULL LIMIT %s) AS open",
-        (state.settings.pending_jobs,),
-    ).fetchone()
-    if waiting is not None and waiting[0] >= state.settings.pending_jobs:
-        raise unavailable("The queue is full; nothing was accepted.", seconds=30)
+    refuse_when_full(connection, state.settings.pending_jobs)
     quota = None
     if not _known(connection, user, key):
         quota = taken(connection, user, Quota.DOCUMENTS, len(files), state.settings.documents_per_day)
@@ -136,6 +144,15 @@ def accept_files(
     if quota is not None and not created:  # the same request was accepted between the two looks
         quotas.give_back(connection, user_id=user.user_id, quota=Quota.DOCUMENTS, amount=len(files))
     return batch, quota, created
+
+
+def refuse_when_full(connection: Connection[Any], most: int) -> None:
+    """Raises `Problem` 503 when `most` batches or more are under way."""
+    waiting = connection.execute(
+        "SELECT count(*) FROM (SELECT FROM study_batches WHERE finished_at IS NULL LIMIT %s) AS open", (most,)
+    ).fetchone()
+    if waiting is not None and waiting[0] >= most:
+        raise unavailable("The queue is full; nothing was accepted.", seconds=30)
 
 
 def _known(connection: Connection[Any], user: Principal, key: str | None) -> bool:
