@@ -40,8 +40,21 @@ class Method:
 
 
 RAW = (
-    Method("download and parse: urllib3, orjson", "benchmarks.pull.raw", {"client": "urllib3"}, stores=False),
-    Method("download and parse: httpx, orjson", "benchmarks.pull.raw", {"client": "httpx"}, stores=False),
+    Method(
+        "download and parse: httpx, json", "benchmarks.pull.raw", {"client": "httpx", "parser": "json"}, stores=False
+    ),
+    Method(
+        "download and parse: httpx, orjson",
+        "benchmarks.pull.raw",
+        {"client": "httpx", "parser": "orjson"},
+        stores=False,
+    ),
+    Method(
+        "download and parse: urllib3, orjson",
+        "benchmarks.pull.raw",
+        {"client": "urllib3", "parser": "orjson"},
+        stores=False,
+    ),
 )
 DLT = (
     Method(

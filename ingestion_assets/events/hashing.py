@@ -52,18 +52,19 @@ def _without(value: Any, volatile: _Tree) -> Any:
     if isinstance(value, dict):
         copy: dict[str, Any] | None = None
         for key, below in volatile.items():
-            if key == "*" or key not in value:
+            if key not in value or key == "*":
+                continue
+            if below is None:
+                if copy is None:
+                    copy = value.copy()
+                del copy[key]
                 continue
             inner = value[key]
-            kept = None if below is None else _without(inner, below)
-            if below is not None and kept is inner:
+            if inner is None or (kept := _without(inner, below)) is inner:
                 continue
             if copy is None:
                 copy = value.copy()
-            if below is None:
-                del copy[key]
-            else:
-                copy[key] = kept
+            copy[key] = kept
         return value if copy is None else copy
     every = volatile.get("*")
     if isinstance(value, list) and every is not None:

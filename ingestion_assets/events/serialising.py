@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import fields
 from datetime import date, time
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -67,11 +68,15 @@ def event_from_dict(stored: Mapping[str, Any]) -> Event:
 _FIELDS = {kind: tuple(field.name for field in fields(kind)) for kind in (Venue, Price)}
 
 
-def _known(value: Venue | Price) -> dict[str, Any]:
+@lru_cache(maxsize=2_048)
+def _known(value: Venue | Price) -> Mapping[str, Any]:
+    """Remembered: many events share a venue, and most of a source's prices are alike. Never changed by a caller."""
     return {name: item for name in _FIELDS[type(value)] if (item := getattr(value, name)) is not None}
 
 
-def _moment_dict(moment: Moment) -> dict[str, Any]:
+@lru_cache(maxsize=4_096)
+def _moment_dict(moment: Moment) -> Mapping[str, Any]:
+    """Remembered: many events begin together. Never changed by a caller."""
     result: dict[str, Any] = {"date": moment.date.isoformat(), "zone": moment.zone}
     if moment.time is not None:
         result["time"] = moment.time.isoformat()

@@ -119,8 +119,11 @@ def currency(value: Json) -> str | None:
 
 def language(locale: Json) -> str | None:
     """The ISO 639-1 part of a locale such as `fr-ca` or `en_US`."""
-    if not isinstance(locale, str):
-        return None
+    return _language(locale) if isinstance(locale, str) else None
+
+
+@lru_cache(maxsize=512)
+def _language(locale: str) -> str | None:
     code = locale.replace("_", "-").split("-", 1)[0].lower()
     return code if len(code) == 2 and code.isascii() and code.isalpha() else None
 
