@@ -54,7 +54,8 @@ soak: $(VENV)/.installed-dev  ## The long fault and scale suites
 	@$(BIN)/python -m pytest -q -m soak --timeout 3600
 
 lock: $(BIN)/python  ## Resolve the dependencies anew (needs uv)
-	@for extra in "requirements.lock --extra build" "requirements-dev.lock --extra build --extra dev"; do \
+	@for extra in "requirements.lock --extra build" "requirements-dev.lock --extra build --extra dev" \
+	  "deploy/image/requirements.lock --extra build --extra celery --extra k8s"; do \
 	  uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	    --no-emit-find-links --no-strip-extras --quiet --custom-compile-command "make lock" --output-file $$extra; \
 	done

@@ -133,3 +133,31 @@ def daemon(
                 lock.still_held()
                 next_check = time.monotonic() + _LOCK_CHECK_SECONDS
             time.sleep(0.25)
+
+
+def run_worker(
+    queue: Annotated[
+        list[str] | None, typer.Option("--queue", "-q", help="Only this queue; may be repeated. All of them otherwise.")
+    ] = None,
+    concurrency: Annotated[int, typer.Option(min=1, max=64, help="Runs at once, each in a process of its own.")] = 2,
+) -> None:
+    """Execute Dagster's runs on this machine, where they are distributed by Celery (docs/deployment.md)."""
+    try:
+        from ingestion_assets.celery.app import build_app
+    except ModuleNotFoundError:
+        raise typer.BadParameter("runs on Celery need the extra: pip install 'ingestion-platform[celery]'") from None
+    from ingestion_assets.celery.queues import all_queues
+    from ingestion_assets.celery.settings import CelerySettings
+
+    known = all_queues()
+    if unknown := sorted(set(queue or ()) - set(known)):
+        raise typer.BadParameter(f"there is no queue {', '.join(unknown)}. The queues are {', '.join(known)}.")
+    app = build_app(CelerySettings())
+    with platform():
+        app.worker_main(
+            [
+                # One comma-separated value: of repeated `-Q` options Celery takes the last.
+                *("worker", "-Q", ",".join(queue or known), "--concurrency", str(concurrency)),
+                *("-n", f"runs-{os.getpid()}@%h", "--without-gossip", "--without-mingle"),
+            ]
+        )

@@ -30,6 +30,7 @@ def groups() -> Iterator[tuple[str, list[Variable]]]:
 
     The thresholds of the sensors are a table in docs/operations.md: this room does not import theirs.
     """
+    from ingestion_assets.celery.settings import CelerySettings
     from ingestion_assets.events.sources import SOURCE_NAMES, source_class
     from ingestion_assets.ledger.job_settings import JobSettings
     from ingestion_assets.ledger.retention import RetentionSettings
@@ -50,6 +51,7 @@ def groups() -> Iterator[tuple[str, list[Variable]]]:
     yield "LLM providers", variables(LlmSettings)
     yield "Study documents", variables(StudySettings)
     yield "Asynchronous jobs", variables(JobSettings)
+    yield "Runs on Celery", variables(CelerySettings)
     yield "History", variables(RetentionSettings)
     yield "Logs", variables(LogSettings)
 
