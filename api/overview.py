@@ -6,14 +6,12 @@ from typing import Any, LiteralString
 
 from psycopg import Connection
 from psycopg.rows import dict_row
-from pydantic import ValidationError
 
-from ingestion_assets.events.sources import SOURCE_NAMES, source_class
+from ingestion_assets.events.sources import SOURCE_NAMES, missing_settings, source_class
 from ingestion_assets.ledger import run_launches
 from ingestion_assets.ledger.dagster_runs import LAUNCHED_BY_TAG
 from ingestion_assets.partitions import coming_weeks, range_tags
 from ingestion_assets.settings import AssetSettings
-from resources.redaction import redact
 
 CHART_DAYS = 14
 
@@ -106,15 +104,6 @@ def _source(name: str, last: dict[str, Any] | None) -> dict[str, Any]:
         "state": (last["status"].lower() if last else "never imported") if not missing else "off",
         "last": last,
     }
-
-
-def missing_settings(source: str) -> list[str]:
-    """What has to be set, or set right, before the source can be imported; empty when it is on."""
-    try:
-        return list(source_class(source).settings_class().missing())
-    except ValidationError as error:
-        # One source's mistake must not hide the others. The value is left out: it may hold a secret.
-        return [redact(str(problem["msg"]))[:300] for problem in error.errors(include_input=False)]
 
 
 def job_tags(source: str, weeks: tuple[Any, Any] | None = None) -> tuple[str, dict[str, str]]:

@@ -13,11 +13,11 @@ from psycopg import Connection
 from api.auth import Admin
 from api.documentation import problems
 from api.models import IngestRequest, LaunchList, LaunchOut
-from api.overview import job_tags, missing_settings, read_overview
+from api.overview import job_tags, read_overview
 from api.problems import Problem
 from api.state import Service, service
 from ingestion_assets.events.model import week_of
-from ingestion_assets.events.sources import SOURCE_NAMES
+from ingestion_assets.events.sources import SOURCE_NAMES, missing_settings
 from ingestion_assets.launch import check_weeks
 from ingestion_assets.ledger import run_launches, stuck_imports, stuck_jobs
 from ingestion_assets.ledger.job_settings import JobSettings

@@ -20,12 +20,12 @@ from psycopg import Connection
 
 from api.auth import COOKIE, browser_admin, count_anonymous, same_origin
 from api.chart import SERIES, chart
-from api.overview import missing_settings, read_overview
+from api.overview import read_overview
 from api.problems import Problem, not_found
 from api.routes.admin import clean_stuck, launch
 from api.sse import EventStream, Message, follow
 from api.state import service
-from ingestion_assets.events.sources import SOURCE_NAMES
+from ingestion_assets.events.sources import SOURCE_NAMES, missing_settings
 from ingestion_assets.ledger import tokens
 from ingestion_assets.ledger.tokens import Principal
 

@@ -84,9 +84,9 @@ def _spend(database: Database) -> list[dict[str, Any]]:
 
 
 def _sources() -> dict[str, list[str]]:
-    from ingestion_assets.events.sources import SOURCE_NAMES, source_class
+    from ingestion_assets.events.sources import SOURCE_NAMES, missing_settings
 
-    return {name: source_class(name).settings_class().missing() for name in SOURCE_NAMES}
+    return {name: missing_settings(name) for name in SOURCE_NAMES}
 
 
 def _problems(health: dict[str, Any]) -> list[str]:

@@ -15,7 +15,7 @@ from ingestion_assets import progress
 from ingestion_assets.counts import Counts
 from ingestion_assets.events.loading import LoadResult, load_pages
 from ingestion_assets.events.previews import counts_metadata, rejected_preview, run_counts, table, table_schema
-from ingestion_assets.events.sources import SOURCE_NAMES, source_class
+from ingestion_assets.events.sources import SOURCE_NAMES, missing_settings, source_class
 from ingestion_assets.events.sources.base import Source
 from ingestion_assets.failures import classified, stop_run_retries
 from ingestion_assets.ledger.dagster_runs import import_job
@@ -47,7 +47,7 @@ def raw_events_key(source: str) -> dg.AssetKey:
 def build_raw_events(name: str) -> dg.AssetsDefinition:
     """The asset that imports the events of the source called `name`, by weeks of their local start date."""
     source = source_class(name)
-    missing = source.settings_class().missing()
+    missing = missing_settings(name)
     key = raw_events_key(name)
 
     @dg.asset(
@@ -120,11 +120,10 @@ def _own_run(name: str) -> dg.BackfillPolicy:
 
 
 def _enabled(name: str) -> Source:
-    source = source_class(name)
-    settings = source.settings_class()
-    if missing := settings.missing():
+    if missing := missing_settings(name):
         raise PermanentError(f"source {name} is not enabled: set {', '.join(missing)} (README, Configuration).")
-    return source(settings)
+    source = source_class(name)
+    return source(source.settings_class())
 
 
 def _description(source: type[Source], missing: list[str]) -> str:

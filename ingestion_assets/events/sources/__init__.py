@@ -8,7 +8,10 @@ from __future__ import annotations
 from importlib import import_module
 from typing import cast
 
-from ingestion_assets.events.sources.base import Source
+from pydantic import ValidationError
+
+from ingestion_assets.events.sources.base import Source, SourceSettings
+from resources.redaction import redact
 
 _REGISTRY: dict[str, str] = {
     "ticketmaster": "TicketmasterSource",
@@ -29,3 +32,23 @@ def source_class(name: str) -> type[Source]:
     if name not in _REGISTRY:
         raise KeyError(f"no source is called {name!r}; there are: {', '.join(SOURCE_NAMES)}")
     return cast("type[Source]", getattr(import_module(f"{__name__}.{name}"), _REGISTRY[name]))
+
+
+def missing_settings(name: str) -> list[str]:
+    """What has to be set, or set right, before a source can run: `MEETUP_GROUPS`, or `TICKETMASTER_RADIUS (input
+    should be a valid integer)`. Empty: the source is on. One source's mistake concerns no other.
+    """
+    kind = source_class(name).settings_class
+    try:
+        return kind().missing()
+    except ValidationError as error:
+        # Values are left out: they may hold a secret.
+        return [_mistake(kind, problem["loc"], problem["msg"]) for problem in error.errors(include_input=False)]
+
+
+def _mistake(kind: type[SourceSettings], location: tuple[int | str, ...], message: str) -> str:
+    variable = str(location[0]) if location else ""
+    if variable in kind.model_fields:  # a field that names its variable itself is reported by that name
+        variable = f"{kind.model_config.get('env_prefix', '')}{variable}"
+    text = redact(message[:1].lower() + message[1:])[:300]
+    return f"{variable.upper()} ({text})" if variable else text
