@@ -105,6 +105,7 @@ class Workshop:
             cards=asked.cards,
             questions=asked.questions,
             difficulty=self.options.difficulty,
+            fill=self.options.cards is not None or self.options.questions is not None,
             again=again,
         )
 

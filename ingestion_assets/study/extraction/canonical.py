@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-VERSION: Final = "1"
+from ingestion_assets.study.extraction.furniture import without_furniture
+
+VERSION: Final = "2"
 """Part of the extractor's name: a change here changes offsets."""
 _BREAKS: Final = re.compile(r"\r\n?|[\x0b\x0c\x85\u2028\u2029]")
 # NUL is refused by PostgreSQL; other controls, bidi overrides and lone surrogates are no text.
@@ -26,8 +28,10 @@ class CanonicalText:
 
 
 def canonical(pages: Sequence[str], *, paged: bool) -> CanonicalText:
-    """Join cleaned pages."""
+    """Join cleaned pages, without the heads and footers that repeat on them."""
     cleaned = [_clean(page) for page in pages]
+    if paged:
+        cleaned = [_clean(page) for page in without_furniture(cleaned)]
     starts: list[int] = []
     at = 0
     for page in cleaned:

@@ -5,14 +5,17 @@ Called in the child process only.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from ingestion_assets.study.extraction.errors import DocumentError
 from ingestion_assets.study.extraction.sniff import HTML, MARKDOWN, PAGED, PDF
 from ingestion_assets.study.model import DocumentCode
+
+_ATTRIBUTES: Final = re.compile(rb"\{:[^{}\n]*\}|(?<=\S)\{[.#][\w-]+[^{}\n]*\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,9 @@ class Kreuzberg:
         """Read a document; pages where the format has them."""
         import kreuzberg
 
+        if media_type == MARKDOWN:
+            # Attributes of Kramdown and Pandoc are markup, and would stand in the middle of sentences.
+            content = _ATTRIBUTES.sub(b"", content)
         config = kreuzberg.ExtractionConfig(
             use_cache=False,
             disable_ocr=True,  # type: ignore[call-arg]  # missing from the library's stubs only

@@ -6,7 +6,4 @@ Deterministic: the same document gives the same answers.
 from ingestion_assets.study.offline.compose import answer_offline
 from ingestion_assets.study.offline.context import DocumentContext
 
-RULES_VERSION = "1"
-"""Stored with answers: better rules are another answer."""
-
-__all__ = ["RULES_VERSION", "DocumentContext", "answer_offline"]
+__all__ = ["DocumentContext", "answer_offline"]
