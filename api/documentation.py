@@ -6,8 +6,10 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
 
 from api.problems import MEDIA_TYPE, ProblemDetails
+from ingestion_assets.ledger.async_jobs import JobKinds
 
 _REF = {"$ref": "#/components/schemas/ProblemDetails"}
 _TEXTS = {
@@ -22,6 +24,8 @@ _TEXTS = {
     429: "Too many requests, or a quota is used up; Retry-After says when to try again.",
     503: "Not available for the moment; Retry-After says when to try again.",
 }
+USER_KINDS = "ai."
+"""Kinds that users may ask for begin so; the others are the platform's own."""
 _EVERYWHERE = (400, 422, 429, 503)
 DESCRIPTION = """
 Answers at once, works in the background. Errors are RFC 9457 problem details (`application/problem+json`).
@@ -46,10 +50,47 @@ def document(app: FastAPI) -> dict[str, Any]:
         schemas["ProblemDetails"] = ProblemDetails.model_json_schema()
         for unused in ("HTTPValidationError", "ValidationError"):
             schemas.pop(unused, None)
+        _describe_kinds(schemas, app.state.service.kinds)
         if app.state.service.settings.public_events:
             _open_events(schema)
         app.openapi_schema = schema
     return app.openapi_schema
+
+
+def _describe_kinds(schemas: dict[str, Any], kinds: JobKinds) -> None:
+    """Say of each kind of job that users may ask for what it takes and what comes of it."""
+    offered = [kinds[name] for name in sorted(kinds) if name.startswith(USER_KINDS)]
+    asked = schemas["AiRequest"]
+    forms, results = [], []
+    for kind in offered:
+        arguments = _component(schemas, kind.arguments)
+        form = {
+            "type": "object",
+            "title": kind.name,
+            "description": kind.description,
+            "required": ["kind", *(["arguments"] if kind.arguments else [])],
+            "properties": {"kind": {"const": kind.name, "type": "string"}, "arguments": arguments},
+            "additionalProperties": False,
+        }
+        forms.append(form)
+        results.append(_component(schemas, kind.result))
+    if forms:
+        schemas["AiRequest"] = {"title": asked["title"], "description": asked["description"], "oneOf": forms}
+        unique = [result for place, result in enumerate(results) if result not in results[:place]]
+        schemas["JobOut"]["properties"]["result"] = {
+            "anyOf": [*unique, {"type": "null"}],
+            "description": "As the kind describes it; null until the job is completed.",
+        }
+
+
+def _component(schemas: dict[str, Any], model: type[BaseModel] | None) -> dict[str, Any]:
+    """A reference to the schema of `model`, which is put where references lead."""
+    if model is None:
+        return {"type": "object"}
+    described = model.model_json_schema(ref_template="#/components/schemas/{model}")
+    schemas.update(described.pop("$defs", {}))
+    schemas[model.__name__] = described
+    return {"$ref": f"#/components/schemas/{model.__name__}"}
 
 
 def _open_events(schema: dict[str, Any]) -> None:

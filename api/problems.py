@@ -91,9 +91,9 @@ class Problem(Exception):  # noqa: N818 - the name of the thing in RFC 9457
         self.headers = dict(headers or {})
         self.members = members
 
-    def response(self, request_id: str | None = None) -> Response:
-        """The answer on the wire."""
-        content = {
+    def content(self, request_id: str | None = None) -> dict[str, Any]:
+        """The problem as JSON."""
+        return {
             "type": f"/problems/{self.name}",
             "title": _TITLES.get(self.name, HTTPStatus(self.status).phrase),
             "status": self.status,
@@ -101,7 +101,10 @@ class Problem(Exception):  # noqa: N818 - the name of the thing in RFC 9457
             **({"instance": f"urn:request:{request_id}"} if request_id else {}),
             **self.members,
         }
-        return JSONResponse(content, self.status, headers=self.headers, media_type=MEDIA_TYPE)
+
+    def response(self, request_id: str | None = None) -> Response:
+        """The answer on the wire."""
+        return JSONResponse(self.content(request_id), self.status, headers=self.headers, media_type=MEDIA_TYPE)
 
 
 def not_found() -> Problem:
@@ -146,7 +149,7 @@ def as_problem(error: Exception) -> Problem:
         case Problem():
             return error
         case RequestValidationError():
-            return Problem(422, "; ".join(_sentences(error.errors())), errors=_fields(error.errors()))
+            return invalid([{**one, "loc": one["loc"][1:]} for one in error.errors()])
         case HTTPException():
             detail = error.detail if isinstance(error.detail, str) and error.status_code < 500 else None
             if detail in {HTTPStatus(error.status_code).phrase, "Not Found"}:
@@ -170,13 +173,13 @@ def as_problem(error: Exception) -> Problem:
             return Problem(500, "The error was logged under the id in X-Request-ID.")
 
 
-def _sentences(errors: Sequence[Any]) -> list[str]:
-    return [f"{field['field'] or 'body'}: {field['message']}" for field in _fields(errors)[:5]]
-
-
-def _fields(errors: Sequence[Any]) -> list[dict[str, str]]:
-    """Without the values: they may be secrets, or megabytes."""
-    return [
-        {"field": ".".join(str(part) for part in error["loc"][1:])[:200], "message": str(error["msg"])[:300]}
+def invalid(errors: Sequence[Any], *, below: str = "") -> Problem:
+    """422 for what pydantic says. Without the values: they may be secrets, or megabytes."""
+    fields = [
+        {
+            "field": ".".join(str(part) for part in ((below, *error["loc"]) if below else error["loc"]))[:200],
+            "message": str(error["msg"])[:300],
+        }
         for error in errors[:20]
     ]
+    return Problem(422, "; ".join(f"{one['field'] or 'body'}: {one['message']}" for one in fields[:5]), errors=fields)

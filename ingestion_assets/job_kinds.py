@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
+from ingestion_assets.assistant.kinds import assistant_kinds
 from ingestion_assets.ledger.async_jobs import JobKind, JobKinds
 
-PROVIDERS: Sequence[Callable[[], Iterable[JobKind]]] = ()
+PROVIDERS: Sequence[Callable[[], Iterable[JobKind]]] = (assistant_kinds,)
 """Functions that return the kinds of one domain."""
 
 

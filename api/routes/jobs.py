@@ -9,30 +9,34 @@ import orjson
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response
 from psycopg import Connection
+from pydantic import ValidationError
 
 from api.auth import User
-from api.documentation import problems
+from api.budget import llm_settings, refuse_without_budget
+from api.documentation import USER_KINDS, problems
 from api.idempotency import Answer, IdempotencyKey, fingerprint, once
 from api.models import AiRequest, JobOut
-from api.problems import Problem, not_found, unavailable
+from api.problems import Problem, invalid, not_found, unavailable
 from api.quota_answers import taken
 from api.state import service
+from ingestion_assets.assistant import retrieval
 from ingestion_assets.ledger import async_jobs
-from ingestion_assets.ledger.async_jobs import JobView
+from ingestion_assets.ledger.async_jobs import JobKind, JobView
 from ingestion_assets.ledger.quotas import Quota
+from resources.llm.protocol import CHARS_PER_TOKEN
 
 router = APIRouter(tags=["jobs"], prefix="/api")
 
-USER_KINDS = "ai."
-"""Kinds that users may ask for begin so; the others are the platform's own."""
 _RETRY_AFTER = {"Retry-After": "2"}
+_TOKENS = 1500
+"""Of instructions, schema and an answer, as an estimate for the budget; the text is counted by its length."""
 
 
 @router.post(
     "/ai",
     status_code=202,
     response_model=JobOut,
-    responses=problems(401, 409, 413, 415),
+    responses=problems(401, 404, 409, 413, 415),
     summary="Ask for work of a language model",
 )
 async def post_ai(request: Request, user: User, body: AiRequest, key: IdempotencyKey = None) -> Response:
@@ -43,10 +47,17 @@ async def post_ai(request: Request, user: User, body: AiRequest, key: Idempotenc
         offered = sorted(name for name in state.kinds if name.startswith(USER_KINDS))
         raise Problem(422, f"No kind is called so. There are: {', '.join(offered) or 'none'}.", kinds=offered)
 
+    arguments = checked(kind, body.arguments)
+    settings = llm_settings()
+    tokens = _TOKENS + len(orjson.dumps(arguments)) // CHARS_PER_TOKEN
+
     def accept(connection: Connection[Any]) -> Answer:
         refuse_when_full(connection, state.settings.pending_jobs)
+        if not retrieval.owned(connection, user.user_id, arguments.get("collections") or []):
+            raise not_found()
+        refuse_without_budget(connection, user, settings, tokens=tokens)
         quota = taken(connection, user, Quota.AI_REQUESTS, 1, state.settings.ai_requests_per_day)
-        asked = async_jobs.enqueue(connection, kind, body.arguments, user_id=user.user_id)
+        asked = async_jobs.enqueue(connection, kind, arguments, user_id=user.user_id)
         job = async_jobs.read_job(connection, asked.job_id)
         assert job is not None  # noqa: S101 - it was written in this transaction
         content = {**job_json(job), "quota": quota}
@@ -94,6 +105,16 @@ async def cancel_job(request: Request, user: User, job_id: UUID) -> Response:
     if job is None:
         raise not_found()
     return JSONResponse(job_json(job))
+
+
+def checked(kind: JobKind, arguments: dict[str, Any]) -> dict[str, Any]:
+    """The arguments as the kind describes them, in JSON types. Raises `Problem` 422."""
+    if kind.arguments is None:
+        return arguments
+    try:
+        return kind.arguments.model_validate(arguments).model_dump(mode="json")
+    except ValidationError as error:
+        raise invalid(error.errors(), below="arguments") from None
 
 
 def refuse_when_full(connection: Connection[Any], most: int) -> None:

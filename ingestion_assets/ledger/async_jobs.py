@@ -18,6 +18,7 @@ from resources.errors import PermanentError, TransientError
 
 if TYPE_CHECKING:
     from psycopg import Connection
+    from pydantic import BaseModel
 
     from ingestion_assets.ledger.job_context import JobContext
 
@@ -84,6 +85,12 @@ class JobKind:
     priority: int = 0
     first_retry_wait: timedelta = timedelta(seconds=5)
     """Before the second attempt; four times longer before each one after that."""
+    description: str = ""
+    """For people who may ask for it."""
+    arguments: type[BaseModel] | None = None
+    """What has to be given; checked when it is asked for. None: anything."""
+    result: type[BaseModel] | None = None
+    """What comes of it, for documentation."""
 
     def __post_init__(self) -> None:
         if self.timeout <= timedelta(0) or self.max_attempts < 1:
