@@ -182,8 +182,10 @@ def test_two_workers_make_what_one_process_makes(
     assert tables(database) == expected
     queues = {run.tags["dagster-celery/queue"] for run in runs}
     assert queues >= {"llm", *(f"source_{name}" for name in sources)}
-    failed = [run for run in runs if run.status == dg.DagsterRunStatus.FAILURE]
-    assert len(failed) == (1 if victim else 0)
+    # A worker may have had two runs in hand. Whatever failed was done again without anybody asking for it.
+    failed = {run.run_id for run in runs if run.status == dg.DagsterRunStatus.FAILURE}
+    assert (1 <= len(failed) <= 2) if victim else not failed
+    assert failed == {run.parent_run_id for run in runs if run.parent_run_id}
     if not victim:
         assert all("execute_job" in installation.log(name) for name in ("one", "two"))
 
