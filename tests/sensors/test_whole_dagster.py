@@ -2,78 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
 
-from ingestion_assets.cli.supervisor import free_port
 from resources.postgres.database import Database
-from resources.postgres.urls import sqlalchemy_psycopg2
 from tests.sensors.conftest import Ledger
+from tests.sensors.installation import Installation, wait_for
 
-ROOT = Path(__file__).parents[2]
 WITHIN = 120.0
 """Seconds from the kill to the end of the work."""
-
-
-class Installation:
-    """A code server and a daemon on storage of their own, each in a session of its own."""
-
-    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
-        self.folder = folder
-        self.port = free_port()
-        self.workspace = folder / "workspace.yaml"
-        self.workspace.write_text(
-            f"load_from:\n  - grpc_server: {{host: 127.0.0.1, port: {self.port}, location_name: kill}}\n"
-        )
-        (folder / "dagster").mkdir()
-        self.environment = {
-            **os.environ,
-            **environment,
-            "PYTHONPATH": str(ROOT),
-            "PYTHONWARNINGS": "ignore",
-            "DAGSTER_HOME": str(ROOT),
-            "INGESTION_DAGSTER_DIR": str(folder / "dagster"),
-            "INGESTION_DAGSTER_STORAGE_URL": sqlalchemy_psycopg2(environment["DAGSTER_DATABASE_URL"]),
-        }
-        self.processes: dict[str, subprocess.Popen[bytes]] = {}
-
-    def start(self, name: str) -> None:
-        command = {
-            "code": [
-                *("-m", "dagster", "api", "grpc", "-m", "tests.sensors.kill_definitions", "--location-name", "kill"),
-                *("--host", "127.0.0.1", "--port", str(self.port)),
-            ],
-            "daemon": ["-m", "dagster._daemon", "run", "-w", str(self.workspace)],
-        }[name]
-        with (self.folder / f"{name}.log").open("ab") as log:
-            self.processes[name] = subprocess.Popen(
-                [sys.executable, *command],
-                cwd=ROOT,
-                env=self.environment,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-
-    def kill(self, name: str) -> None:
-        self.processes[name].kill()
-        self.processes[name].wait()
-
-    def stop(self) -> None:
-        for process in self.processes.values():
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
 
 
 @pytest.fixture
@@ -81,14 +23,6 @@ def installation(tmp_path: Path, platform_environment: dict[str, str]) -> Iterat
     made = Installation(tmp_path, platform_environment)
     yield made
     made.stop()
-
-
-def wait_for(condition: Callable[[], Any], seconds: float, what: str) -> Any:
-    end = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < end, what
-        time.sleep(0.25)
-    return value
 
 
 @pytest.mark.soak
