@@ -92,5 +92,8 @@ def _abbreviates(block: str, dot: int) -> bool:
     if found is None:
         return False
     word = found.group().lower()
+    if len(word) == 1 and re.search(r"(?:°|\d)\s?$", block[: dot - 1]):
+        # A unit: "465 °C.", "12 V."
+        return False
     # A single letter is an initial; a number before a dot is counted as the end of a sentence.
     return word in _ABBREVIATIONS or (len(word) == 1 and word.isalpha() and word not in "àay")

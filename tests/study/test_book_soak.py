@@ -18,8 +18,8 @@ from ingestion_assets.ledger.batches import NewFile
 from ingestion_assets.study.checks.shared import leaks
 from ingestion_assets.study.text import folded
 from resources.postgres.database import Database
-from tests.study.study_provider import study_provider
 from tests.study.studio import Studio, chapter
+from tests.study.study_provider import study_provider
 
 pytestmark = pytest.mark.soak
 ROOT = Path(__file__).parents[2]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import Final
@@ -188,7 +187,7 @@ def _question(fact: Fact, chunk: Chunk, context: DocumentContext, *, wider: bool
         meaning = fact.meaning
         if fact.name is NameKind.PERSON:
             return None
-        if re.search(rf"(?<!\w){re.escape(folded(fact.answer))}", folded(meaning)):
+        if _clangs(fact.answer, meaning, context.language) or leaks(fact.answer, meaning, context.language):
             return None
         stem = (
             f"Which term is defined as follows: “{meaning}”?"

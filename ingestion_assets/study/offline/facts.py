@@ -100,6 +100,7 @@ _MORE: Final = {
     ),
 }
 _JOINED: Final = {"en": re.compile(r",? and ([a-z]+) "), "fr": re.compile(r",? et ([a-zà-öø-ÿ]+) ")}
+_RELATIVE: Final = re.compile(r"\b(?:that|which|who|where|qui|que|dont|où)\b|\bqu['’]")
 _ELIDED: Final = re.compile(r"\b([ld]['’])$", re.IGNORECASE)
 _YEAR: Final = re.compile(r"(?<![\d.,-])(?:1[0-9]|20)\d{2}(?![\d%]|[.,]\d|-)")
 _BEFORE_YEAR: Final = lexicon("before_year")
@@ -151,6 +152,9 @@ def _one_thing(meaning: str, language: str) -> str:
     for joined in _JOINED[language].finditer(meaning):
         # "the largest organelle of a cell and houses its DNA": a second verb of the subject.
         word = joined.group(1)
+        if _RELATIVE.search(meaning[: joined.start()]):
+            # The second verb may belong to the clause.
+            return meaning
         if acting(language).get(word) == word and (language == "fr" or word.endswith("s")) and joined.start() >= 15:
             return meaning[: joined.start()]
     return meaning
@@ -181,8 +185,10 @@ def doing(sentence: Sentence, language: str, names: Names) -> Fact | None:
     term = text[found.start : found.end]
     if not _good_term(term, language) or len(content_words(found.predicate, language)) < _LEAST_CONTENT + 1:
         return None
-    if not found.article and (names.kind(term) is not NameKind.OTHER or (" " not in term and names.is_capital(term))):
-        # A place, a person, or "American" before its noun: "What" would be wrong.
+    if not found.article and (
+        language == "fr" or names.kind(term) is not NameKind.OTHER or (" " not in term and names.is_capital(term))
+    ):
+        # A place, a person, or "American" before its noun: "What" would be wrong. French nouns have their article.
         return None
     return Fact(
         kind=FactKind.DOING,

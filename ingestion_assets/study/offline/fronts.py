@@ -16,10 +16,10 @@ _PAST: Final = ("was", "were")
 
 def definition_front(fact: Fact, context: DocumentContext) -> str:
     """What is it?"""
-    term = fact.answer if fact.start > 0 else lowered(fact.answer, context)
+    term = fact.answer if fact.start > 0 or fact.is_entry else lowered(fact.answer, context)
     if fact.name is NameKind.PERSON:
         return _who(fact, context.language)
-    return _english(fact, term, context) if context.language == "en" else _french(fact, term)
+    return _english(fact, term, context) if context.language == "en" else _french(fact, term, context)
 
 
 def _who(fact: Fact, language: str) -> str:
@@ -36,7 +36,7 @@ def _english(fact: Fact, term: str, context: DocumentContext) -> str:
     return f"What {verb} {lead}{term}?"
 
 
-def _french(fact: Fact, term: str) -> str:
+def _french(fact: Fact, term: str, context: DocumentContext) -> str:
     lead = fact.lead.replace("’", "'")
     if not fact.verb:
         return f"Que signifie « {term} » ?"
@@ -48,7 +48,9 @@ def _french(fact: Fact, term: str) -> str:
         return f"Qu’est-ce que l’{term} ?"
     if lead in ("un", "une"):
         return f"Qu’est-ce qu’{lead} {term} ?"
-    return f"Que signifie « {term} » ?" if _VOWEL.match(term) else f"Qu’est-ce que « {term} » ?"
+    if context.names.is_capital(term.split(maxsplit=1)[0]):
+        return f"Qu’est-ce qu’{term} ?" if _VOWEL.match(term) else f"Qu’est-ce que {term} ?"
+    return f"Que signifie « {term} » ?"
 
 
 def doing_front(fact: Fact, language: str) -> str:

@@ -134,6 +134,8 @@ def _good(names: list[str], language: str) -> bool:
         head = names[-1]
         if names[0] in _ENGLISH_NO_START:
             return False
+        if len(names) == 1 and head.endswith("ing"):
+            return False
         return len(head) >= 4 and not any(name.endswith("ly") for name in names) and not _ENGLISH_NO_HEAD.search(head)
     return len(names) <= 2 and (len(names) == 1 or _FRENCH_ADJECTIVE.search(names[1]) is not None)
 
@@ -152,6 +154,7 @@ _VERB: Final = {
         r"|(?:se\s+|s['’])[a-zà-öø-ÿ]+)\b|(?P<verb>[a-zà-öø-ÿ]+)\b"
     ),
 }
+_PARTICIPLE: Final = re.compile(r"(?P<before>(?:est|fut|était|a été|peut être|doit être) )(?P<participle>[a-zà-öø-ÿ]+)")
 MOST_WORDS: Final = 5
 """Of a subject. Longer ones are clauses."""
 
@@ -185,6 +188,7 @@ def what_does(text: str, language: str) -> Doing | None:
         if gap is None:
             return None
         found = _VERB[language].match(text, gap.end())
+        article = opening.group().strip() if opening else ""
         predicate = _predicate(found, language) if found else None
         if found is not None and predicate is not None and word not in _INSIDE[language]:
             rest = text[found.end() :].strip().rstrip(".")
@@ -196,7 +200,8 @@ def what_does(text: str, language: str) -> Doing | None:
                 if found.group("verb") != predicate and re.search(r"\b(?:their|leurs?)\b", rest):
                     # "What receives their …": the plural was in the verb.
                     return None
-                return Doing((opening.group().strip() if opening else ""), start, end, f"{predicate} {rest}")
+                whole = f"{predicate} {rest}" if language == "en" else _agreeing(f"{predicate} {rest}", article)
+                return Doing(article, start, end, whole) if whole is not None else None
         if bracket is not None:
             return None
         at = gap.end()
@@ -206,3 +211,24 @@ def what_does(text: str, language: str) -> Doing | None:
 def _predicate(found: re.Match[str], language: str) -> str | None:
     fixed = found.group("fixed")
     return " ".join(fixed.split()) if fixed else acting(language).get(found.group("verb"))
+
+
+def _agreeing(predicate: str, article: str) -> str | None:
+    """A French predicate as it agrees with `Qu'est-ce qui`: masculine singular. None when that form is not known."""
+    match = _PARTICIPLE.match(predicate)
+    if match is None or article.lower() in ("le", "un"):
+        return predicate
+    participle = match.group("participle")
+    for ending, masculine in (
+        ("ées", "é"),
+        ("ée", "é"),
+        ("és", "é"),
+        ("ies", "i"),
+        ("ie", "i"),
+        ("ues", "u"),
+        ("ue", "u"),
+    ):
+        if participle.endswith(ending):
+            return f"{match.group('before')}{participle.removesuffix(ending)}{masculine}{predicate[match.end() :]}"
+    # "faite", "prises": the masculine has letters of its own. With an elided article the gender is not known.
+    return None if participle.endswith(("te", "se", "tes", "ses")) or article[:1] in "dD" else predicate

@@ -16,7 +16,8 @@ ANAPHORA: Final = {name: lexicon("anaphora", name) for name in ("en", "fr")}
 _JUNK: Final = re.compile(
     r"©|\(c\) \d|\bISBN\b|\bISSN\b|\bdoi\b|\ball rights reserved\b|\btous droits réservés\b|\bet al\.|\bcredit:"
     r"|\bcrédit photo"
-    r"|https?:|www\.|\S@\S+\.\w|\.{4,}|…\s*\d+$|_{3}|\{\{|\||\ufffd|\{:|\[\w+\]\(|[=∑∫√≤≥→]|\\[a-z]+\{",
+    r"|https?:|www\.|\S@\S+\.\w|\.{4,}|…\s*\d+$|_{3}|\{\{|\||\ufffd|\{:|\[\w+\]\(|\w{4,}\. [a-zà-ÿ]"
+    r"|\s[,.]\s|[=∑∫√≤≥→]|\\[a-z]+\{",
     re.IGNORECASE,
 )
 _LEANS: Final = {
@@ -50,7 +51,8 @@ _LEANS: Final = {
         r"|observez|identifiez|citez|relevez|justifiez|indiquez|trouvez|montrez|utilisez|cliquez|explique[rs]?|décri(?:s|re)"
         r"|calcule[rs]?|compare[rs])\b"
         r"|\b(?:cette|cet|ces|ce dernier|cette dernière|ces derniers|ces dernières|celui-ci|celle-ci|ceux-ci|celles-ci|ce)\b"
-        r"(?! (?:qui|que|qu|dont|à quoi)\b)|\b(?:nous|vous|notre|nos|votre|vos|je|mon|mes)\b|\bau contraire\b|\[\w+\]",
+        r"(?! (?:qui|que|qu|dont|à quoi)\b)|\bd['’]entre (?:eux|elles)\b"
+        r"|\b(?:nous|vous|notre|nos|votre|vos|je|mon|mes)\b|\bau contraire\b|\[\w+\]",
         re.IGNORECASE,
     ),
 }
