@@ -5,6 +5,7 @@ import dagster as dg
 from sensors.backfills import failed_backfills_sensor
 from sensors.batches import study_batches_sensor
 from sensors.job_queue import job_queue_sensor, work_off_async_jobs
+from sensors.launch_outbox import launch_outbox_sensor
 from sensors.pool_slots import pool_slots_sensor
 from sensors.recover_study import recover_study_sensor
 from sensors.recover_tags import recover_tags_sensor
@@ -34,5 +35,6 @@ def sensor_definitions() -> dg.Definitions:
             recover_tags_sensor,
             recover_study_sensor,
             study_batches_sensor,
+            launch_outbox_sensor,
         ],
     )

@@ -76,24 +76,41 @@ def request_run(
     raise RuntimeError("a launch was finished twice while it was asked for")
 
 
-def claim(connection: Connection[Any], *, limit: int = 10) -> list[Launch]:
-    """Pending launches whose time has come, for this process alone until `CLAIM` has passed."""
+def claim(connection: Connection[Any], *, limit: int = 10, waited: timedelta = timedelta(0)) -> list[Launch]:
+    """Pending launches whose time has come, for this process alone until `CLAIM` has passed.
+
+    With `waited`, only those that were asked for so long ago.
+    """
     rows = connection.execute(
         "UPDATE run_launches SET attempts = attempts + 1, not_before = clock_timestamp() + %s"  # noqa: S608
         " WHERE id IN (SELECT id FROM run_launches WHERE state = 'pending' AND not_before <= clock_timestamp()"
+        " AND created_at <= clock_timestamp() - %s"
         f" ORDER BY created_at LIMIT %s FOR UPDATE SKIP LOCKED) RETURNING {_COLUMNS}",
-        (CLAIM, limit),
+        (CLAIM, waited, limit),
     ).fetchall()
     return [_launch(row) for row in rows]
 
 
-def about_to_send(connection: Connection[Any], launch: Launch) -> bool:
-    """Remember that the request goes out now: if this process dies, its answer is lost. False when it was taken over."""
+def held(connection: Connection[Any], *, limit: int) -> list[Launch]:
+    """Pending launches that may have happened, oldest first, also those whose time has not come. Nothing is claimed."""
+    rows = connection.execute(
+        f"SELECT {_COLUMNS} FROM run_launches WHERE state = 'pending' AND unsure > 0"  # noqa: S608
+        " AND not_before > clock_timestamp() ORDER BY created_at LIMIT %s",
+        (limit,),
+    ).fetchall()
+    return [_launch(row) for row in rows]
+
+
+def about_to_send(connection: Connection[Any], launch: Launch, *, hold: timedelta = CLAIM + SETTLE) -> bool:
+    """Remember that the request goes out now: if this process dies, its answer is lost. False when it was taken over.
+
+    Nobody else tries this launch for as long as `hold`.
+    """
     return (
         connection.execute(
             "UPDATE run_launches SET unsure = unsure + 1, not_before = clock_timestamp() + %s"
             " WHERE id = %s AND state = 'pending' AND attempts = %s",
-            (CLAIM + SETTLE, launch.id, launch.attempts),
+            (hold, launch.id, launch.attempts),
         ).rowcount
         == 1
     )
