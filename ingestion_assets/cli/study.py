@@ -117,6 +117,19 @@ def _write(path: Path, content: bytes) -> None:
     partial.replace(path)
 
 
+_WHY = {
+    "offline_cannot_translate": "rules cannot translate; name a provider, or leave --language out",
+    "unsupported_language": "cards are made in French and English; name one with --language, and a provider",
+    "provider_quota": "the provider's quota is used up; try again later",
+    "provider_error": "the provider could not be reached",
+    "provider_refused": "the provider declined them",
+    "invalid_model_output": "the provider's answers could not be used",
+    "chunk_truncated": "the provider's answers were cut off",
+    "analysis_timeout": "the time was over (LLM_DEADLINE_SECONDS)",
+}
+"""What people are told about passages without cards. Those that were not needed, or too short, are no news."""
+
+
 def _print(summary: dict[str, Any]) -> None:
     for document in summary["documents"]:
         problem = f": {document['code']}, {document.get('detail', '')}" if document["code"] else ""
@@ -126,4 +139,7 @@ def _print(summary: dict[str, Any]) -> None:
         f"{summary['evidence']['verified']} of {summary['evidence']['total']} with verified evidence; "
         f"coverage {summary['coverage']['words']:.0%} of the words"
     )
+    for code, count in summary["chunks"]["reasons"].items():
+        if code in _WHY:
+            typer.echo(f"{count} passages left out: {_WHY[code]}")
     typer.echo(f"written to {summary['output']}" if summary["output"] else "nothing could be made: see above")

@@ -75,7 +75,7 @@ documents = documents.with_hooks({stop_run_retries})
 
 
 def _extract(context: dg.AssetExecutionContext, job: ImportJob, *, again: bool) -> Counts:
-    from ingestion_assets.study.extraction.documents import Upload, extract
+    from ingestion_assets.study.extraction.documents import FAULTS_OF_NAME, Upload, extract
 
     collection_id = context.partition_key
     settings = StudySettings()
@@ -97,8 +97,7 @@ def _extract(context: dg.AssetExecutionContext, job: ImportJob, *, again: bool) 
     seen: dict[str, str] = {}
     total = Counts()
     for done, file in enumerate(files, 1):
-        first = seen.setdefault(file.sha256, file.name)
-        repeated = first if file.position != _first_position(files, file.sha256) else None
+        code, repeated = file.code, seen.get(file.sha256)
         if file.status != "pending" and not again:
             counts = Counts(skipped=1)
             job.commit(partial(store.add_study_counts, job=job, counts=counts))
@@ -115,15 +114,14 @@ def _extract(context: dg.AssetExecutionContext, job: ImportJob, *, again: bool) 
                         code=DocumentCode.DUPLICATE,
                         detail=f"the same text as {known[document.text_sha256]}",
                     )
+            code = document.code
             counts = _counted(document, file)
             _store(job, collection_id, file.position, document, counts, done=done, of=len(files))
+        if code not in FAULTS_OF_NAME:
+            seen.setdefault(file.sha256, file.name)
         total += counts
         progress.report("documents", f"{done} of {len(files)} files")
     return total
-
-
-def _first_position(files: list[store.StoredFile], sha256: str) -> int:
-    return min(file.position for file in files if file.sha256 == sha256)
 
 
 def _content(connection: Any, *, collection_id: str, position: int) -> bytes:

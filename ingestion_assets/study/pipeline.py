@@ -111,7 +111,7 @@ class Workshop:
 
     def _context(self, document_id: str) -> DocumentContext | None:
         if document_id not in self._contexts:
-            document = next(document for document in self.documents if document.id == document_id)
+            document = next(one for one in self.documents if one.ready and one.id == document_id)
             if document.language not in SUPPORTED or document.language != self._languages[document_id]:
                 return None
             self._contexts[document_id] = DocumentContext.of(self.chunks[document_id], document.language)

@@ -48,6 +48,7 @@ class StoredFile:
     name: str
     sha256: str
     status: str
+    code: str | None
     extractor: str
 
 
@@ -91,10 +92,11 @@ def read_usage(connection: Connection[Any], collection_id: str) -> dict[str, Any
 def read_files(connection: Connection[Any], collection_id: str) -> list[StoredFile]:
     """The uploads of a collection, in order, without their content."""
     rows = connection.execute(
-        "SELECT position, name, sha256, status, extractor FROM study_documents WHERE collection_id = %s ORDER BY position",
+        "SELECT position, name, sha256, status, code, extractor FROM study_documents WHERE collection_id = %s"
+        " ORDER BY position",
         (collection_id,),
     ).fetchall()
-    return [StoredFile(position=r[0], name=r[1], sha256=r[2], status=r[3], extractor=r[4]) for r in rows]
+    return [StoredFile(position=r[0], name=r[1], sha256=r[2], status=r[3], code=r[4], extractor=r[5]) for r in rows]
 
 
 def read_content(connection: Connection[Any], collection_id: str, position: int) -> bytes:

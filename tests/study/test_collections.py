@@ -209,6 +209,15 @@ def test_deleting_a_user_deletes_what_is_theirs(studio: Studio) -> None:
         assert studio.database.fetch_all(f"SELECT 1 AS one FROM {table}") == []  # type: ignore[arg-type]
 
 
+def test_a_wrong_name_costs_the_right_one_nothing(studio: Studio) -> None:
+    content = files.docx([files.ENGLISH])
+    collection, _ = studio.create(NewFile("a.pdf", content), NewFile("a.docx", content), NewFile("b.docx", content))
+    studio.run(collection)
+    found = [(row["name"], row["code"]) for row in studio.rows("study_documents", collection)]
+    assert found == [("a.pdf", "media_type_mismatch"), ("a.docx", None), ("b.docx", "duplicate_document")]
+    assert studio.collection(collection)["state"] == "ready"
+
+
 def test_asking_twice_under_one_key_is_one_batch(studio: Studio) -> None:
     with studio.database.transaction() as connection:
         one, new = batches.create_batch(connection, [chapter(1)], title="t", origin_key="k")

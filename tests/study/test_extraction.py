@@ -157,6 +157,12 @@ def test_the_same_file_or_text_is_used_once() -> None:
     assert [document.code for document in found] == [None, "duplicate_document", "duplicate_document", None]
 
 
+def test_a_file_under_a_wrong_name_makes_no_duplicate_of_the_right_one() -> None:
+    content = files.docx([files.ENGLISH, "And a second paragraph."])
+    found = list(extract_all([Upload("a.pdf", content), Upload("a.docx", content), Upload("b.docx", content)]))
+    assert [document.code for document in found] == ["media_type_mismatch", None, "duplicate_document"]
+
+
 def test_a_child_that_does_not_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
     from types import SimpleNamespace

@@ -30,6 +30,10 @@ class Upload:
     content: bytes
 
 
+FAULTS_OF_NAME: Final = (DocumentCode.MISMATCH, DocumentCode.UNSUPPORTED)
+"""The same bytes under another name may be usable: such a file makes no other one its duplicate."""
+
+
 def extract(upload: Upload, settings: StudySettings | None = None) -> Document:
     """One file to one document. Never raises for what is wrong with the file: the document says so."""
     settings = settings or StudySettings()
@@ -72,7 +76,8 @@ def extract_all(uploads: Iterable[Upload], settings: StudySettings | None = None
             )
             continue
         document = extract(upload, settings)
-        files.setdefault(digest, document.name)
+        if document.code not in FAULTS_OF_NAME:
+            files.setdefault(digest, document.name)
         if document.ready and document.text_sha256 in texts:
             document = _duplicate(document, texts[document.text_sha256])
         elif document.ready:

@@ -1,0 +1,160 @@
+"""`ingest study` as a user calls it: every format in, every format out, JSON that adds up, errors that say what to do."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from ingestion_assets.cli.study import study
+from ingestion_assets.study.extraction.documents import Upload, extract
+from tests.study import files
+
+RUNNER = CliRunner()
+COMMAND = typer.Typer()
+COMMAND.command()(study)
+
+
+def paragraphs(text: str, number: int) -> list[str]:
+    """The same facts in another order, so that no file repeats another one's text."""
+    sentences = [f"{sentence.strip().rstrip('.')}." for sentence in text.split(". ")]
+    turned = sentences[number % len(sentences) :] + sentences[: number % len(sentences)]
+    return [" ".join(turned[:3]), " ".join(turned[3:]), f"Copie {number}."]
+
+
+def every_format(text: str, folder: Path, language: str) -> list[Path]:
+    made: dict[str, bytes] = {
+        "pdf": files.pdf(paragraphs(text, 0)),
+        "docx": files.docx(paragraphs(text, 1)),
+        "pptx": files.pptx(paragraphs(text, 2)),
+        "odt": files.odt(paragraphs(text, 3)),
+        "epub": files.epub(paragraphs(text, 4)),
+        "html": ("<html><body>" + "".join(f"<p>{p}</p>" for p in paragraphs(text, 5)) + "</body></html>").encode(),
+        "md": ("# Notes\n\n" + "\n\n".join(reversed(paragraphs(text, 6)))).encode(),
+        "txt": ("Notes\n\n" + "\n\n".join(paragraphs(text, 7))).encode("utf-16"),
+    }
+    paths = []
+    for suffix, content in made.items():
+        paths.append(folder / f"{language}.{suffix}")
+        paths[-1].write_bytes(content)
+    return paths
+
+
+def call(*arguments: str | Path) -> tuple[int, str]:
+    result = RUNNER.invoke(COMMAND, [str(argument) for argument in arguments])
+    return result.exit_code, result.stdout
+
+
+def summary(*arguments: str | Path, status: int = 0) -> dict[str, Any]:
+    code, out = call(*arguments, "--provider", "offline", "--json")
+    assert code == status, out
+    found = json.loads(out.splitlines()[-1])
+    assert isinstance(found, dict)
+    return found
+
+
+@pytest.mark.parametrize(("text", "language"), [(files.ENGLISH, "en"), (files.FRENCH, "fr")])
+def test_every_format_goes_in_and_its_evidence_stands_where_it_says(text: str, language: str, tmp_path: Path) -> None:
+    paths = every_format(text, tmp_path, language)
+    told = summary(*paths, "-o", tmp_path / "deck.json", "--cards", "30", "--questions", "8")
+    assert [(line["name"], line["status"], line["code"], line["language"]) for line in told["documents"]] == [
+        (path.name, "ready", None, language) for path in paths
+    ]
+    pages = {line["name"].split(".")[-1]: line["pages"] for line in told["documents"]}
+    assert (pages["pdf"], pages["pptx"], pages["txt"]) == (3, 3, None)
+    assert {"total", "done", "failed", "skipped"} <= set(told["chunks"])
+    assert told["chunks"]["total"] == sum(told["chunks"][name] for name in ("done", "failed", "skipped"))
+    for kind in ("cards", "questions"):
+        assert told[kind]["generated"] == told[kind]["stored"] + sum(told[kind]["dropped"].values())
+    assert {"words", "pages"} <= set(told["coverage"])
+    assert (
+        told["evidence"]["verified"]
+        == told["evidence"]["total"]
+        == told["cards"]["stored"] + told["questions"]["stored"]
+    )
+    assert told["usage"]["input_tokens"] == 0
+    assert told["partial"] is False
+    deck = json.loads((tmp_path / "deck.json").read_text("utf-8"))
+    texts = {path.name: extract(Upload(path.name, path.read_bytes())) for path in paths}
+    items = [*deck["cards"], *deck["questions"]]
+    assert len(items) == told["evidence"]["total"] >= 10
+    for item in items:
+        evidence = item["evidence"]
+        source = texts[evidence["document"]]
+        assert source.text[evidence["start"] : evidence["end"]] == evidence["quote"]
+        assert evidence["page"] == source.page_at(evidence["start"])
+    assert len({item["evidence"]["document"] for item in items}) >= 5
+
+
+def test_every_format_comes_out(tmp_path: Path) -> None:
+    source = tmp_path / "notes.txt"
+    source.write_text(files.FRENCH, "utf-8")
+    for suffix in ("apkg", "csv", "tsv", "md", "gift", "xml"):
+        told = summary(source, "-o", tmp_path / f"deck.{suffix}", "--cards", "3", "--questions", "1")
+        assert told["output"] == str(tmp_path / f"deck.{suffix}")
+        assert (told["cards"]["stored"], told["questions"]["stored"]) == (3, 1)
+    assert "collection.anki2" in zipfile.ZipFile(tmp_path / "deck.apkg").namelist()
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "deck.csv").read_text("utf-8-sig"))))
+    assert [row["type"].split("_")[0] for row in rows] == ["card"] * 3 + ["question"]
+    assert (tmp_path / "deck.tsv").read_text("utf-8").startswith("#separator:tab\n")
+    assert "## Questions" in (tmp_path / "deck.md").read_text("utf-8")
+    assert "\n}" in (tmp_path / "deck.gift").read_text("utf-8")
+    assert len(ET.fromstring((tmp_path / "deck.xml").read_bytes()).findall("question")) == 5
+    assert sorted(path.name for path in tmp_path.glob(".*")) == [], "nothing half written is left"
+
+
+def test_a_bad_file_holds_up_no_other_and_is_named(tmp_path: Path) -> None:
+    (tmp_path / "empty.txt").touch()
+    (tmp_path / "one.txt").write_text("One sentence and nothing more.")
+    (tmp_path / "scan.pdf").write_bytes(files.scan())
+    (tmp_path / "good.txt").write_text(files.ENGLISH)
+    names = ("empty.txt", "one.txt", "scan.pdf", "good.txt")
+    told = summary(*(tmp_path / name for name in names), "-o", tmp_path / "deck.json")
+    assert [line["code"] for line in told["documents"]] == [
+        *("document_empty", "insufficient_content", "no_text_layer"),
+        None,
+    ]
+    assert (told["status"], told["partial"]) == ("ready", True)
+
+
+def test_nothing_to_make_is_a_failure_without_a_file(tmp_path: Path) -> None:
+    source = tmp_path / "one.txt"
+    source.write_text("One sentence and nothing more.")
+    told = summary(source, "-o", tmp_path / "deck.apkg", status=1)
+    assert (told["status"], told["output"]) == ("failed", None)
+    assert not (tmp_path / "deck.apkg").exists()
+
+
+def test_what_rules_cannot_translate_is_said(tmp_path: Path) -> None:
+    source = tmp_path / "notes.txt"
+    source.write_text(files.ENGLISH)
+    code, out = call(source, "-o", tmp_path / "deck.json", "--language", "fr", "--provider", "offline")
+    assert code == 1
+    assert "rules cannot translate" in out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("missing.txt", "-o", "deck.json"),
+        ("notes.txt", "-o", "deck.docx"),
+        ("notes.txt", "-o", "nowhere/deck.json"),
+        ("notes.txt", "-o", "deck.json", "--language", "de"),
+        ("notes.txt", "-o", "deck.json", "--difficulty", "brutal"),
+    ],
+)
+def test_a_wrong_call_is_refused_before_any_work(
+    arguments: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "notes.txt").write_text(files.ENGLISH)
+    assert call(*arguments)[0] == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
