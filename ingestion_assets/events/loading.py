@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -320,12 +320,14 @@ class _Loader:
             if withdrawal.refused and not tally.incomplete:
                 warnings.append(FetchWarning("withdrawal_refused", withdrawal.refused))
             warnings += tally.warnings[:MAX_WARNINGS]
-            connection.execute(
-                "UPDATE import_jobs SET nb_withdrawn = %s, warnings = %s::jsonb WHERE id = %s",
+            # Added up: a step that is retried after its end goes on with its ledger row, and withdraws nothing twice.
+            [total] = connection.execute(
+                "UPDATE import_jobs SET nb_withdrawn = nb_withdrawn + %s, warnings = %s::jsonb WHERE id = %s"
+                " RETURNING nb_withdrawn",
                 (withdrawal.withdrawn, _warnings_json(warnings), self._job.job_id),
-            )
+            ).fetchone() or (0,)
             self._job.succeed(connection)
-            return withdrawal
+            return replace(withdrawal, withdrawn=total)
 
         # The ledger says the same when the acknowledgement was lost, but not how many were missing.
         return self._job.commit(work) or Withdrawal(known=0, missing=0, withdrawn=0, refused=None)

@@ -40,6 +40,15 @@ def test_an_import_that_is_killed_is_finished_by_the_next(
     feeds.assert_arrived(loaded, imports=None if point == "before the claim" else expected)
 
 
+@pytest.mark.parametrize("point", ["closed", "ended", "counts read"])
+def test_a_step_that_is_killed_after_its_end_keeps_all_its_counts(
+    point: str, workers: Workers, feeds: Feeds, loaded: Database
+) -> None:
+    killed = workers.start(feeds, loaded, point=point)
+    assert killed.wait() == {"killed": signal.SIGKILL}
+    feeds.assert_arrived(loaded, imports=_recover("retry of the step", workers, feeds, loaded, [killed]))
+
+
 def test_an_import_that_is_killed_again_and_again_is_finished_at_last(
     workers: Workers, feeds: Feeds, loaded: Database
 ) -> None:
