@@ -1,14 +1,15 @@
 """A guard in front of Dagster's webserver, which has none: it executes mutations for whoever reaches it.
 
 What passes: requests under a name that we answer to, with an administrator's token or session; mutations only as POST with
-`application/json` from this origin. So a page elsewhere can neither read nor change anything through a browser that is
-signed in. The webserver itself stays on loopback.
+`application/json` from this origin, subscriptions over a websocket of this origin. So a page elsewhere can neither read nor
+change anything through a browser that is signed in. The webserver itself stays on loopback.
 
     python -m api.dagster_proxy
 """
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,21 +18,26 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
+import psycopg
 import uvicorn
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, WebSocket, status
 from fastapi.responses import RedirectResponse, Response, StreamingResponse
 from psycopg import Connection
 from starlette.background import BackgroundTask
+from starlette.requests import HTTPConnection
 
 from api import problems
 from api.__main__ import end_on_signals
+from api.dagster_sockets import pass_on
 from api.database import ApiDatabase
-from api.problems import Problem, too_large, unavailable
+from api.problems import Problem, as_problem, not_found, too_large, unavailable
 from api.settings import ApiSettings
 from ingestion_assets.ledger.tokens import Principal, authenticate, open_session, session_principal
 from ingestion_assets.logs import setup_logging
 from resources.postgres.database import Database
 from resources.postgres.platform import open_databases
+
+log = logging.getLogger(__name__)
 
 COOKIE = "ingestion_dagster"
 SIGN_IN = "/.ingestion/sign-in"
@@ -111,10 +117,35 @@ def create_proxy(database: Database, settings: ApiSettings | None = None) -> Fas
         )
         return _secured(answer)
 
+    @app.websocket("/{path:path}")
+    async def subscribe(websocket: WebSocket) -> None:
+        await _subscribe(websocket, pool, hosts, settings)
+
     return app
 
 
-def check_host(request: Request, hosts: set[str]) -> None:
+async def _subscribe(websocket: WebSocket, pool: ApiDatabase, hosts: set[str], settings: ApiSettings) -> None:
+    async def allowed() -> bool:
+        principal = await pool.run(lambda c: _principal(c, websocket))
+        return principal is not None and principal.is_admin
+
+    try:
+        check_host(websocket, hosts)
+        check_subscription(websocket)
+        refusal = None if await allowed() else "not-signed-in"
+    except (Problem, psycopg.Error) as error:
+        refusal = as_problem(error).name
+    if refusal is not None:
+        log.info("a websocket was refused: %s", refusal)
+        # Before it is accepted: the browser gets a plain 403, and no socket.
+        await websocket.close(status.WS_1008_POLICY_VIOLATION)
+        return
+    await pass_on(
+        websocket, settings.dagster_url, websocket.url.path, still_allowed=allowed, largest=settings.body_bytes
+    )
+
+
+def check_host(request: HTTPConnection, hosts: set[str]) -> None:
     """Refuse a name that is not ours: a page elsewhere may let its own name lead here. Raises `Problem` 421."""
     host = request.headers.get("host", "").lower()
     name = host if host.endswith("]") else host.rpartition(":")[0] or host
@@ -122,7 +153,16 @@ def check_host(request: Request, hosts: set[str]) -> None:
         raise Problem(421, name="wrong-host")
 
 
-def check_origin(request: Request) -> None:
+def check_subscription(websocket: WebSocket) -> None:
+    """What may be subscribed to, from where. Raises `Problem` 403 or 404."""
+    if not _GRAPHQL.fullmatch(websocket.url.path):
+        raise not_found()
+    if websocket.url.query:
+        raise Problem(403, "Nothing but the messages say what to do.", name="cross-site")
+    check_origin(websocket)
+
+
+def check_origin(request: HTTPConnection) -> None:
     """Refuse what another site made a browser send. Programs send neither header, and have a token. `Problem` 403."""
     origin = request.headers.get("origin")
     site = request.headers.get("sec-fetch-site")
@@ -141,8 +181,6 @@ def check_request(request: Request) -> None:
             raise Problem(405, "GraphQL is answered to POST only.", headers={"Allow": "POST"})
         if path.startswith("/report_asset"):
             raise Problem(405, headers={"Allow": "POST"})
-        if request.headers.get("upgrade"):
-            raise Problem(426, "Subscriptions are not passed on; the pages poll instead.", name="invalid-request")
         return
     if request.method != "POST" or not _POSTS.fullmatch(path):
         raise Problem(405)
@@ -166,7 +204,7 @@ async def _body(request: Request, cap: int) -> bytes:
     return b"".join(parts)
 
 
-def _principal(connection: Connection[Any], request: Request) -> Principal | None:
+def _principal(connection: Connection[Any], request: HTTPConnection) -> Principal | None:
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         return authenticate(connection, token.strip())
@@ -203,6 +241,7 @@ def main() -> None:
             host=settings.host,
             port=settings.dagster_proxy_port,
             log_config=None,
+            ws_max_size=settings.body_bytes,
             access_log=False,
             server_header=False,
         )

@@ -1,0 +1,83 @@
+"""Works off batches in child processes that are killed at random moments, until no batch is open.
+
+Run as a process of its own: `python -m tests.api.batch_killer '{"seed": 1, "longest": 3.0}'`. Everything is imported before
+the first child is forked, so that children die at work and not while they start. Prints how many were killed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import sys
+import time
+from typing import Any
+
+import dagster as dg
+
+from ingestion_assets.study.document_analyses import document_analyses
+from ingestion_assets.study.documents import documents
+from ingestion_assets.study.steps import PARTITIONS
+from ingestion_assets.study.study_collections import study_collections
+from resources.definitions import PostgresResource
+from resources.llm.resource import LlmResource
+from resources.postgres.database import Database
+from sensors.batches import study_batches_sensor
+
+
+def work() -> None:
+    """What the daemon and its runs do: ticks of the sensor, and the runs that it asks for."""
+    instance = dg.DagsterInstance.ephemeral()
+    while True:
+        with dg.build_sensor_context(instance=instance, resources={"postgres": PostgresResource()}) as context:
+            result = study_batches_sensor(context)
+        assert isinstance(result, dg.SensorResult)
+        for request in result.run_requests or ():
+            assert request.partition_key is not None
+            instance.add_dynamic_partitions(str(PARTITIONS.name), [request.partition_key])
+            dg.materialize(
+                [documents, document_analyses, study_collections],
+                instance=instance,
+                partition_key=request.partition_key,
+                tags=dict(request.tags),
+                resources={"postgres": PostgresResource(), "llm": LlmResource()},
+                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+                raise_on_error=False,
+            )
+        time.sleep(0.1)
+
+
+def any_open(database: Database) -> bool:
+    return bool(database.fetch_all("SELECT 1 FROM study_batches WHERE finished_at IS NULL LIMIT 1"))
+
+
+def killed_within(seconds: float, database: Database) -> None:
+    pid = os.fork()
+    if pid == 0:
+        try:
+            work()
+        finally:
+            os._exit(1)
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and any_open(database):
+        time.sleep(min(0.2, max(0.0, end - time.monotonic())))
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+
+
+def main(given: dict[str, Any]) -> None:
+    draw = random.Random(given["seed"])
+    database = Database(os.environ["DATABASE_URL"], patience=10)
+    killed = 0
+    while any_open(database):
+        killed_within(draw.uniform(0.2, given["longest"]), database)
+        killed += 1
+        # The minute between two requests for one batch is over, and Dagster has seen that the run is gone.
+        with database.transaction() as connection:
+            connection.execute("UPDATE study_batches SET not_before = now() WHERE finished_at IS NULL")
+    print(json.dumps({"killed": killed}))
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))
