@@ -58,7 +58,9 @@ class DocumentContext:
                 yield said
             if usable(sentence, self.language) and not (said is not None and said.is_entry):
                 for fact in hidden_parts(sentence, self.language, self.names):
-                    if said is None or not said.overlaps(fact):
+                    # Of a definition, a hidden word would be the kind of thing it is: nothing to be known by heart.
+                    word = fact.kind is FactKind.TERM and said is not None and said.kind is FactKind.DEFINITION
+                    if said is None or not (word or said.overlaps(fact)):
                         self._remember(fact)
                         yield fact
 

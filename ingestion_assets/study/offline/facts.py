@@ -82,10 +82,10 @@ _GLOSSARY: Final = re.compile(
     rf"^(?P<term>{_TERM})(?:\s*\([^)]{{1,40}}\))?\s*(?::|\s[–—-]\s)\s*(?P<meaning>[^\W\d_].{{20,}})$"
 )
 _VAGUE: Final = re.compile(
-    r"^(?:an? (?:example|important|good|great|major|key|common|useful|essential|excellent|big|huge|real|simple way)"
+    r"^(?:an? (?:example|important|good|key|useful|essential|excellent|simple way)"
     r"|one of|part of|the (?:case|reason|result|same|subject|topic|following|first|second|next|last|only|best|most important"
     r"|key|main)\b(?! (?:organelle|organ|layer|unit|source|component))"
-    r"|(?:un|une) (?:exemple|bon|bonne|grande?|important|véritable|autre|élément (?:clé|essentiel|important))"
+    r"|(?:un|une) (?:exemple|bon|bonne|important|véritable|autre|élément (?:clé|essentiel|important))"
     r"|l['’]une? des|le (?:cas|résultat|même|premier|second|suivant|plus important)"
     r"|la (?:même|première|suivante|plus importante)|les (?:mêmes|suivants?|premiers))\b",
     re.IGNORECASE,
