@@ -52,12 +52,13 @@ def assemble(
     *,
     cards: int,
     questions: int,
-    refused: Mapping[str, DropReason] | None = None,
+    verdicts: Mapping[str, bool] | None = None,
     frozen: Mapping[str, frozenset[tuple[str, int]]] | None = None,
 ) -> Collection:
     """Check and choose.
 
-    `cards` and `questions` are the most to store; `refused` are ids that a judge or a person took out;
+    `cards` and `questions` are the most to store; `verdicts` are what a judge said of items, by id:
+    a question that it answers otherwise goes (Q11), a card whose quote does not say its answer is flagged (G3);
     `frozen` are documents, by id, whose items stay exactly the given ones
     (item id, start of the evidence).
     """
@@ -81,10 +82,11 @@ def assemble(
             )
     order = _fair(results)
     overuse = Overuse()
-    chooser = _Chooser(options, overuse, refused or {}, frozen or {})
+    said = verdicts or {}
+    chooser = _Chooser(options, overuse, said, frozen or {})
     chosen_cards = chooser.choose(order, card_queues, card_tally, cards)
     chosen_questions = chooser.choose(order, question_queues, question_tally, questions)
-    stored_cards = _identified_cards(chosen_cards)
+    stored_cards = _identified_cards(chosen_cards, said)
     stored_questions = _identified_questions(chosen_questions)
     # A duplicate has the id of the document that is used.
     by_id = {document.id: document for document in documents if document.ready}
@@ -140,13 +142,13 @@ class _Chooser:
         self,
         options: StudyOptions,
         overuse: Overuse,
-        refused: Mapping[str, DropReason],
+        verdicts: Mapping[str, bool],
         frozen: Mapping[str, frozenset[tuple[str, int]]],
     ) -> None:
         self._frozen = frozen
         self._difficulty = options.difficulty
         self._overuse = overuse
-        self._refused = refused
+        self._verdicts = verdicts
 
     def choose(
         self,
@@ -199,8 +201,8 @@ class _Chooser:
         draft = candidate.draft
         front = draft.front if isinstance(draft, CardDraft) else draft.stem
         answer = draft.back if isinstance(draft, CardDraft) else draft.answer
-        if (refused := self._refused.get(item_id(draft))) is not None:
-            return refused
+        if isinstance(draft, QuestionDraft) and self._verdicts.get(item_id(draft)) is False:
+            return DropReason.JUDGED_WRONG
         if full or (candidate.evidence.document_id in self._frozen and not self._stays(candidate)):
             return DropReason.OVER_COUNT
         return duplicates.refuse(front, answer, candidate.evidence) or self._overuse.refuse(candidate.evidence)
@@ -216,21 +218,23 @@ def item_id(draft: CardDraft | QuestionDraft) -> str:
     return sha256("\n".join(parts).encode()).hexdigest()[:20]
 
 
-def _identified_cards(chosen: Iterable[_Candidate]) -> tuple[Card, ...]:
+def _identified_cards(chosen: Iterable[_Candidate], verdicts: Mapping[str, bool]) -> tuple[Card, ...]:
     cards = []
     for candidate in chosen:
         draft = candidate.draft
         if isinstance(draft, CardDraft):
+            name = item_id(draft)
+            unsupported = ("G3",) if verdicts.get(name) is False else ()
             cards.append(
                 Card(
-                    id=item_id(draft),
+                    id=name,
                     kind=draft.kind,
                     front=squeeze(draft.front),
                     back=squeeze(draft.back),
                     difficulty=draft.difficulty,
                     evidence=candidate.evidence,
                     chunk=candidate.chunk.number,
-                    flags=candidate.flags,
+                    flags=(*candidate.flags, *unsupported),
                 )
             )
     return tuple(cards)

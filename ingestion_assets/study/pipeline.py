@@ -21,9 +21,9 @@ from ingestion_assets.study.drafts import ChunkAnswer, nothing
 from ingestion_assets.study.evidence import Source
 from ingestion_assets.study.extraction.documents import wanted_language
 from ingestion_assets.study.generation.engine import TRANSLATION, Engine, Kept, Order, Outcome
-from ingestion_assets.study.generation.judge import judge, sample
+from ingestion_assets.study.generation.judge import Bench, sample
 from ingestion_assets.study.language import SUPPORTED
-from ingestion_assets.study.model import Chunk, ChunkStatus, Document, DropReason, StudyOptions
+from ingestion_assets.study.model import Chunk, ChunkStatus, Document, StudyOptions
 from ingestion_assets.study.offline import DocumentContext, answer_offline
 from ingestion_assets.study.planning import Asked, Plan, plan
 from ingestion_assets.study.results import Answered, ChunkResult, Collection
@@ -48,7 +48,8 @@ class Built:
     results: tuple[ChunkResult, ...]
     plan: Plan
     verdicts: Mapping[str, bool] = field(default_factory=dict)
-    """Questions, by id, that a provider answered again from their source, and whether it found the same key."""
+    """What a provider said when it was asked about items again: of a question, by id, whether from its source the key and
+    nothing else is right; of a card, whether its quote says the answer."""
 
 
 class Workshop:
@@ -120,7 +121,7 @@ class Workshop:
     def assemble(
         self,
         results: Sequence[ChunkResult],
-        refused: Mapping[str, DropReason] | None = None,
+        verdicts: Mapping[str, bool] | None = None,
         frozen: Mapping[str, frozenset[tuple[str, int]]] | None = None,
     ) -> tuple[Collection, tuple[ChunkResult, ...]]:
         """The collection that `results` give; chunks without a result count as skipped."""
@@ -138,7 +139,7 @@ class Workshop:
             self.options,
             cards=self.plan.cards,
             questions=self.plan.questions,
-            refused=refused,
+            verdicts=verdicts,
             frozen=frozen,
         )
         return collection, ordered
@@ -185,21 +186,23 @@ async def build_collection(
         await engine.ask(more)
         collection, results = workshop.assemble(engine.results())
     said = dict(verdicts or {})
-    chosen = sample(collection.questions, judge_share) if engine.outcome.stop is None and translates else []
-    chosen = [question for question in chosen if question.id not in said]
-    if chosen:
-        on_round(f"checking {len(chosen)} questions")
+    if engine.outcome.stop is None and translates:
+        questions = [one for one in sample(collection.questions, judge_share) if one.id not in said]
+        cards = [one for one in sample(collection.cards, judge_share) if one.id not in said]
+        if questions or cards:
+            on_round(f"checking {len(questions)} questions and {len(cards)} cards")
         sources = {document.id: Source(document) for document in documents if document.ready}
-        said |= await judge(
-            chosen,
-            lambda question: sources[question.evidence.document_id].window(question.evidence),
+        bench = Bench(
             client,
+            lambda item: sources[item.evidence.document_id].window(item.evidence),
             deadline=deadline,
             user_id=user_id,
             spend=engine.outcome.spend,
         )
-    if refused := {name: DropReason.JUDGED_WRONG for name, good in said.items() if not good}:
-        collection, results = workshop.assemble(engine.results(), refused)
+        said |= await bench.judge_questions(questions)
+        said |= await bench.judge_cards(cards)
+    if not all(said.values()):
+        collection, results = workshop.assemble(engine.results(), said)
     if engine.outcome.fatal is not None and not any(result.answers for result in results):
         raise engine.outcome.fatal
     return Built(collection=collection, outcome=engine.outcome, results=results, plan=planned, verdicts=said)

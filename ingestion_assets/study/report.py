@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ingestion_assets.study.assembling import mix
+from ingestion_assets.study.checks.collection import longest_key_share
 from ingestion_assets.study.generation.engine import Outcome
 from ingestion_assets.study.model import Document
 from ingestion_assets.study.pipeline import Built, is_partial
@@ -30,6 +31,7 @@ def report(built: Built) -> dict[str, Any]:
             "requested": built.plan.questions,
             "difficulty": mix(collection.questions),
             "flagged": flagged,
+            "longest_key": longest_key_share(collection.questions),
         },
         "coverage": {
             "words": collection.coverage.words,
@@ -39,10 +41,21 @@ def report(built: Built) -> dict[str, Any]:
         "evidence": {"verified": collection.verified, "total": collection.items},
         "usage": usage(built.outcome),
         "partial": is_partial(built.results, collection.documents),
-        "judged": {"questions": len(built.verdicts), "wrong": sum(not good for good in built.verdicts.values())},
+        "judged": _judged(built),
         "warnings": dict(sorted(built.outcome.warnings.items())),
         "errors": dict(sorted(built.outcome.errors.items())),
         "quota": built.outcome.quota.report() if built.outcome.quota else None,
+    }
+
+
+def _judged(built: Built) -> dict[str, int]:
+    """What was looked at again: questions that were answered otherwise are gone, cards without support are flagged."""
+    cards = {card.id for card in built.collection.cards} & set(built.verdicts)
+    return {
+        "questions": len(built.verdicts) - len(cards),
+        "wrong": sum(not good for name, good in built.verdicts.items() if name not in cards),
+        "cards": len(cards),
+        "unsupported": sum(not built.verdicts[name] for name in cards),
     }
 
 

@@ -50,7 +50,7 @@ class StudySettings(BaseSettings):
         validation_alias="STUDY_JUDGE_SHARE",
         ge=0,
         le=1,
-        description="Share of the stored questions that a provider answers again from the source, as a check. 0: none.",
+        description="Share of the stored cards and questions that a provider checks again against the source. 0: none.",
     )
     inbox: Path | None = Field(
         default=None,

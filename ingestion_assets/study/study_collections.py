@@ -13,6 +13,7 @@ from ingestion_assets.ledger import batches
 from ingestion_assets.ledger.batches import BatchState
 from ingestion_assets.ledger.import_jobs import ImportJob
 from ingestion_assets.study import store
+from ingestion_assets.study.checks.collection import MOST_LONGEST, longest_key_share
 from ingestion_assets.study.model import DropReason
 from ingestion_assets.study.steps import (
     ANALYSES,
@@ -27,6 +28,9 @@ from ingestion_assets.study.steps import (
     study_job,
 )
 from resources.definitions import PostgresResource
+
+ENOUGH = 20
+"""Questions below which a share says nothing."""
 
 
 @dg.asset(
@@ -47,6 +51,13 @@ def study_collections(context: dg.AssetExecutionContext, postgres: PostgresResou
     started = time.monotonic()
     with classified(context), study_job(context, postgres.database, COLLECTIONS) as job:
         counts, extra = _assemble(context.partition_key, job)
+        if extra["instructions"]:
+            context.log.warning(
+                f"{extra['instructions']} items held orders to a model, or what only its instructions hold (I1): they were "
+                "dropped. A document of this collection was written to steer models."
+            )
+        if extra["longest_key"] > MOST_LONGEST and extra["questions"] >= ENOUGH:
+            context.log.warning(f"the right option is the longest in {extra['longest_key']:.0%} of the questions (Q4)")
     return dg.MaterializeResult(metadata={**step_metadata(counts, job, time.monotonic() - started), **extra})
 
 
@@ -79,8 +90,7 @@ def _assemble(collection_id: str, job: ImportJob) -> tuple[Counts, dict[str, Any
     ).hexdigest()
     kept = before.get("fingerprints", {}) if before.get("base") == base else {}
     frozen = {name: items[name] for name in items if prints.get(name) == kept.get(name)}
-    refused = {name: DropReason.JUDGED_WRONG for name, good in usage.get("verdicts", {}).items() if not good}
-    collection, ordered = workshop.assemble(results, refused, frozen)
+    collection, ordered = workshop.assemble(results, usage.get("verdicts", {}), frozen)
     partial = is_partial(ordered, documents)
     errors = [
         {"document": document.name, "code": document.code, "detail": document.detail}
@@ -142,6 +152,10 @@ def _assemble(collection_id: str, job: ImportJob) -> tuple[Counts, dict[str, Any
         "evidence_share": collection.verified / collection.items if collection.items else 1.0,
         "tokens": usage.get("input_tokens", 0) + usage.get("output_tokens", 0),
         "cost_usd": usage.get("cost_usd") if usage.get("cost_usd") is not None else "unknown",
+        "instructions": sum(
+            tally.dropped.get(DropReason.INSTRUCTION, 0) for tally in (collection.card_tally, collection.question_tally)
+        ),
+        "longest_key": longest_key_share(collection.questions) or 0.0,
         "frozen_documents": len(frozen),
         "preview": dg.MetadataValue.md(preview(collection)),
     }

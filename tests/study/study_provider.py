@@ -30,6 +30,8 @@ def study_answer(schema: dict[str, Any], ids: list[str], prompt: str) -> dict[st
     """Cards and questions from the definitions of a passage, or the verdict of a judge."""
     if prompt.startswith("JUDGE "):
         return judged(json.loads(prompt.removeprefix("JUDGE ")))
+    if prompt.startswith("SUPPORT "):
+        return supported(json.loads(prompt.removeprefix("SUPPORT ")))
     match = _ORDER.search(prompt)
     if match is None:
         return llm_server_answer(schema, ids, prompt)
@@ -81,6 +83,17 @@ def judged(asked: list[dict[str, Any]]) -> dict[str, Any]:
         ]
         answers.append({"number": item["number"], "right": [*right, 0, 1] if wrong else right})
     return {"answers": answers}
+
+
+def supported(asked: list[dict[str, Any]]) -> dict[str, Any]:
+    """A careful reader: the passage says the answer in its own words."""
+    wrong = bool(os.environ.get("STUDY_JUDGE", ""))
+    return {
+        "answers": [
+            {"number": item["number"], "supported": not wrong and item["answer"].lower() in item["passage"].lower()}
+            for item in asked
+        ]
+    }
 
 
 def spoiled(item: dict[str, Any], draw: random.Random) -> dict[str, Any]:

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from ingestion_assets.study.checks import Scope, check_card, check_question
-from ingestion_assets.study.checks.collection import Duplicates, Overuse, chi_squared, shuffled
+from ingestion_assets.study.checks.collection import Duplicates, Overuse, chi_squared, longest_key_share, shuffled
 from ingestion_assets.study.checks.shared import CANARY
 from ingestion_assets.study.drafts import CardDraft, ChunkAnswer, QuestionDraft
 from ingestion_assets.study.evidence import Source
-from ingestion_assets.study.model import Chunk, Document, DocumentStatus, DropReason, Evidence
+from ingestion_assets.study.model import Chunk, Difficulty, Document, DocumentStatus, DropReason, Evidence, Question
 
 EN = (
     "Photosynthesis is the process by which plants store the energy of light in sugar. Robert Hooke named the cell in 1665 "
@@ -315,3 +315,25 @@ def test_the_place_of_the_key_is_even_and_does_not_depend_on_the_model() -> None
     # 11.34: chi-squared with three degrees of freedom, p = 0.01.
     assert chi_squared(counts) < 11.34
     assert shuffled(["right", "a"], 0, "x") == shuffled(["right", "a"], 0, "x")
+
+
+def test_a_collection_whose_longest_options_are_right_is_known() -> None:
+    def question(key: int, *options: str) -> Question:
+        return Question(
+            id="q",
+            stem="?",
+            options=options,
+            key=key,
+            explanation="",
+            difficulty=Difficulty.EASY,
+            evidence=_evidence(),
+            chunk=0,
+        )
+
+    longest = question(0, "a long right option", "short", "short", "short")
+    plain = question(1, "a long wrong option", "short", "short", "short")
+    even = question(0, "same", "size", "here", "also")
+    three = question(0, "a long right option", "short", "short")
+    assert longest_key_share([longest, plain, even, even]) == 0.25
+    assert longest_key_share([longest, three]) == 1.0, "three options are another game"
+    assert longest_key_share([three]) is None

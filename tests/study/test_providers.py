@@ -9,6 +9,7 @@ import pytest
 
 from ingestion_assets.study.generation.engine import Kept
 from ingestion_assets.study.model import ChunkStatus, DropReason, StudyOptions
+from ingestion_assets.study.report import report
 from ingestion_assets.study.results import Answered
 from resources.llm import LlmSettings
 from resources.llm.errors import LlmAuthenticationError
@@ -180,8 +181,15 @@ def test_a_cancelled_batch_asks_nothing_more(provider: FakeProvider) -> None:
 def test_a_judge_that_finds_the_same_keys_takes_nothing_out(provider: FakeProvider) -> None:
     built = build([book(12)], StudyOptions(title="b", cards=5, questions=20), openai(provider), judge_share=1.0)
     check_accounts(built)
-    assert len(built.verdicts) == len(built.collection.questions) > 3
+    assert len(built.collection.questions) > 3
+    assert set(built.verdicts) == {item.id for item in (*built.collection.questions, *built.collection.cards)}
     assert all(built.verdicts.values())
+    assert report(built)["judged"] == {
+        "questions": len(built.collection.questions),
+        "wrong": 0,
+        "cards": len(built.collection.cards),
+        "unsupported": 0,
+    }
     assert DropReason.JUDGED_WRONG not in built.collection.question_tally.dropped
 
 
@@ -191,7 +199,30 @@ def test_a_judge_that_finds_several_right_options_takes_the_question_out_and_is_
         first = build([book(12)], options, openai(provider), judge_share=1.0)
         check_accounts(first)
         assert not first.collection.questions
-        assert first.collection.question_tally.dropped[DropReason.JUDGED_WRONG] == len(first.verdicts) > 3
+        wrong = report(first)["judged"]["wrong"]
+        assert first.collection.question_tally.dropped[DropReason.JUDGED_WRONG] == wrong > 3
         again = build([book(12)], options, openai(provider), judge_share=1.0, verdicts=first.verdicts)
         assert again.verdicts == first.verdicts
         assert again.outcome.total.requests == again.outcome.asked
+
+
+def test_a_card_whose_quote_does_not_say_its_answer_is_kept_and_flagged() -> None:
+    with study_provider(contrary=True) as provider:
+        built = build([book(6)], StudyOptions(title="b", cards=8, questions=0), openai(provider), judge_share=0.5)
+        judged = [card for card in built.collection.cards if card.id in built.verdicts]
+        assert len(judged) == 4
+        assert all(("G3" in card.flags) is (card in judged) for card in built.collection.cards)
+        assert report(built)["judged"]["unsupported"] == 4
+        check_accounts(built)
+
+
+def test_a_quota_that_ends_the_judging_changes_nothing(provider: FakeProvider) -> None:
+    options = StudyOptions(title="b", cards=5, questions=5)
+    plain = build([book(6)], options, openai(provider))
+    provider.reset(latency=0.0)
+    provider.configure(always="insufficient_quota", after=plain.outcome.asked)
+    judged = build([book(6)], options, openai(provider), judge_share=1.0)
+    assert judged.verdicts == {}
+    assert judged.collection.cards == plain.collection.cards
+    assert judged.collection.questions == plain.collection.questions
+    assert judged.outcome.quota is None, "only the judging was cut off: nothing is put off"

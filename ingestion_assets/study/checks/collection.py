@@ -7,12 +7,14 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Final
 
-from ingestion_assets.study.model import DropReason, Evidence
+from ingestion_assets.study.model import DropReason, Evidence, Question
 from ingestion_assets.study.text import fold, folded
 
 NEAR: Final = 0.8
 """Share of common letter trigrams from which two fronts are one. Only with the same answer."""
 MOST_FOR_ONE_SPAN: Final = 3
+MOST_LONGEST: Final = 0.4
+"""Share of questions with the longest option as their key from which a collection gives its keys away."""
 
 
 def front_form(front: str) -> str:
@@ -78,6 +80,20 @@ def shuffled(options: Sequence[str], key: int, seed: str) -> tuple[tuple[str, ..
     order = list(range(len(options)))
     random.Random(seed).shuffle(order)  # noqa: S311 - a position, not a secret
     return tuple(options[place] for place in order), order.index(key)
+
+
+def longest_key_share(questions: Sequence[Question]) -> float | None:
+    """Q4 over a collection: share of four-option questions whose key is longer than every other option.
+
+    A quarter is chance; above `MOST_LONGEST` a reader can win by choosing the longest. None without such questions.
+    """
+    asked = [question for question in questions if len(question.options) == 4]
+    longest = [
+        question
+        for question in asked
+        if len(question.answer) > max(len(option) for at, option in enumerate(question.options) if at != question.key)
+    ]
+    return round(len(longest) / len(asked), 4) if asked else None
 
 
 def chi_squared(counts: Sequence[int]) -> float:
