@@ -5,8 +5,8 @@ A run that a quota stopped has succeeded, as deferred: nothing else would ask ag
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
-from typing import Any
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -17,6 +17,9 @@ from resources.definitions import PostgresResource
 from resources.llm.resource import LlmResource
 from resources.postgres.database import Database
 from sensors.ticks import bounded, summary
+
+if TYPE_CHECKING:
+    from resources.llm.batch_ledger import StoredBatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +94,7 @@ def _read(database: Database) -> tuple[list[Waiting], bool]:
 
 def _poll_batches(context: dg.SensorEvaluationContext, database: Database, llm: LlmResource) -> list[Waiting]:
     """Weeks of the batches that have ended and are not collected yet."""
-    from resources.llm.batch_ledger import open_batches, record_polled
+    from resources.llm.batch_ledger import SUBMITTING, open_batches, record_polled
     from resources.llm.errors import LlmError
     from resources.llm.openai_batch import OpenAiBatches
 
@@ -101,8 +104,12 @@ def _poll_batches(context: dg.SensorEvaluationContext, database: Database, llm: 
     if settings is None or settings.openai_api_key is None:
         return []
     batches = OpenAiBatches(settings)
-    ended: list[Any] = []
+    ended: list[Waiting] = []
     for batch in stored:
+        if batch.submission is not None:
+            if batch.submitted_at < datetime.now(UTC) - SUBMITTING:  # its submitter is gone: a run looks for it
+                ended += _weeks_of(database, batch)
+            continue
         try:
             status = batches.poll(batch.batch_id)
         except LlmError as error:
@@ -110,12 +117,18 @@ def _poll_batches(context: dg.SensorEvaluationContext, database: Database, llm: 
             continue
         with bounded(database) as connection:
             record_polled(connection, status)
-            if status.state.ended:
-                ids = [event_id for events in batch.items.values() for event_id, _ in events]
-                ended += connection.execute(
-                    "SELECT week, count(*), now() FROM tag_enrichments WHERE status = 'pending' AND error_code = %s"
-                    " AND event_id = ANY(%s) GROUP BY week",
-                    (SUBMITTED, ids),
-                ).fetchall()
+        if status.state.ended:
+            ended += _weeks_of(database, batch)
     batches.close()
-    return [Waiting(*row) for row in ended]
+    return ended
+
+
+def _weeks_of(database: Database, batch: "StoredBatch") -> list[Waiting]:
+    ids = [event_id for events in batch.items.values() for event_id, _ in events]
+    with bounded(database) as connection:
+        rows = connection.execute(
+            "SELECT week, count(*), now() FROM tag_enrichments WHERE status = 'pending' AND error_code = %s"
+            " AND event_id = ANY(%s) GROUP BY week",
+            (SUBMITTED, ids),
+        ).fetchall()
+    return [Waiting(*row) for row in rows]

@@ -1,19 +1,23 @@
 """Tags by a provider's batch mode: submit in one run, collect in a later one.
 
 The rows of a submitted batch stay pending, marked `batch_submitted`, until its answers are stored; the sensor
-`recover_tags` asks for a run when a batch has ended. What a batch leaves open is asked about online in that run.
+`recover_tags` asks for a run when a batch has ended. What a batch leaves open is asked about online in that run. Rows are
+marked before the batch is submitted: a submitter that is killed in between leaves an announcement, by which the next run
+finds the batch at the provider, or finds that there is none.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ingestion_assets.events import tag_store
 from ingestion_assets.events.tag_store import Candidate
 from ingestion_assets.ledger.step_counts import add_counts
+from resources.errors import PermanentError
 from resources.llm.prices import load_prices
 
 if TYPE_CHECKING:
@@ -23,7 +27,7 @@ if TYPE_CHECKING:
     from ingestion_assets.ledger.import_jobs import ImportJob
     from resources.llm import LlmSettings
     from resources.llm.batch_ledger import StoredBatch
-    from resources.llm.openai_batch import BatchStatus
+    from resources.llm.openai_batch import OpenAiBatches
 
 SUBMITTED = "batch_submitted"
 PROVIDER = "openai"
@@ -47,7 +51,10 @@ def collect(job: ImportJob, settings: LlmSettings, weeks: Sequence[date]) -> int
         return 0
     batches = OpenAiBatches(settings)
     collected = 0
-    for batch in stored:
+    for kept in stored:
+        batch = kept if kept.submission is None else _adopted(job, batches, kept, kept.submission)
+        if batch is None:
+            continue
         status = batches.poll(batch.batch_id)
         job.session.transact(partial(record_polled, status=status))
         if status.state.ended:
@@ -100,36 +107,77 @@ def _ingest(
     return True
 
 
+def _adopted(job: ImportJob, batches: OpenAiBatches, kept: StoredBatch, submission: str) -> StoredBatch | None:
+    """The batch that an earlier attempt announced; None while that may be under way, and when there is none."""
+    from resources.llm.batch_ledger import SUBMITTING, record_found
+
+    if kept.submitted_at > datetime.now(UTC) - SUBMITTING:
+        return None
+    found = batches.find(submission, since=kept.submitted_at - SUBMITTING)
+    if found is None:
+        job.commit(partial(_forget, submission=submission, events=_events(kept.items)))
+        return None
+    job.commit(partial(record_found, submission=submission, status=found))
+    return replace(kept, batch_id=found.batch_id)
+
+
 def submit(job: ImportJob, candidates: Sequence[Candidate], settings: LlmSettings, *, events_per_prompt: int) -> int:
     """Submit the questions about `candidates`, whose rows are pending; returns the number of batches started."""
     from ingestion_assets.events.tagging.batch import batch_questions
+    from ingestion_assets.events.tagging.engine import PURPOSE
+    from resources.llm.batch_ledger import record_announced, record_found
     from resources.llm.openai_batch import OpenAiBatches
 
     questions = batch_questions([candidate.item for candidate in candidates], events_per_prompt=events_per_prompt)
     batches = OpenAiBatches(settings)
+    announced: list[tuple[str, list[str]]] = []
+
+    def announce(submission: str, custom_ids: Sequence[str]) -> None:
+        items = {custom_id: questions.items[custom_id] for custom_id in custom_ids}
+        events = _events(items)
+
+        def work(connection: Connection[Any]) -> None:
+            record_announced(
+                connection, submission, provider=PROVIDER, model=batches.model, purpose=PURPOSE, items=items
+            )
+            _mark(connection, events)
+
+        job.commit(work)
+        announced.append((submission, events))
+
     started = 0
-    for status in batches.submit(questions.requests, metadata={"run": job.run_id}):
-        items = {custom_id: questions.items[custom_id] for custom_id in status.custom_ids}
-        job.commit(partial(_remember, status=status, items=items))
-        started += 1
-    batches.close()
+    try:
+        for status in batches.submit(questions.requests, metadata={"run": job.run_id}, announce=announce):
+            job.commit(partial(record_found, submission=status.submission, status=status))
+            started += 1
+    except PermanentError:  # refused for certain; after any other error the batch may exist, and the next run looks
+        submission, events = announced[-1]
+        job.commit(partial(_forget, submission=submission, events=events))
+        raise
+    finally:
+        batches.close()
     return started
 
 
-def _remember(
-    connection: Connection[Any], *, status: BatchStatus, items: Mapping[str, Sequence[Sequence[str]]]
-) -> None:
-    from ingestion_assets.events.tagging.engine import PURPOSE
-    from resources.llm.batch_ledger import record_submitted
+def _events(items: Mapping[str, Sequence[Sequence[str]]]) -> list[str]:
+    return [event_id for events in items.values() for event_id, _ in events]
 
-    record_submitted(connection, status, provider=PROVIDER, purpose=PURPOSE, items=items)
+
+def _mark(connection: Connection[Any], events: Sequence[str]) -> None:
     connection.execute(
-        "UPDATE tag_enrichments SET error_code = %s, error_text = %s, not_before = now() + %s"
+        "UPDATE tag_enrichments SET error_code = %s, error_text = 'waits for a batch', not_before = now() + %s"
         " WHERE status = 'pending' AND event_id = ANY(%s)",
-        (
-            SUBMITTED,
-            f"in batch {status.batch_id}",
-            _PATIENCE,
-            [event_id for events in items.values() for event_id, _ in events],
-        ),
+        (SUBMITTED, _PATIENCE, list(events)),
+    )
+
+
+def _forget(connection: Connection[Any], *, submission: str, events: Sequence[str]) -> None:
+    """There is no such batch: its rows may be asked about again."""
+    from resources.llm.batch_ledger import forget_announced
+
+    forget_announced(connection, submission)
+    connection.execute(
+        "UPDATE tag_enrichments SET error_code = NULL, error_text = NULL, not_before = NULL"
+        " WHERE status = 'pending' AND error_code = %s AND event_id = ANY(%s)",
+        (SUBMITTED, list(events)),
     )

@@ -1,20 +1,26 @@
 """What is remembered of batches between the process that submits and the one that collects.
 
-A batch is written down as soon as the provider has it, with what each `custom_id` stands for, so that nothing that was paid
-for is forgotten. `claim_ended` hands each ended batch to one collector at a time.
+A batch is written down before the provider has it, with what each `custom_id` stands for, and gets its id when it is
+accepted, so that nothing that was paid for is forgotten. `claim_ended` hands each ended batch to one collector at a time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from resources.llm.openai_batch import BatchState, BatchStatus
 
 if TYPE_CHECKING:
     from psycopg import Connection
+
+
+_ANNOUNCED = "submission:"
+"""Before the name of a submission, in the place of an id that is not known yet."""
+SUBMITTING = timedelta(minutes=10)
+"""Longest that an upload takes; what is announced for longer lost its submitter."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,17 +36,54 @@ class StoredBatch:
     """custom_id -> what the submitter needs to place the answer."""
     submitted_at: datetime
 
+    @property
+    def submission(self) -> str | None:
+        """The name of a submission whose batch id is not known; None for all others."""
+        return self.batch_id.removeprefix(_ANNOUNCED) if self.batch_id.startswith(_ANNOUNCED) else None
+
+
+def record_announced(
+    connection: Connection[Any], submission: str, *, provider: str, model: str, purpose: str, items: Mapping[str, Any]
+) -> None:
+    """Write down a batch that is about to be submitted. Commit before it is."""
+    _insert(connection, _ANNOUNCED + submission, BatchState.VALIDATING, provider, model, purpose, items)
+
+
+def record_found(connection: Connection[Any], submission: str, status: BatchStatus) -> None:
+    """The provider has accepted the announced batch, under this id."""
+    connection.execute(
+        "UPDATE llm_batches SET batch_id = %s, state = %s WHERE batch_id = %s",
+        (status.batch_id, status.state, _ANNOUNCED + submission),
+    )
+
+
+def forget_announced(connection: Connection[Any], submission: str) -> None:
+    """The provider has not accepted the announced batch, and never will."""
+    connection.execute("DELETE FROM llm_batches WHERE batch_id = %s", (_ANNOUNCED + submission,))
+
 
 def record_submitted(
     connection: Connection[Any], status: BatchStatus, *, provider: str, purpose: str, items: Mapping[str, Any]
 ) -> None:
-    """Write down a batch that the provider has accepted. Commit before submitting the next one."""
+    """Write down a batch that the provider has accepted and nobody announced. Commit before submitting the next one."""
+    _insert(connection, status.batch_id, status.state, provider, status.model, purpose, items)
+
+
+def _insert(
+    connection: Connection[Any],
+    batch_id: str,
+    state: BatchState,
+    provider: str,
+    model: str,
+    purpose: str,
+    items: Mapping[str, Any],
+) -> None:
     from psycopg.types.json import Jsonb
 
     connection.execute(
         "INSERT INTO llm_batches (batch_id, provider, model, purpose, state, requests, items) "
         "VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT (batch_id) DO NOTHING",
-        (status.batch_id, provider, status.model, purpose, status.state, len(items), Jsonb(dict(items))),
+        (batch_id, provider, model, purpose, state, len(items), Jsonb(dict(items))),
     )
 
 

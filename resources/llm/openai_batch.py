@@ -8,8 +8,10 @@ results name them, and the online client can take them over. Bookkeeping between
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, Generic
 
@@ -28,6 +30,8 @@ MAX_REQUESTS = 50_000
 MAX_BYTES = 190 * 1024 * 1024
 """Of one file: the documented limits are 50,000 requests and 200 MB."""
 WINDOW: Final = "24h"
+SUBMISSION: Final = "submission"
+"""Key in a batch's metadata: by it a batch is found again whose submitter died before it could write down the id."""
 ENDPOINT: Final = "/v1/chat/completions"
 
 
@@ -56,6 +60,8 @@ class BatchStatus:
     batch_id: str
     state: BatchState
     model: str
+    submission: str = ""
+    """The name under which it was announced."""
     custom_ids: tuple[str, ...] = ()
     """Of a batch that was just submitted; empty when polled."""
     total: int = 0
@@ -91,7 +97,7 @@ class OpenAiBatches:
         self._client = openai.OpenAI(
             api_key=key.get_secret_value(),
             base_url=settings.openai_base_url,
-            # Idempotent or cheap to repeat, and nothing paces these endpoints: the SDK's own retries do here.
+            # Cheap to repeat, and nothing paces these endpoints: the SDK's own retries do here.
             max_retries=2,
             timeout=max(60.0, settings.llm_request_timeout_seconds),
         )
@@ -103,26 +109,43 @@ class OpenAiBatches:
         max_requests: int = MAX_REQUESTS,
         max_tokens: int | None = None,
         metadata: Mapping[str, str] | None = None,
+        announce: Callable[[str, Sequence[str]], None] = lambda _submission, _custom_ids: None,
     ) -> Iterator[BatchStatus]:
         """Upload requests by custom_id and start as many batches as they need, one after another.
 
-        Record each status as it comes: a batch that was started is charged whether or not anybody remembers it.
-        `max_tokens` bounds the estimated tokens of one batch (the tier's limit of enqueued tokens). Raises `LlmError`.
+        A batch that was started is charged whether or not anybody remembers it: `announce` is told, before each one, a
+        name by which `find` knows it and what it will hold; record each status as it comes. `max_tokens` bounds the
+        estimated tokens of one batch (the tier's limit of enqueued tokens). Raises `LlmError`.
         """
         for part in self._parts(requests, max_requests, max_tokens):
+            submission, custom_ids = uuid.uuid4().hex, tuple(custom_id for custom_id, _ in part)
+            announce(submission, custom_ids)
             body = "\n".join(line for _, line in part).encode()
             file = self._try(
                 lambda body=body: self._client.files.create(file=("requests.jsonl", body), purpose="batch")
             )
             batch = self._try(
-                lambda file=file: self._client.batches.create(
+                # Not repeated by the SDK: each call that arrives makes a batch, also when its answer is lost.
+                lambda file=file, submission=submission: self._client.with_options(max_retries=0).batches.create(
                     input_file_id=file.id,
                     endpoint=ENDPOINT,
                     completion_window=WINDOW,
-                    metadata=dict(metadata or {}),
+                    metadata={**(metadata or {}), SUBMISSION: submission},
                 )
             )
-            yield self._status(batch, tuple(custom_id for custom_id, _ in part))
+            yield self._status(batch, custom_ids)
+
+    def find(self, submission: str, *, since: datetime) -> BatchStatus | None:
+        """The batch that was announced under this name, None when the provider has none. Raises `LlmError`.
+
+        The provider lists the newest first; the search ends at what is older than `since`.
+        """
+        for batch in self._try(lambda: self._client.batches.list(limit=100)):
+            if batch.created_at < since.timestamp():
+                return None
+            if (batch.metadata or {}).get(SUBMISSION) == submission:
+                return self._status(batch, ())
+        return None
 
     def _parts(
         self, requests: Mapping[str, CompletionRequest[T]], max_requests: int, max_tokens: int | None
@@ -230,6 +253,7 @@ class OpenAiBatches:
             batch_id=batch.id,
             state=BatchState(batch.status),
             model=self.model,
+            submission=(batch.metadata or {}).get(SUBMISSION, ""),
             custom_ids=custom_ids,
             total=counts.total if counts is not None else len(custom_ids),
             completed=counts.completed if counts is not None else 0,

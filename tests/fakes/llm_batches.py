@@ -33,25 +33,43 @@ class Batches:
         key = request.headers.get("authorization", "").removeprefix("Bearer ")
         if self._provider.config.keys and key not in self._provider.config.keys:
             return Reply.of(401, openai_error("Incorrect API key", "invalid_request_error", "invalid_api_key"))
+        if tail[0] == "files":
+            return self._file(request, tail[1:])
+        return self._batch(request, tail[1:])
+
+    def _file(self, request: Http, tail: list[str]) -> Reply:
         match (request.method, *tail):
-            case ("POST", "files"):
+            case ("POST",):
+                if self._provider.config.upload_fails:
+                    return Reply.of(503, openai_error("Overloaded", "server_error", None))
                 content = _uploaded(request)
                 number = f"file-{len(self._files)}"
                 self._files[number] = content
                 return Reply.of(200, _file(number, len(content), "batch"))
-            case ("GET", "files", number, "content"):
+            case ("GET", number, "content"):
                 return Reply(200, self._files[number], content_type="application/octet-stream")
-            case ("DELETE", "files", number):
+            case ("DELETE", number):
                 self._files.pop(number, None)
                 return Reply.of(200, {"id": number, "object": "file", "deleted": True})
-            case ("POST", "batches"):
-                return Reply.of(200, self._create(request.json()))
-            case ("GET", "batches", number):
+        return _unknown()
+
+    def _batch(self, request: Http, tail: list[str]) -> Reply:
+        match (request.method, *tail):
+            case ("POST",):
+                batch = self._create(request.json())
+                if self._provider.config.batch_answer_lost:
+                    return Reply.of(500, openai_error("The server had an error", "server_error", None))
+                return Reply.of(200, batch)
+            case ("GET",):
+                # The newest first, as the real list; one page is enough here.
+                listed = list(reversed(self._batches.values()))
+                return Reply.of(200, {"object": "list", "data": listed, "has_more": False})
+            case ("GET", number):
                 return Reply.of(200, self._poll(number))
-            case ("POST", "batches", number, "cancel"):
+            case ("POST", number, "cancel"):
                 self._batches[number]["status"] = "cancelled"
                 return Reply.of(200, self._batches[number])
-        return Reply.of(404, {"error": {"message": "no such thing", "type": "invalid_request_error", "code": None}})
+        return _unknown()
 
     def _create(self, body: dict[str, Any]) -> dict[str, Any]:
         number = f"batch_{len(self._batches)}"
@@ -136,6 +154,10 @@ class Batches:
         )
         response = {"status_code": 200, "request_id": "r", "body": answer}
         return {"id": f"batch_req_{place}", "custom_id": line["custom_id"], "response": response, "error": None}
+
+
+def _unknown() -> Reply:
+    return Reply.of(404, {"error": {"message": "no such thing", "type": "invalid_request_error", "code": None}})
 
 
 def _expired(line: dict[str, Any]) -> dict[str, Any]:

@@ -177,6 +177,59 @@ def test_an_expired_batch_is_finished_online_in_the_run_that_collects_it(
     assert job == {"nb_fetched": n, "nb_created": n}
 
 
+def age_announcements(database: Database) -> None:
+    with database.transaction() as connection:
+        connection.execute(
+            "UPDATE llm_batches SET submitted_at = now() - interval '11 minutes' WHERE batch_id LIKE 'submission:%'"
+        )
+
+
+def batch_ids(database: Database) -> list[str]:
+    return [row["batch_id"] for row in database.fetch_all("SELECT batch_id FROM llm_batches ORDER BY batch_id")]
+
+
+def test_a_batch_whose_submitter_never_learnt_its_id_is_found_and_not_paid_twice(
+    run: Run, provider: FakeProvider, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provider.configure(batch_answer_lost=True, batch_polls=0)
+    monkeypatch.setenv("TAG_ENRICHMENT_MODE", "batch")
+    run()
+    n = events(database)
+    [announced] = batch_ids(database)
+    assert announced.startswith("submission:")
+    provider.configure(batch_answer_lost=False, batch_polls=0)
+    assert run().success
+    assert rows_by_status(database) == {"pending": n}, "it may be on its way still"
+
+    age_announcements(database)
+    assert run().success
+    assert batch_ids(database) == ["batch_0"]
+    assert rows_by_status(database) == {"done": n}
+    [batch] = database.fetch_all("SELECT requests FROM llm_batches")
+    assert provider.books()["requests"] == batch["requests"], "each question was answered, and paid, once"
+
+
+def test_a_batch_that_never_reached_the_provider_is_submitted_again(
+    run: Run, provider: FakeProvider, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from resources.llm.resource import LlmResource
+    from sensors.recover_tags import recover_tags_sensor
+
+    provider.configure(upload_fails=True)
+    monkeypatch.setenv("TAG_ENRICHMENT_MODE", "batch")
+    run()
+    provider.configure(upload_fails=False, batch_polls=0)
+    age_announcements(database)
+    context = dg.build_sensor_context(instance=run.instance)  # type: ignore[attr-defined]
+    result = recover_tags_sensor(context, postgres=StandIn(database), llm=LlmResource())
+    assert isinstance(result, dg.SensorResult)
+    assert result.run_requests, "somebody has to look for it"
+    assert run().success
+    assert batch_ids(database) == ["batch_0"]
+    assert run().success
+    assert rows_by_status(database) == {"done": events(database)}
+
+
 def test_a_bound_leaves_the_rest_pending_and_the_next_run_goes_on(
     run: Run, provider: FakeProvider, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
