@@ -52,7 +52,7 @@ class OutboundSettings(BaseSettings):
     )
 
     allow_private_addresses: bool = False
-    """INGESTION_ALLOW_PRIVATE_ADDRESSES: let URLs reach loopback and private networks, for a server of one's own."""
+    """Let URLs of sources reach loopback and private networks, for servers of one's own."""
 
 
 @dataclass(slots=True)
