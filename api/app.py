@@ -19,7 +19,7 @@ from api.database import ApiDatabase
 from api.launching import Launcher
 from api.middleware import Guard
 from api.problems import Problem
-from api.routes import admin, admin_page, batches, chat, collections, events, health, jobs
+from api.routes import admin, admin_page, batches, chat, collections, events, health, jobs, problem_pages
 from api.settings import ApiSettings
 from api.state import Service
 from api.streams import Hub
@@ -63,7 +63,7 @@ def create_app(database: Database, settings: ApiSettings | None = None, *, kinds
         redirect_slashes=False,
     )
     app.state.service = service
-    for module in (events, batches, collections, jobs, chat, admin, admin_page, health):
+    for module in (events, batches, collections, jobs, chat, admin, admin_page, health, problem_pages):
         app.include_router(module.router)
     problems.install(app)
     app.openapi = lambda: documentation.document(app)  # type: ignore[method-assign]

@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = 5
 """Seconds to wait for a database or a queue that is away for a moment."""
-_TITLES = {
+TITLES = {
     "not-signed-in": "A valid bearer token is needed",
     "forbidden": "Your role does not allow this",
     "not-found": "There is no such thing, or it is not yours",
@@ -95,7 +95,7 @@ class Problem(Exception):  # noqa: N818 - the name of the thing in RFC 9457
         """The problem as JSON."""
         return {
             "type": f"/problems/{self.name}",
-            "title": _TITLES.get(self.name, HTTPStatus(self.status).phrase),
+            "title": TITLES.get(self.name, HTTPStatus(self.status).phrase),
             "status": self.status,
             **({"detail": self.detail} if self.detail else {}),
             **({"instance": f"urn:request:{request_id}"} if request_id else {}),

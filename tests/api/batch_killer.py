@@ -25,6 +25,21 @@ from resources.llm.resource import LlmResource
 from resources.postgres.database import Database
 from sensors.batches import study_batches_sensor
 
+AT_ONCE = 2
+"""Batches that one tick may ask for. A tick asks for all there are, and what a killed worker was asked for is lost: in
+Dagster it would wait in the queue, which outlives workers."""
+
+
+def offer(database: Database) -> None:
+    """Let the sensor see the oldest open batches, as if the minute after their last request were over."""
+    with database.transaction() as connection:
+        connection.execute(
+            "WITH oldest AS (SELECT id FROM study_batches WHERE finished_at IS NULL ORDER BY sequence LIMIT %s)"
+            " UPDATE study_batches b SET not_before = CASE WHEN b.id IN (SELECT id FROM oldest) THEN now()"
+            " ELSE 'infinity' END WHERE finished_at IS NULL AND (not_before > now()) = (b.id IN (SELECT id FROM oldest))",
+            (AT_ONCE,),
+        )
+
 
 def work() -> None:
     """What the daemon and its runs do: ticks of the sensor, and the runs that it asks for."""
@@ -62,6 +77,8 @@ def killed_within(seconds: float, database: Database) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end and any_open(database):
         time.sleep(min(0.2, max(0.0, end - time.monotonic())))
+        if not database.fetch_all("SELECT 1 FROM study_batches WHERE finished_at IS NULL AND launches > 0 LIMIT 1"):
+            offer(database)  # those that were offered are done
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
 
@@ -71,11 +88,9 @@ def main(given: dict[str, Any]) -> None:
     database = Database(os.environ["DATABASE_URL"], patience=10)
     killed = 0
     while any_open(database):
+        offer(database)
         killed_within(draw.uniform(0.2, given["longest"]), database)
         killed += 1
-        # The minute between two requests for one batch is over, and Dagster has seen that the run is gone.
-        with database.transaction() as connection:
-            connection.execute("UPDATE study_batches SET not_before = now() WHERE finished_at IS NULL")
     print(json.dumps({"killed": killed}))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -192,47 +191,6 @@ def test_a_slow_sender_holds_up_nobody(serve: Callable[..., LiveServer]) -> None
     finally:
         for each in slow:
             each.close()
-
-
-# -- isolation ---------------------------------------------------------------------------------------------------------
-
-
-def test_what_is_anothers_is_not_there_on_any_endpoint(
-    api: Calls, database: Database, ada: dict[str, str], bob: dict[str, str], admin: dict[str, str]
-) -> None:
-    """Every path with an id in the OpenAPI document, with the id of another user's thing and with one that never was."""
-
-    async def try_all(client: httpx.AsyncClient) -> None:
-        batch = (await client.post("/ingestion/batches", headers=ada, files={"files": ("a.txt", b"text")})).json()
-        job = (await client.post("/api/ai", headers=ada, json={"kind": "ai.echo"})).json()
-        theirs = {"batch_id": batch["id"], "job_id": job["id"], "collection_id": batch["collection_id"]}
-        paths = (await client.get("/openapi.json")).json()["paths"]
-        tried = 0
-        for path, methods in paths.items():
-            names = [name for name in theirs if f"{{{name}}}" in path]
-            if not names:
-                continue
-            for method in methods:
-                ours, never = path, path
-                for name in names:
-                    ours = ours.replace(f"{{{name}}}", theirs[name])
-                    never = never.replace(f"{{{name}}}", str(uuid.uuid4()))
-                replies = []
-                for user in (bob, admin):
-                    for address in (ours, never):
-                        reply = await client.request(method.upper(), address, headers=user)
-                        assert reply.status_code == 404, (method, address, reply.text)
-                        replies.append({k: v for k, v in reply.json().items() if k != "instance"})
-                assert all(reply == replies[0] for reply in replies)
-                assert (await client.request(method.upper(), ours)).status_code == 401
-                tried += 1
-        assert tried >= 7
-        assert (await client.get(f"/batches/{batch['id']}", headers=ada)).json()["status"] == "pending"
-        for path in ("/batches", "/api/jobs"):
-            listed = (await client.get(path, headers=bob)).json()
-            assert list(listed.values()) == [[]]
-
-    api(try_all)
 
 
 # -- jobs --------------------------------------------------------------------------------------------------------------

@@ -285,6 +285,44 @@ def test_every_settings_class_is_documented() -> None:
     assert aliases <= set(_all_variables())
 
 
+# The HTTP API
+
+
+def _paths() -> dict[str, set[str]]:
+    """Methods by path, with every parameter written as {}."""
+    from fastapi.routing import iter_route_contexts
+
+    from api.app import create_app
+
+    found: dict[str, set[str]] = {}
+    for route in iter_route_contexts(create_app(Database("postgresql://nowhere")).routes):
+        found.setdefault(re.sub(r"{\w+}", "{}", str(route.path)), set()).update(route.methods or ())
+    return found
+
+
+def test_every_address_of_the_page_about_the_api_exists() -> None:
+    page = (ROOT / "docs/api.md").read_text(encoding="utf-8")
+    paths = _paths()
+    called = re.findall(r"http://127\.0\.0\.1:8080(/[^\s\"?`]+)", page)
+    assert len(called) > 7
+    for path in called:
+        assert re.sub(r"/ID\b", "/{}", path) in paths, path
+    named = re.findall(r"`(GET|POST) (/[^`?]+)`", page)
+    assert len(named) > 10
+    for method, path in named:
+        assert method in paths[re.sub(r"{\w+}", "{}", path)], (method, path)
+
+
+def test_the_page_about_the_api_names_every_kind_of_job_with_its_arguments() -> None:
+    from ingestion_assets.job_kinds import job_kinds
+
+    page = (ROOT / "docs/api.md").read_text(encoding="utf-8")
+    for kind in job_kinds().values():
+        assert kind.arguments is not None
+        arguments = ", ".join(f"`{name}`" for name in kind.arguments.model_fields)
+        assert f"| `{kind.name}` | {arguments} |" in page
+
+
 # Links
 
 
