@@ -42,6 +42,19 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
+def event_stream(*events: str) -> dict[str, Any]:
+    """`content` of an answer whose server-sent events have one of these names; without names, any."""
+    event = {"type": "string", **({"enum": list(events)} if events else {})}
+    data = {"type": "string", "contentMediaType": "application/json"}
+    schema = {
+        "type": "object",
+        "description": "One event. They come as they happen; comments in between keep the connection open.",
+        "required": ["data"],
+        "properties": {"event": event, "data": data, "id": {"type": "string"}, "retry": {"type": "integer"}},
+    }
+    return {"text/event-stream": {"schema": schema}}
+
+
 def document(app: FastAPI) -> dict[str, Any]:
     """The document, made once."""
     if app.openapi_schema is None:

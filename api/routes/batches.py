@@ -14,7 +14,7 @@ from psycopg import Connection
 from pydantic import Field, ValidationError
 
 from api.auth import User
-from api.documentation import problems
+from api.documentation import event_stream, problems
 from api.idempotency import IdempotencyKey, valid_key
 from api.models import Strict, Text
 from api.problems import Problem, not_found, unavailable
@@ -213,7 +213,7 @@ async def get_batch(request: Request, user: User, batch_id: UUID) -> Response:
     "/batches/{batch_id}/events",
     response_class=EventStream,
     responses={
-        200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}, "description": "Server-sent events."},
+        200: {"content": event_stream(), "description": "Server-sent events."},
         204: {"description": "The client has the last event: do not come back."},
         **problems(401, 404),
     },

@@ -16,7 +16,7 @@ from pydantic import ConfigDict, Field
 
 from api.auth import User
 from api.budget import llm_settings, refuse_without_budget
-from api.documentation import problems
+from api.documentation import event_stream, problems
 from api.models import Strict, Text
 from api.problems import Problem, not_found, unavailable
 from api.quota_answers import taken
@@ -70,7 +70,7 @@ class ChatOut(Answer):
         200: {
             "description": "Server-sent events `chat:found`, `chat:text` (repeated; together they are the answer),"
             " `chat:citation` (repeated), and one last event, `chat:done` or `chat:error`. Or one JSON object.",
-            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            "content": event_stream("chat:found", "chat:text", "chat:citation", "chat:done", "chat:error"),
         },
         **problems(401, 404, 413, 415),
     },

@@ -132,8 +132,8 @@ def serve(database: Database) -> Iterator[Callable[..., LiveServer]]:
     """Start services for real; they are stopped after the test."""
     started: list[LiveServer] = []
 
-    def start(**changes: Any) -> LiveServer:
-        server = LiveServer(create_app(database, settings(**changes), kinds=KINDS))
+    def start(*, kinds: JobKinds | None = KINDS, **changes: Any) -> LiveServer:
+        server = LiveServer(create_app(database, settings(**changes), kinds=kinds))
         server.start()
         started.append(server)
         return server
