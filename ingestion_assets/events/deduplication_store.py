@@ -270,7 +270,9 @@ def _write_reviews(connection: Connection[Any], week: date, resolution: Resoluti
     connection.execute("DELETE FROM match_reviews WHERE week = %s", (week,))
     rows: list[tuple[UncertainPair | RefusedUnion, str, list[str]]] = []
     for pair in resolution.review:
-        together = resolution.links[pair.a].cluster == resolution.links[pair.b].cluster
+        # A record of the Monday after the week belongs to the next one, which owns its cluster as a whole.
+        a, b = resolution.links.get(pair.a), resolution.links.get(pair.b)
+        together = a is not None and b is not None and a.cluster == b.cluster
         rows.append((pair, "merged" if together else "kept apart", list(pair.reasons)))
     rows += [(pair, "refused", [pair.reason]) for pair in resolution.refused]
     with connection.cursor() as cursor:
