@@ -139,6 +139,38 @@ def test_persons_are_asked_for_with_who_and_things_with_what() -> None:
     assert not any(front.startswith("Qu’est-ce qui") and "Pasteur" in back for front, back in fronts.items())
 
 
+def test_offices_and_ages_are_asked_for_with_who_and_never_stand_beside_things() -> None:
+    cards, questions = deck(
+        "Le mineur peut contracter seul pour satisfaire ses besoins ordinaires. L'usufruit est le droit de jouir d'un "
+        "bien dont "
+        "un autre est propriétaire. L'hypothèque est un droit réel sur un bien affecté à une obligation. Le bail régit les "
+        "rapports entre le locateur et le locataire. Le délai est de trois ans pour la plupart des actions personnelles.",
+        cards=10,
+        questions=10,
+    )
+    fronts = [card.front for card in cards]
+    assert "Qui peut contracter seul pour satisfaire ses besoins ordinaires ?" in fronts
+    assert not any("délai" in front and front.startswith("Qu’est-ce que") for front in fronts), (
+        "a measure is no definition"
+    )
+    assert questions
+    assert not any("Mineur" in question.options for question in questions)
+
+
+def test_numbers_of_kinds_and_days_are_not_asked_for() -> None:
+    cards, _ = deck(
+        "Type 1 diabetes is an autoimmune disease that destroys the beta cells of the pancreas. The treatment was first "
+        "tried "
+        "in Toronto on 11 January 1922. About 90% of all patients have the other form of the disease. The survey of "
+        "2004 asked "
+        "between 300 and 500 families about their habits.",
+        cards=12,
+        questions=0,
+    )
+    assert "What is type 1 diabetes?" in [card.front.replace("Type", "type") for card in cards]
+    assert {card.back for card in cards if card.back.isdigit()} <= {"1922", "90", "2004"}
+
+
 @pytest.mark.parametrize(
     ("text", "language"),
     [

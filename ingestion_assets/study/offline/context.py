@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Final
 
+from ingestion_assets.study.lexicon import lexicon
 from ingestion_assets.study.model import Chunk
 from ingestion_assets.study.offline.facts import Fact, FactKind, definition, doing, hidden_parts
 from ingestion_assets.study.offline.names import NameKind, Names
@@ -18,6 +19,7 @@ from ingestion_assets.study.text import content_words, folded
 POOL: Final = 400
 """Candidates kept for one kind of option. A book has thousands of numbers; the wrong ones need not be all of them."""
 _KNOWN: Final = frozenset({NameKind.PERSON, NameKind.PLACE})
+_PEOPLE: Final = lexicon("people")
 _SAME: Final = 0.5
 """Share of the words of a meaning from which two things are told apart too little."""
 _VOWELS: Final = frozenset("aeiouéèêëàâîïôöûüyhœ")
@@ -106,20 +108,26 @@ def pool_keys(fact: Fact) -> list[tuple[str, ...]]:
             return [("year",)]
         case FactKind.NUMBER:
             fraction = "decimal" if "." in form or "," in form else "whole"
-            return [("number", fraction, str(len(form))), ("number", fraction)]
+            return [("number", fraction, fact.verb, str(len(form))), ("number", fraction, fact.verb)]
         case FactKind.NAME:
             return [("name", str(fact.name))] if fact.name in _KNOWN else []
         case FactKind.DEFINITION | FactKind.DOING if fact.name is NameKind.PERSON:
             return [("name", str(fact.name))]
         case FactKind.DEFINITION | FactKind.DOING:
             # Never across numbers: "the organelles that …" would give a plural key away.
-            return [("subject", number)]
+            return [("subject", "person" if is_person(fact) else "thing", number)]
         case _:
             size = "word" if " " not in form else "phrase"
             return [
                 ("term", fact.lead, vowel, number, size),
                 ("term", _agreement(fact.lead), vowel, number, size),
             ]
+
+
+def is_person(fact: Fact) -> bool:
+    """Asked for with "who": a name, or what a person is by office, work or age."""
+    words = folded(fact.answer).split()
+    return fact.name is NameKind.PERSON or bool({words[0], words[-1]} & _PEOPLE)
 
 
 def _alike(form: str, other: str) -> bool:

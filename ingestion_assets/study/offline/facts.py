@@ -44,7 +44,7 @@ class Fact:
     """The word before the answer, folded: what an option has to agree with."""
     plural: bool = False
     verb: str = ""
-    """Of a definition: empty in a glossary."""
+    """Of a definition: empty in a glossary. Of a number: its unit, where that is a percentage."""
     name: NameKind | None = None
     """What the answer names, where it is a name."""
     leans: bool = False
@@ -127,6 +127,10 @@ def definition(sentence: Sentence, language: str, names: Names) -> Fact | None:
         return None
     if not verb and not _good_entry(term, meaning):
         return None
+    plural = verb.split(" ")[0] in ("are", "were", "sont", "étaient", "refer", "désignent", "correspondent")
+    if not plural and re.match(r"de\s", meaning, re.IGNORECASE):
+        # "Le délai est de trois ans": a measure.
+        return None
     kind = names.kind(term) if term[0].isupper() and all(word[0].isupper() for word in term.split()) else None
     if verb in ("was", "were", "était", "étaient", "fut") and kind is None and not names.is_capital(term.split()[0]):
         # What something was at some moment of a story is no definition of it.
@@ -138,7 +142,7 @@ def definition(sentence: Sentence, language: str, names: Names) -> Fact | None:
         start=match.start("term"),
         meaning=meaning,
         lead=folded(match.groupdict().get("article") or "").strip() if verb else "",
-        plural=verb.split(" ")[0] in ("are", "were", "sont", "étaient", "refer", "désignent", "correspondent"),
+        plural=plural,
         verb=verb,
         name=kind if kind is NameKind.PERSON else None,
         leans=leans(text, language),
@@ -258,6 +262,7 @@ def _good_entry(term: str, meaning: str) -> bool:
         or any(character.isdigit() for character in term)
         or re.search(r"\b(?:page|p\.)\s*\d+|\d$", meaning)
         or len(words(meaning)) < 4
+        or re.match(r"\S+(?: \S+){0,3} (?:is|are|was|were|est|sont|était) ", meaning)
         or meaning.count(",") > len(words(meaning)) // 3
         or (meaning[0].isupper() and not re.search(r"[a-zà-ÿ]{3,} [a-zà-ÿ]{2,} ", meaning))
     )
@@ -269,7 +274,7 @@ def _good_term(term: str, language: str) -> bool:
     return (
         bool(parts)
         and parts[0] not in ANAPHORA[language]
-        and parts[0] not in _NOT_TERMS
+        and (parts[0] not in _NOT_TERMS or (len(parts) > 1 and parts[1].isdigit()))
         and parts[0] not in _LABELS
         and parts[0] not in stop
         and parts[-1] not in stop
@@ -302,6 +307,7 @@ def hidden_parts(sentence: Sentence, language: str, names: Names) -> Iterator[Fa
             answer=answer,
             start=start,
             lead=lead.lower().replace("’", "'"),
+            verb="%" if kind is FactKind.NUMBER and re.match(r"\s?%|\s(?:percent|pour cent)\b", text[end:]) else "",
             plural=folded(answer).split()[0].endswith(("s", "x"))
             if language == "fr"
             else folded(answer).endswith("s") and not folded(answer).endswith(("ss", "us", "is")),
@@ -349,7 +355,8 @@ def _counts_nothing(text: str, number: re.Match[str]) -> bool:
         or bool(re.search(rf"\b(?:{'|'.join(_MONTHS)})$", before, re.IGNORECASE))
         or bool(
             re.search(
-                r"\b(?:chapter|section|page|figure|part|chapitre|partie|article|no|n°|step|étape|version)$",
+                r"\b(?:chapter|section|page|figure|part|chapitre|partie|article|no|n°|step|étape|version|types?|phase|grade"
+                r"|stage|class|level|group|category|war|guerre|niveau|classe|groupe|catégorie|stade)$",
                 before,
                 re.IGNORECASE,
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from ingestion_assets.study.offline.context import DocumentContext
+from ingestion_assets.study.offline.context import DocumentContext, is_person
 from ingestion_assets.study.offline.facts import Fact
 from ingestion_assets.study.offline.names import NameKind
 
@@ -55,7 +55,7 @@ def _french(fact: Fact, term: str, context: DocumentContext) -> str:
 
 def doing_front(fact: Fact, language: str) -> str:
     """What, or who, does it?"""
-    person = fact.name is NameKind.PERSON
+    person = is_person(fact)
     if language == "en":
         return f"{'Who' if person else 'What'} {fact.meaning}?"
     return f"{'Qui' if person else 'Qu’est-ce qui'} {fact.meaning} ?"

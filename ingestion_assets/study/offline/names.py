@@ -40,7 +40,7 @@ _PLACE_NOUNS: Final = re.compile(
 _PERSON_LEADS: Final = {"en": frozenset({"by", "who"}), "fr": frozenset({"par"})}
 _ADJECTIVE: Final = re.compile(
     r"(?:al|ale|ales|aux|ique|iques|aise|aises|ais|ois|oise|oises|ien|ienne|iens|iennes|ain|aine|aines|aire|aires|if|ive|ives|eux"
-    r"|euse|euses|elle|elles|el|els|ante|antes|ant|ée|ées|és|é|iste|istes|able|ible|ible|nelle|publique|publics?|royale?s?)$"
+    r"|euse|euses|elle|elles|el|els|ante|antes|ant|ée|ées|és|é|il|ile|ils|iles|ieur|ieure|iste|istes|able|ible|nelle|publique|publics?|royale?s?)$"
 )
 
 
