@@ -9,6 +9,7 @@ import pytest
 
 from ingestion_assets.study.generation.engine import Kept
 from ingestion_assets.study.model import ChunkStatus, DropReason, StudyOptions
+from ingestion_assets.study.pipeline import is_partial
 from ingestion_assets.study.report import report
 from ingestion_assets.study.results import Answered
 from resources.llm import LlmSettings
@@ -77,6 +78,33 @@ def test_faults_cost_their_chunks_and_not_the_deck(provider: FakeProvider) -> No
         *("provider_refused", "invalid_model_output", "chunk_truncated", "provider_error", "not_needed")
     }
     assert sum(built.outcome.errors.values()) > 0
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [
+        ("malformed", "invalid_model_output"),
+        ("empty", "invalid_model_output"),
+        ("truncated", "chunk_truncated"),
+        ("refusal", "provider_refused"),
+    ],
+)
+def test_each_fault_is_counted_under_its_own_reason(provider: FakeProvider, fault: str, code: str) -> None:
+    options = StudyOptions(title="b", cards=60, questions=0)
+    provider.configure(**{fault: 1.0})
+    lost = build([book(10)], options, openai(provider))
+    check_accounts(lost)
+    assert set(lost.collection.chunk_codes) <= {code, "not_needed"}
+    assert lost.collection.chunks[ChunkStatus.FAILED] == lost.collection.chunk_codes[code] > 3
+    assert lost.collection.items == 0
+    provider.reset(latency=0.0)
+    provider.configure(**{fault: 0.4})
+    partly = build([book(10)], options, openai(provider))
+    check_accounts(partly)
+    assert partly.collection.cards, "one bad answer costs its chunk and not the deck"
+    assert set(partly.collection.chunk_codes) <= {code, "not_needed"}
+    assert is_partial(partly.results, partly.collection.documents) is bool(partly.collection.chunks[ChunkStatus.FAILED])
+    assert sum(partly.outcome.errors.values()) > 0
 
 
 def test_every_defect_is_caught_and_every_clean_item_kept() -> None:
