@@ -183,7 +183,6 @@ class DropReason(StrEnum):
     KEY_MISSING = "key_missing"
     DUPLICATE_OPTIONS = "duplicate_options"
     ALL_OR_NONE = "all_or_none_option"
-    NO_QUESTION = "not_a_question"
     LENGTH = "length"
     LIST_ON_BACK = "list_on_back"
     LEAKAGE = "answer_in_front"
