@@ -67,6 +67,8 @@ class CeleryInstallation:
                 *("--host", "127.0.0.1", "--port", str(self.code_port), "--location-name", "ingestion"),
             ],
         )
+        # A backfill that the daemon sees before the code server answers is failed.
+        wait_for(lambda: "Started Dagster code server" in self.log("code"), 120, "the code server did not start")
         self._start("daemon", [sys.executable, "-m", "dagster._daemon", "run", "-w", str(self.workspace)])
 
     def start_worker(self, name: str, *queues: str, concurrency: int = 2) -> None:

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import psutil
 import pytest
 from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 
+from ingestion_assets.celery.launcher import RoutedCeleryRunLauncher
 from ingestion_assets.definitions import build_definitions
 from ingestion_assets.events.raw_events import raw_events_key
 from ingestion_assets.launch import materialize
@@ -106,14 +108,16 @@ def in_one_process(databases: Databases, template: str, feeds: dict[str, str], s
     return tables(database)
 
 
-def launch_backfill(instance: dg.DagsterInstance, sources: list[str], backfill_id: str) -> None:
+def launch_backfill(
+    instance: dg.DagsterInstance, sources: list[str], backfill_id: str, *, downstream: tuple[str, ...] = DOWNSTREAM
+) -> None:
     weeks = [FIRST + timedelta(weeks=number) for number in range((LAST - FIRST).days // 7 + 1)]
     instance.add_backfill(
         PartitionBackfill.from_asset_partitions(
             backfill_id=backfill_id,
             asset_graph=build_definitions().resolve_asset_graph(),
             partition_names=[key_of(week) for week in weeks],
-            asset_selection=[*map(raw_events_key, sources), *(dg.AssetKey(name) for name in DOWNSTREAM)],
+            asset_selection=[*map(raw_events_key, sources), *(dg.AssetKey(name) for name in downstream)],
             backfill_timestamp=datetime.now(UTC).timestamp(),
             tags={},
             dynamic_partitions_store=instance,
@@ -157,20 +161,10 @@ def test_two_workers_make_what_one_process_makes(
     began = time.monotonic()
     launch_backfill(instance, sources, "weeks")
     if victim:
-        [row] = wait_for(
-            lambda: database.fetch_all(
-                "SELECT h.process, j.run_id FROM run_heartbeats h JOIN import_jobs j USING (run_id)"
-                f" WHERE j.source = '{SLOW}' AND j.nb_created > 0"
-            ),
-            200,
-            "the slow import did not begin",
-        )
-        pid = int(row["process"].rpartition(":")[2])
+        pid, _ = slow_import(database)
         if victim == "worker":
             installation.kill_tree(installation.holder(pid))
         else:
-            import psutil
-
             psutil.Process(pid).kill()
         SlowAllEvents.pause = 0.0
         killed = time.monotonic()
@@ -188,6 +182,50 @@ def test_two_workers_make_what_one_process_makes(
     assert failed == {run.parent_run_id for run in runs if run.parent_run_id}
     if not victim:
         assert all("execute_job" in installation.log(name) for name in ("one", "two"))
+
+
+def slow_import(database: Database) -> tuple[int, str]:
+    """The process and the run of the slow import, once it has committed something."""
+    [row] = wait_for(
+        lambda: database.fetch_all(
+            "SELECT h.process, j.run_id FROM run_heartbeats h JOIN import_jobs j USING (run_id)"
+            f" WHERE j.source = '{SLOW}' AND j.nb_created > 0"
+        ),
+        200,
+        "the slow import did not begin",
+    )
+    return int(row["process"].rpartition(":")[2]), row["run_id"]
+
+
+def test_a_run_that_is_cancelled_ends_on_its_worker(
+    installation: CeleryInstallation,
+    make_instance: Callable[[], dg.DagsterInstance],
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As the UI does it: the run is marked, then the launcher is asked to end it."""
+    instance = make_instance()
+    monkeypatch.setattr(SlowAllEvents, "pause", 1.0)
+    monkeypatch.setenv("INGESTION_CELERY_BROKER_URL", installation.broker)
+    launch_backfill(instance, [SLOW], "one source", downstream=())
+    pid, run_id = slow_import(database)
+    process = psutil.Process(pid)
+    run = instance.get_run_by_id(run_id)
+    assert run is not None
+    launcher = RoutedCeleryRunLauncher()
+    launcher.register_instance(instance)
+    instance.report_run_canceling(run)
+    assert launcher.terminate(run_id)
+    process.wait(60)
+
+    def status() -> dg.DagsterRunStatus | None:
+        found = instance.get_run_by_id(run_id)
+        return found.status if found is not None and found.is_finished else None
+
+    assert wait_for(status, 120, "the run stays CANCELING") is dg.DagsterRunStatus.CANCELED
+    # Cancelling ends one run; the worker goes on.
+    assert all(installation.processes[name].poll() is None for name in ("one", "two"))
+    assert [row["status"] for row in database.fetch_all("SELECT status FROM import_jobs")] == ["ERROR"]
 
 
 def _import_succeeded(database: Database) -> bool:
