@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any, LiteralString
 
 from psycopg import Connection
@@ -14,6 +15,8 @@ from ingestion_assets.partitions import coming_weeks, range_tags
 from ingestion_assets.settings import AssetSettings
 
 CHART_DAYS = 14
+_STARTING = timedelta(minutes=10)
+"""A run that has imported nothing after this long is Dagster's to explain."""
 
 _LAST = """
 SELECT DISTINCT ON (source) source, status, attempt, nb_fetched AS fetched, nb_created AS created, nb_updated AS updated,
@@ -77,21 +80,35 @@ def read_overview(connection: Connection[Any]) -> dict[str, Any]:
         "jobs": {row["state"]: row["jobs"] for row in rows(_JOBS)},
         "batches": {row["state"]: row["batches"] for row in rows(_BATCHES)},
         "stuck_jobs": rows(_STUCK_JOBS),
-        "launches": [
-            {
-                "id": str(launch.id),
-                "source": launch.source,
-                "state": launch.state,
-                "created_at": launch.created_at,
-                "run_id": launch.run_id,
-                "error": launch.error,
-            }
-            for launch in run_launches.recent(connection, limit=10)
-        ],
+        "launches": _launches(connection),
         "incidents": rows(_INCIDENTS),
         "llm": rows(_SPEND),
         "rows": rows(_ROWS)[0],
     }
+
+
+def _launches(connection: Connection[Any]) -> list[dict[str, Any]]:
+    """The last runs that were asked for; `under_way` until there is an import to look at instead."""
+    asked = run_launches.recent(connection, limit=10)
+    known = connection.execute(
+        "SELECT id, created_at > now() - %s, EXISTS (SELECT FROM import_jobs i WHERE i.run_id = l.run_id)"
+        " FROM run_launches l WHERE id = ANY(%s)",
+        (_STARTING, [launch.id for launch in asked]),
+    ).fetchall()
+    facts = {row[0]: (row[1], row[2]) for row in known}
+    return [
+        {
+            "id": str(launch.id),
+            "source": launch.source,
+            "state": launch.state,
+            "under_way": launch.state == "pending"
+            or (launch.state == "launched" and facts[launch.id] == (True, False)),
+            "created_at": launch.created_at,
+            "run_id": launch.run_id,
+            "error": launch.error,
+        }
+        for launch in asked
+    ]
 
 
 def _source(name: str, last: dict[str, Any] | None) -> dict[str, Any]:

@@ -52,6 +52,8 @@ def test_the_page_shows_sources_and_runs_and_escapes_what_others_wrote(api: Call
     assert "<svg" in page.text
     assert "TICKETMASTER_API_KEY" in page.text
     assert token not in page.text
+    # A browser told to send no referrer sends no origin with forms either, and could not even sign in.
+    assert page.headers["referrer-policy"] == "same-origin"
 
 
 def test_only_an_administrator_signs_in_and_a_revoked_token_ends_the_session(api: Calls, database: Database) -> None:
