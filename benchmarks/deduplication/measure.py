@@ -9,12 +9,15 @@ from benchmarks.deduplication.generate import Labelled
 from benchmarks.deduplication.metrics import Quality, quality
 from ingestion_assets.events.deduplication.resolve import Config, resolve
 from ingestion_assets.events.deduplication.statistics import build_statistics
+from ingestion_assets.events.deduplication.weights import Model
 
 
-def measure(rows: list[Labelled], config: Config | None = None) -> Quality:
+def measure(rows: list[Labelled], config: Config | None = None, model: Model | None = None) -> Quality:
     """Quality of the pipeline as shipped, with statistics taken from the records themselves."""
     statistics = build_statistics(row.record for row in rows)
-    resolution = resolve((row.record for row in rows), statistics=statistics, config=config or Config(reasons=False))
+    resolution = resolve(
+        (row.record for row in rows), statistics=statistics, model=model, config=config or Config(reasons=False)
+    )
     label = {key: link.cluster for key, link in resolution.links.items()}
     return quality(rows, [label[row.record.key] for row in rows], event_days(rows))
 

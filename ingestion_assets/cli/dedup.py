@@ -53,10 +53,14 @@ def dedup(
         raise typer.BadParameter("name --input and --output")
     from ingestion_assets.cli.console import stderr
     from ingestion_assets.events.deduplication.files import deduplicate_file
+    from ingestion_assets.events.deduplication.reading import UnreadableFileError
 
     started = time.monotonic()
-    with stderr.status("deduplicating …") if stderr.is_terminal else _nothing():
-        report = deduplicate_file(input_, output, state=state, default_zone=timezone)
+    try:
+        with stderr.status("deduplicating …") if stderr.is_terminal else _nothing():
+            report = deduplicate_file(input_, output, state=state, default_zone=timezone)
+    except UnreadableFileError as error:
+        raise PermanentError(str(error)) from error
     report["seconds"] = round(time.monotonic() - started, 2)
     for problem in report.get("problems", ()):
         stderr.print(str(problem), markup=False, highlight=False)

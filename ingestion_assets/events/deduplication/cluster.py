@@ -220,6 +220,16 @@ def _agglomerate(
             home[i] = keep
         groups[keep] += groups.pop(gone)
 
+    mates: dict[int, set[int]] = {}
+    for one, two in forced:
+        both = mates.get(one, {one}) | mates.get(two, {two})
+        mates.update(dict.fromkeys(both, both))
+
+    def vouched(i: int, j: int) -> bool:
+        """A person said that one of the two is the same as a third record, and that one matches the other."""
+        pairs_ = ((min(x, y), max(x, y)) for x in mates.get(i, {i}) for y in mates.get(j, {j}))
+        return bool(mates) and any(odds.get(p, (0.0, 1))[1] == 0 and odds.get(p, (0.0, 1))[0] > 0 for p in pairs_)
+
     def objection(one: int, two: int) -> Conflict:
         left, right = groups[home[one]], groups[home[two]]
         if len(left) + len(right) > largest:
@@ -231,6 +241,8 @@ def _agglomerate(
                 if pair in waived:
                     continue
                 value, conflict = odds.get(pair, (0.0, 0))
+                if conflict and conflict != Conflict.SPLIT_BY_PERSON and vouched(i, j):
+                    continue
                 if conflict:
                     return Conflict(conflict)
                 total += min(max(value, -_CLIP), _CLIP)

@@ -9,6 +9,8 @@ from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from ingestion_assets.events.deduplication.blocks import plausible_times
+from ingestion_assets.events.deduplication.levels import code
+from ingestion_assets.events.deduplication.pairs import PairFeatures
 from ingestion_assets.events.deduplication.prepare import Batch
 
 if TYPE_CHECKING:
@@ -36,16 +38,23 @@ class Conflict(IntEnum):
     """No word and hardly a letter shared, and no translation either: a name is not translated, nor is one language."""
     SAME_SOURCE_LISTS_BOTH = 11
     """One source lists two things that do not look like one: it knows them to be two."""
+    OTHER_WORDS = 13
+    """Each title has words of its own in one language, and no act in common: two items of one programme."""
+    NUMBERS_DIFFER = 14
+    TRIBUTE_OR_ORIGINAL = 15
+    BESIDE_IT = 16
+    """One is a workshop, a talk, an opening around the other, and begins at another time."""
 
     @property
     def label(self) -> str:
         return self.name.lower()
 
 
-def conflicts(batch: Batch, a: Ints, b: Ints) -> NDArray[np.int8]:
+def conflicts(batch: Batch, pairs: PairFeatures) -> NDArray[np.int8]:
     """The first conflict of each pair, `Conflict.NONE` where there is none. Overrides are not considered here."""
     import numpy as np
 
+    a, b = pairs.a, pairs.b
     one, two = batch.minute[a], batch.minute[b]
     # A source that lists one title with a time and once more with another, or without one, means two showings.
     twice = (batch.source[a] == batch.source[b]) & (one != two)
@@ -54,9 +63,14 @@ def conflicts(batch: Batch, a: Ints, b: Ints) -> NDArray[np.int8]:
             batch.day[a] != batch.day[b],
             _contradict(batch, "sessions", a, b),
             _contradict(batch, "parts", a, b),
-            (batch.parsed["addons"][a] > 0) != (batch.parsed["addons"][b] > 0),
-            ~plausible_times(batch, a, b),
+            pairs.levels["addon"] == code("addon", "one_side"),
+            ~plausible_times(batch, a, b) | two_showings(pairs),
             twice,
+            nothing_in_common(batch, pairs),
+            pairs.levels["numbers"] == code("numbers", "differ"),
+            pairs.levels["tribute"] == code("tribute", "differ"),
+            (pairs.levels["beside"] == code("beside", "one_side")) & (one >= 0) & (two >= 0) & (one != two),
+            other_words(batch, pairs),
         ],
         [
             Conflict.DAYS_APART,
@@ -65,6 +79,11 @@ def conflicts(batch: Batch, a: Ints, b: Ints) -> NDArray[np.int8]:
             Conflict.ADDON,
             Conflict.TIMES_APART,
             Conflict.SAME_SOURCE_TWO_TIMES,
+            Conflict.NOTHING_IN_COMMON,
+            Conflict.NUMBERS_DIFFER,
+            Conflict.TRIBUTE_OR_ORIGINAL,
+            Conflict.BESIDE_IT,
+            Conflict.OTHER_WORDS,
         ],
         default=Conflict.NONE,
     ).astype(np.int8)
@@ -79,3 +98,84 @@ def _contradict(batch: Batch, name: str, a: Ints, b: Ints) -> NDArray[np.bool_]:
     for i in np.flatnonzero(result).tolist():
         result[i] = not batch.sets[int(one[i])] & batch.sets[int(two[i])]
     return np.asarray(result)
+
+
+def two_showings(pairs: PairFeatures) -> NDArray[np.bool_]:
+    """Starts farther apart than doors and show, where no source is known to shift its clock: a matinee and its evening."""
+    import numpy as np
+
+    time = pairs.levels["time"]
+    return np.asarray((time == code("time", "200min")) | (time == code("time", "apart")))
+
+
+def other_words(batch: Batch, pairs: PairFeatures) -> NDArray[np.bool_]:
+    """Each title has a rare word that the other lacks, no act stands in both, and neither can be a translation."""
+    import numpy as np
+
+    levels = pairs.levels
+    both = (levels["rest"] > code("rest", "one_side")) & (levels["title"] > code("title", "within"))
+    rare = levels["left_over_both"] > code("left_over_both", "light")
+    one_language = levels["languages"] < code("languages", "differ")
+    framed = np.asarray([title.framed for title in batch.titles], dtype=bool)
+    in_a_frame = framed[pairs.a] & framed[pairs.b] & (levels["shared_words"] > code("shared_words", "none"))
+    match = np.asarray(["match" in title.head for title in batch.titles], dtype=bool)
+    untranslated = (
+        (match[pairs.a] & match[pairs.b])  # teams keep their names
+        | (rare & (levels["languages"] == code("languages", "same")))
+        | (
+            rare
+            & (levels["names"] == code("names", "both"))
+            & (levels["languages"] < code("languages", "differ_in_words"))
+        )
+        | ((levels["proper"] == code("proper", "both_missing")) & (one_language | in_a_frame))
+    )
+    result = np.asarray(both & untranslated & (levels["letters"] > code("letters", "88")))
+    for row in np.flatnonzero(result).tolist():
+        result[row] = not _act_in_both(batch, int(pairs.a[row]), int(pairs.b[row]))
+    return result
+
+
+def _act_in_both(batch: Batch, one: int, two: int) -> bool:
+    """What names something, and not the place, stands in both titles: a whole piece, or the rest but for misspellings."""
+    from rapidfuzz.fuzz import ratio
+
+    first, second = batch.titles[one], batch.titles[two]
+    around = {
+        batch.tokens[token]
+        for i in (one, two)
+        for token in batch.around.data[batch.around.start[i] : batch.around.start[i + 1]].tolist()
+    }
+    if any(not around.issuperset(piece) for piece in first.pieces & second.pieces):
+        return True
+    left = "".join(word for word in first.head if word not in second.head and word not in around)
+    right = "".join(word for word in second.head if word not in first.head and word not in around)
+    return ratio(left, right) >= _MISSPELT
+
+
+_MISSPELT = 72.0
+
+
+def nothing_in_common(batch: Batch, pairs: PairFeatures) -> NDArray[np.bool_]:
+    """Titles that share no word and hardly a letter, where one cannot be the other's translation."""
+    import numpy as np
+    from rapidfuzz.fuzz import partial_ratio
+    from rapidfuzz.process import cpdist
+
+    levels = pairs.levels
+    strangers = (
+        (levels["title"] == code("title", "nothing"))
+        & (levels["spelling"] >= code("spelling", "65"))
+        & (levels["letters"] == code("letters", "apart"))
+    )
+    own_words = (levels["names"] > 0) | (levels["languages"] == code("languages", "same"))
+    result = np.asarray(strangers & own_words)
+    rows = np.flatnonzero(result)
+    if len(rows):
+        # A misspelt name beside a venue or a slogan: one title is nearly within the other.
+        left = [batch.raws[i] for i in batch.raw[pairs.a[rows]].tolist()]
+        right = [batch.raws[i] for i in batch.raw[pairs.b[rows]].tolist()]
+        result[rows] = cpdist(left, right, scorer=partial_ratio, dtype=np.float32) < _WITHIN
+    return result
+
+
+_WITHIN = 75.0

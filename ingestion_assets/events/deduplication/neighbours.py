@@ -19,12 +19,9 @@ if TYPE_CHECKING:
     Levels = NDArray[np.int8]
 
 SECOND_LEVELS: dict[str, tuple[str, ...]] = {
-    "first_score": (
-        "below -6", "-6", "-5", "-4", "-3", "-2", "-1", "0", "1", "2", "3", "4", "5", "6", "from 7",
-    ),
     "rival": ("none", "far_behind", "behind", "close", "level", "ahead", "far_ahead"),
     "third": ("none", "vouches_strongly", "vouches", "divided", "objects", "objects_strongly"),
-}  # fmt: skip
+}
 _FRIEND = 0.5
 """First log-odds from which a third record counts as a friend of one of the two."""
 _SURE = 3.0
@@ -37,9 +34,7 @@ def second_levels(batch: Batch, a: Ints, b: Ints, odds: Floats, barred: NDArray[
     import numpy as np
 
     value = np.where(barred, _OUT, np.clip(odds, _OUT, -_OUT))
-    first = np.clip(np.floor(odds) + 7, 0, len(SECOND_LEVELS["first_score"]) - 1)
     return {
-        "first_score": first.astype(np.int8),
         "rival": _rivals(batch, a, b, value),
         "third": _thirds(len(batch), a, b, value),
     }

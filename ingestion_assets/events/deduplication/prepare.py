@@ -56,11 +56,21 @@ class Batch:
     """By raw id."""
     context: Csr
     """By record: words of its venue, city, organiser, performers and lesser acts."""
+    around: Csr
+    """By record: words of its venue and city."""
+    cast: Csr
+    """By record: words of its organiser, performers and lesser acts."""
     idf: Floats
     """By token id."""
+    frame: NDArray[np.bool_]
+    """By token id: a word that says what kind of event it is, or for whom, and not which."""
+    proper: Csr
+    """By record: words of the head that are written like names."""
     known: NDArray[np.bool_]
     """By token id: a word of the lexicon, which means the same in both languages."""
     tokens: Sequence[str]
+    translations: frozenset[tuple[str, str]]
+    """Phrases that mean the same, as the corpus taught."""
     day: Ints
     minute: Ints
     end: Ints
@@ -68,6 +78,8 @@ class Batch:
     span: Ints
     """Further days it lasts."""
     offset: Ints
+    shifting: NDArray[np.bool_]
+    """By record: its source is known for clocks shifted by the UTC offset."""
     source: Ints
     lang: Ints
     """The language that the source or the title's words tell, 0 unknown."""
@@ -132,20 +144,20 @@ class _Reader:
         self.token, self.head, self.raw, self.source = _Interner(), _Interner(), _Interner(), _Interner()
         self.venue, self.alias, self.spot, self.address = _Interner(), _Interner(), _Interner(), _Interner()
         self.city, self.url, self.lang, self.sets = _Interner(""), _Interner(""), _Interner(""), _Interner(frozenset())
-        self._titles: dict[str, tuple[ParsedTitle, tuple[int, ...], tuple[int, ...]]] = {}
+        self._titles: dict[str, tuple[ParsedTitle, tuple[int, ...], tuple[int, ...], tuple[int, ...]]] = {}
         self._places: dict[tuple[str | None, str | None], tuple[tuple[int, ...], tuple[int, ...]]] = {}
         self._people: dict[str, tuple[str, tuple[int, ...]]] = {}
 
     def tokens(self, words: Iterable[str]) -> tuple[int, ...]:
         return tuple(map(self.token, words))
 
-    def title(self, text: str) -> tuple[ParsedTitle, tuple[int, ...], tuple[int, ...]]:
-        """The title, the numbers of `_TITLE_COLUMNS`, and the words that are context."""
+    def title(self, text: str) -> tuple[ParsedTitle, tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+        """The title, the numbers of `_TITLE_COLUMNS`, the words that are context, and the proper names."""
         found = self._titles.get(text)
         if found is None:
             title = parse_title(text)
             said = [getattr(title, name) for name in _SAID]
-            said[-1] = frozenset(title.support)
+            said[_SAID.index("support")] = frozenset(title.support)
             numbers = (
                 self.head(tuple(sorted(set(self.tokens(title.head))))),
                 self.raw(title.letters),
@@ -156,7 +168,8 @@ class _Reader:
                 int(title.name),
                 -1 if title.clock is None else title.clock,
             )
-            found = self._titles[text] = title, numbers, self.tokens((*title.support, *title.presenters))
+            context = self.tokens((*title.support, *title.presenters))
+            found = self._titles[text] = title, numbers, context, self.tokens(sorted(title.proper))
         return found
 
     def place(self, name: str | None, city: str | None) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -210,24 +223,28 @@ def prepare(records: Sequence[Record], statistics: CorpusStatistics, moved: Mapp
     reader = _Reader(statistics)
     rows: list[tuple[int, ...]] = []
     titles: list[ParsedTitle] = []
-    contexts: list[tuple[int, ...]] = []
+    places: list[tuple[int, ...]] = []
+    casts: list[tuple[int, ...]] = []
+    proper: list[tuple[int, ...]] = []
     people: list[frozenset[str]] = []
     lat, lon = np.full(size, np.nan), np.full(size, np.nan)
     for day, _, minute, offset, record in timed:
-        title, of_title, title_words = reader.title(record.title)
+        title, of_title, title_words, names_said = reader.title(record.title)
+        proper.append(names_said)
         of_place, place_words = reader.place(record.venue_name, record.city)
         end, span = _end(record, day)
         rows.append((*of_title, *of_place, *reader.record(record), day, minute, offset, end, span))
         titles.append(title)
-        context = title_words + place_words
+        cast = title_words
         if record.organizer or record.performers:
             known = [reader.person(name) for name in (record.organizer, *record.performers) if name]
             people.append(frozenset(name for name, _ in known))
             for _, words in known:
-                context += words
+                cast += words
         else:
             people.append(_NOBODY)
-        contexts.append(context)
+        places.append(place_words)
+        casts.append(cast)
         if record.lat is not None and record.lon is not None:
             lat[len(rows) - 1], lon[len(rows) - 1] = record.lat, record.lon
 
@@ -242,7 +259,7 @@ def prepare(records: Sequence[Record], statistics: CorpusStatistics, moved: Mapp
     tokens: list[str] = sorted(reader.token.values)
     heads = [sorted(int(number[old]) for old in ids) for ids in reader.head.values]
     texts = [" ".join(tokens[i] for i in ids) for ids in heads]
-    vocabulary = default_lexicon().concepts
+    vocabulary, frames = default_lexicon().concepts, default_lexicon().frames
     return Batch(
         records=[row[4] for row in timed],
         keys=[row[1] for row in timed],
@@ -251,15 +268,21 @@ def prepare(records: Sequence[Record], statistics: CorpusStatistics, moved: Mapp
         texts=texts,
         text_rank=np.asarray(ranks(texts), dtype=np.int64),
         head=_csr(heads),
-        context=_csr_of(contexts, number),
+        context=_csr_of([place + cast for place, cast in zip(places, casts, strict=True)], number),
+        around=_csr_of(places, number),
+        cast=_csr_of(casts, number),
         idf=np.asarray([statistics.idf(word) for word in tokens] or [0.0], dtype=np.float64),
+        frame=np.asarray([word in frames for word in tokens] or [False], dtype=np.bool_),
+        proper=_csr_of(proper, number),
         known=np.asarray([word in vocabulary for word in tokens] or [False], dtype=np.bool_),
         tokens=tokens,
+        translations=statistics.translations,
         venues=reader.venue.values,
         addresses=reader.address.values,
         city_rank=ranks(reader.city.values),
         lat=lat,
         lon=lon,
+        shifting=np.asarray([row[4].source in statistics.shifting_sources for row in timed], dtype=np.bool_),
         people=people,
         parsed=said,
         sets=reader.sets.values,

@@ -23,8 +23,9 @@ from ingestion_assets.events.deduplication.blocks import candidate_pairs
 from ingestion_assets.events.deduplication.cluster import Doubts, Grouping, Scored, components, group
 from ingestion_assets.events.deduplication.conflicts import Conflict, conflicts
 from ingestion_assets.events.deduplication.days import logical_day
+from ingestion_assets.events.deduplication.levels import LEVELS
 from ingestion_assets.events.deduplication.neighbours import second_levels
-from ingestion_assets.events.deduplication.pairs import LEVELS, PairFeatures, nothing_in_common, pair_features
+from ingestion_assets.events.deduplication.pairs import PairFeatures, pair_features
 from ingestion_assets.events.deduplication.prepare import Batch, prepare
 from ingestion_assets.events.deduplication.records import (
     Cluster,
@@ -307,8 +308,7 @@ def _score(
     import numpy as np
 
     features = pair_features(batch, a, b)
-    conflict = conflicts(batch, a, b)
-    conflict[(conflict == Conflict.NONE) & nothing_in_common(batch, features)] = Conflict.NOTHING_IN_COMMON
+    conflict = conflicts(batch, features)
     odds = _exact(batch, a, b) if config.exact_only else model.first_odds(features)
     if not config.exact_only:
         features.second = second_levels(batch, a, b, odds, conflict != Conflict.NONE)
@@ -438,7 +438,6 @@ def _reasons(result: BatchResult, positions: Sequence[int], model: Model, count:
         (name, levels, np.asarray(table.weights[name]), codes[name][rows])
         for table, codes in ((model.first, result.features.levels), (model.second, result.features.second))
         for name, levels in table.levels.items()
-        if name != "first_score"  # it repeats what the others say
     ]
     # Against the average of the feature's levels: a feature that says the same of every pair explains nothing.
     weight = np.stack([numbers[codes] - numbers.mean() for _, _, numbers, codes in named])

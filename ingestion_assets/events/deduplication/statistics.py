@@ -28,6 +28,10 @@ _KEPT_FROM = 3
 """Words seen in fewer titles are left out of the snapshot: they count as rare anyway, and are most of the vocabulary."""
 _TOLD_BY = 4
 """Titles of a known language in which a word must stand to tell the language of others."""
+_SHIFTING = 0.006
+"""Share of starts between 00:01 and 05:00 from which a source is held to shift clocks."""
+_TRANSLATED_AT = 2
+"""Places where two titles must differ by the same two phrases before these are held to mean the same."""
 _ALIAS_SIGHTINGS = 3
 """Distinct titles that two venue names must share, minute by minute, before they are held to be one place."""
 
@@ -42,8 +46,12 @@ class CorpusStatistics:
     """Venue key in its city -> the key that stands for both names."""
     word_languages: Mapping[str, str] = field(default_factory=dict)
     """Words that stand in titles of one language only, and which it is."""
+    translations: frozenset[tuple[str, str]] = frozenset()
+    """Pairs of phrases (words in alphabetical order) by which titles of one place and minute differ again and again."""
     midnight_sources: frozenset[str] = frozenset()
     """Sources that write 00:00 where they know no time."""
+    shifting_sources: frozenset[str] = frozenset()
+    """Sources with more starts in the small hours than there are nights out: some of their clocks are UTC."""
 
     @property
     def version(self) -> str:
@@ -56,11 +64,11 @@ class CorpusStatistics:
         return math.log((total + 1) / (self.word_counts.get(word, 0) + 1.0))
 
     def language(self, title: ParsedTitle) -> str:
-        """A title's language by its little words, else by the words that stand in one language only; "" if they differ."""
+        """A title's language by its little words, else by words that stand in one language only, where most of its do."""
         if title.lang:
             return title.lang
-        told = {self.word_languages[word] for word in title.words if word in self.word_languages}
-        return told.pop() if len(told) == 1 else ""
+        told = [self.word_languages[word] for word in title.words if word in self.word_languages]
+        return told[0] if len(set(told)) == 1 and 2 * len(told) > len(title.words) else ""
 
     def to_json(self) -> str:
         """The snapshot as text, the same for the same content."""
@@ -70,7 +78,9 @@ class CorpusStatistics:
                 "word_counts": dict(sorted(self.word_counts.items())),
                 "aliases": dict(sorted(self.aliases.items())),
                 "word_languages": dict(sorted(self.word_languages.items())),
+                "translations": sorted(self.translations),
                 "midnight_sources": sorted(self.midnight_sources),
+                "shifting_sources": sorted(self.shifting_sources),
             },
             ensure_ascii=False,
             separators=(",", ":"),
@@ -86,7 +96,9 @@ class CorpusStatistics:
                 word_counts={str(word): int(count) for word, count in raw["word_counts"].items()},
                 aliases={str(name): str(other) for name, other in raw["aliases"].items()},
                 word_languages={str(word): str(lang) for word, lang in raw["word_languages"].items()},
+                translations=frozenset((str(one), str(two)) for one, two in raw.get("translations", ())),
                 midnight_sources=frozenset(map(str, raw["midnight_sources"])),
+                shifting_sources=frozenset(map(str, raw.get("shifting_sources", ()))),
             )
         except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
             raise ValueError("this is no snapshot of corpus statistics; build one with StatisticsBuilder") from error
@@ -98,7 +110,7 @@ class StatisticsBuilder:
     def __init__(self) -> None:
         self._documents = 0
         self._words: Counter[str] = Counter()
-        self._spoken: dict[str, Counter[str]] = {"fr": Counter(), "en": Counter()}
+        self._spoken: dict[str, Counter[str]] = {"fr": Counter(), "en": Counter(), "": Counter()}
         self._midnights: Counter[str] = Counter()
         self._timed: Counter[str] = Counter()
         self._small_hours: Counter[str] = Counter()
@@ -106,14 +118,17 @@ class StatisticsBuilder:
         self._slots: dict[tuple[object, ...], dict[str, str]] = {}
         self._venues_by_title: dict[str, set[str]] = defaultdict(set)
         self._together: dict[tuple[str, str], set[str]] = defaultdict(set)
+        self._meetings: dict[tuple[str, str], dict[str, list[ParsedTitle]]] = {}
+        self._phrases: Counter[str] = Counter()
+        self._differences: Counter[tuple[str, str]] = Counter()
+        self._difference_places: dict[tuple[str, str], set[str]] = defaultdict(set)
 
     def add(self, record: Record) -> None:
         """Count one record. Feed days in order: aliases are learned inside a day and its sightings forgotten after."""
         self._documents += 1
         title = parse_title(record.title)
         self._words.update(title.head)
-        if title.lang:
-            self._spoken[title.lang].update(title.words)
+        self._spoken[title.lang].update(title.words)
         if record.local_time is not None:
             self._timed[record.source] += 1
             midnight = record.local_time.hour == 0 and record.local_time.minute == 0
@@ -130,6 +145,8 @@ class StatisticsBuilder:
                 self._venues_by_title[title.text].add(name)
                 slot = (title.text, record.local_time, city)
                 self._slots.setdefault(slot, {})[name] = record.source
+                meeting = self._meetings.setdefault((name, record.local_time.isoformat()), {})
+                meeting.setdefault(record.source, []).append(title)
 
     def _learn(self) -> None:
         """Two names that two sources give to one title in one minute. A title in many places that day teaches nothing."""
@@ -138,13 +155,41 @@ class StatisticsBuilder:
                 (one, source), (two, other) = sorted(names.items())
                 if source != other:
                     self._together[one, two].add(str(text))
+        for (place, _), titles in self._meetings.items():
+            self._learn_words(place, titles)
         self._slots.clear()
         self._venues_by_title.clear()
+        self._meetings.clear()
+
+    def _learn_words(self, place: str, titles: Mapping[str, list[ParsedTitle]]) -> None:
+        """By what two titles of two sources differ, where a place and minute has only these two."""
+        distinct = {title.text: title for listed in titles.values() for title in listed}
+        if len(distinct) != 2 or any(len({title.text for title in listed}) > 1 for listed in titles.values()):
+            return  # a source that lists both knows them to be two events
+        one, two = distinct.values()
+        if one.lang and one.lang == two.lang:
+            return
+        left = " ".join(sorted(set(one.head) - set(two.head)))
+        right = " ".join(sorted(set(two.head) - set(one.head)))
+        if left and right and one.parts == two.parts and one.tribute == two.tribute:
+            pair = (min(left, right), max(left, right))
+            self._phrases.update(pair)
+            self._differences[pair] += 1
+            self._difference_places[pair].add(place)
+
+    def _translations(self) -> Iterator[tuple[str, str]]:
+        for pair, count in self._differences.items():
+            if len(self._difference_places[pair]) >= _TRANSLATED_AT and 2 * count >= min(
+                self._phrases[phrase] for phrase in pair
+            ):
+                yield pair
 
     def _languages(self) -> Iterator[tuple[str, str]]:
         for lang, other in (("fr", "en"), ("en", "fr")):
             for word, count in self._spoken[lang].items():
-                if count >= _TOLD_BY and count >= 9 * self._spoken[other][word] and not word.isdigit():
+                # English has hardly an accent to be told by: a word of French titles that many untold ones have is both.
+                told = count >= 9 * self._spoken[other][word] and count >= 3 * self._spoken[""][word]
+                if count >= _TOLD_BY and told and not word.isdigit():
                     yield word, lang
 
     def build(self) -> CorpusStatistics:
@@ -166,12 +211,18 @@ class StatisticsBuilder:
             word_counts={word: count for word, count in self._words.items() if count >= _KEPT_FROM},
             word_languages=dict(self._languages()),
             aliases={name: root(name) for name in parent if root(name) != name},
+            translations=frozenset(self._translations()),
+            shifting_sources=frozenset(
+                source
+                for source, count in self._small_hours.items()
+                if count >= 3 and count > _SHIFTING * self._timed[source]
+            ),
             midnight_sources=frozenset(
                 source
                 for source, count in self._midnights.items()
-                # Nobody opens a third of their events at midnight; and a source whose clock is shifted would have
+                # Hardly anything opens at midnight sharp; and a source whose clock is shifted by some hours would have
                 # events at one and at two as well.
-                if count >= 5 and count > 0.3 * self._timed[source] and self._small_hours[source] < 0.1 * count
+                if count >= 3 and count > 0.02 * self._timed[source] and self._small_hours[source] < 0.34 * count
             ),
         )
 

@@ -5,6 +5,7 @@ Belongs here: what one title says by itself. Comparing two titles belongs to `pa
 
 from __future__ import annotations
 
+import html
 import re
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,7 +21,7 @@ _ITEM = re.compile(
     r"|(?P<sep>[()\[\]{}:|/@;!?•·\"«»]|\s[-–—~_]+\s|[–—]|[-–—]\s|,\s)"
     r"|(?P<join>[+])"
 )
-_ROMAN = {"ii": 2, "iii": 3, "iv": 4, "vi": 6, "vii": 7, "viii": 8, "ix": 9, "xi": 11, "xii": 12}
+_ROMAN = {"ii": 2, "iii": 3, "iiii": 4, "iv": 4, "vi": 6, "vii": 7, "viii": 8, "ix": 9, "xi": 11, "xii": 12}
 _ROMAN_PART = {**_ROMAN, "i": 1, "v": 5, "x": 10}
 _NUMBER = {
     word: number
@@ -75,6 +76,12 @@ class ParsedTitle:
     """The whole title's letters and digits, folded."""
     words: tuple[str, ...] = ()
     """Its words as written, folded: what tells the language of titles without little words."""
+    pieces: frozenset[tuple[str, ...]] = frozenset()
+    """What stands between separators and names something: an act, not a festival, not a genre."""
+    framed: bool = False
+    """Several pieces make the head: a frame and what it frames, an act and its tour."""
+    proper: frozenset[str] = frozenset()
+    """Words of the head that are written like names, in a title that writes its other words small."""
 
 
 class _Unit:
@@ -101,23 +108,27 @@ class _Parser:
         self.lexicon = lexicon
 
     def parse(self, title: str) -> ParsedTitle:
+        title = _CUT_OFF.sub("", title) if title.rstrip().endswith(("…", "...")) else title
         folded = fold(title)
         units = _number_parts(self._units(folded))
         segments = _segments(units)
         head: list[str] = []
         support: list[str] = []
         presenters: list[str] = []
+        pieces: list[tuple[str, ...]] = []
         flags: dict[str, set[str]] = {
             name: set() for name in ("kind", "secondary", "public", "session", "addon", "status")
         }
         parts: set[tuple[str, int]] = set()
         clock: int | None = None
-        tribute = umbrella = trailing = False
+        alone = 0
+        tribute = umbrella = trailing = framed = False
         for segment in segments:
             label = all(unit.role in _LABELS for unit in segment)
             # `w/ X` and `et invités : X`: the word stands before the separator, its names behind it.
             lesser = trailing and bool(head)
             trailing = segment[-1].role == "support"
+            before, named = len(head), False
             for position, unit in enumerate(segment):
                 role = unit.role
                 if role in ("stop", "calendar"):
@@ -140,21 +151,32 @@ class _Parser:
                     lesser = lesser or bool(head)
                     continue
                 elif role == "presents":
-                    before = position and unit.code == "presents"
-                    if before and head:
+                    if position and unit.code == "presents" and head:
                         presenters += head
                         head.clear()
+                        before, pieces = 0, []
                     continue
                 elif role == "umbrella":
                     umbrella = True
+                elif role == "status" and unit.code == "tickets" and unit is segment[-1] and head:
+                    continue  # `X Tickets`
                 elif lesser and unit.code in _MEALS:
                     flags["addon"].add("package")  # `X + souper` sells X with a meal
                 elif role in ("kind", "secondary", "public"):
                     flags[role].add(unit.code)
+                named = named or (unit.role == "word" and unit.code.isalpha() and not lesser)
+                if lesser and not support:
+                    alone = len(head)
                 (support if lesser else head).append(unit.code)
+            if len(head) > before:
+                frame = any(unit.role == "umbrella" for unit in segment)
+                pieces.append(tuple(sorted(set(head[before:]))) if named and not frame else ())
+        large = _proper(title)
+        before_support = head[:alone] if alone else head
         head = list(dict.fromkeys(head))
-        if head and support and all(word in self.lexicon.frames for word in head):
-            head, support = list(dict.fromkeys(head + support)), []  # `Workshop with X` is about X
+        if head and support and all(word in self.lexicon.frames for word in before_support):
+            pieces.append(tuple(sorted(set(support))))
+            head, support, framed = list(dict.fromkeys(head + support)), [], True  # `Workshop with X` is about X
         if not head:
             spoken = [unit.code for unit in units if unit.role not in ("sep", "clock", "stop")]
             # `!!!` is a band and `20h` may be a title: then the whole text is the one word there is.
@@ -180,6 +202,9 @@ class _Parser:
             letters="".join(filter(str.isalnum, folded)),
             lang=_language(title),
             words=tuple(unit.word for unit in units if unit.role not in ("sep", "clock", "number", "stop")),
+            pieces=frozenset(filter(None, pieces)),
+            framed=framed or len(pieces) > 1,
+            proper=frozenset(unit.code for unit in units if large.intersection(unit.word.split())) & frozenset(head),
         )
 
     def _units(self, text: str) -> list[_Unit]:
@@ -226,10 +251,54 @@ class _Parser:
         return units
 
 
+_CUT_OFF = re.compile(r"(?<=\w)\W+\w*(?:…|\.\.\.)\s*$")
+_SPOKEN = re.compile(r"[^\W\d_][^\W_]*(?:['’][^\W_]+)*")
+_PIECE = re.compile(
+    r"\s[-–—|/@+~]+\s|[()\[\]{}:|;!?•·\"«»–—,]|\s(?:avec|with|par|by|feat\.?|ft\.?|w/|présentent?|presents?|vs\.?|contre|at|à)\s",
+    re.IGNORECASE,
+)
+_ARTICLES = frozenset("the les le la l un une a and et & of".split())
+
+
+def _proper(title: str) -> set[str]:
+    """The words, folded, that are written like names; none where the whole title is in capitals.
+
+    Two kinds: a large word inside a piece that writes others small, and every word of a piece of two and more that are
+    all large. English titles write everything large, French ones only names: so this says something about two titles
+    together, where each has such words that the other lacks.
+    """
+    large: set[str] = set()
+    for piece in _PIECE.split(html.unescape(title)):
+        spoken = [_unelided(word) for word in _SPOKEN.findall(piece)]
+        content = [word for word in spoken if word.lower() not in _ARTICLES]
+        if not content or piece.isupper():
+            continue
+        if len(content) > 1 and all(word[0].isupper() for word in content):
+            large.update(content)
+        elif any(len(word) > 3 and word.islower() for word in content[1:]):
+            large.update(word for word in spoken[1:] if word[0].isupper() and not word.isupper())
+    return {bare(fold(word)) for word in large}
+
+
+def _unelided(word: str) -> str:
+    return word.replace("’", "'").rpartition("'")[2] if word[1:2] in ("'", "’") else word
+
+
 _FRENCH = frozenset(
     "le la les un une des du de et à au aux avec pour sur dans chez ou en l d autour par son sa ses qu".split()
 )
 _ENGLISH = frozenset("the of and with for in at by to from on an its our your w about into a's".split())
+_FRENCH_COMMON = frozenset(
+    "jour jours soir soiree soirees atelier ateliers cours heure fete spectacle enfants ados adultes famille groupe "
+    "partie seance volet niveau journee rencontre rencontres lancement exposition vernissage visite marche foire nuit "
+    "nuits conte contes comptines souper stationnement navette forfait hommage tournee projection bibliotheque".split()
+)
+_ENGLISH_COMMON = frozenset(
+    "day days night nights evening workshop workshops class classes hour show kids teens adults family group session "
+    "chapter level meeting launch exhibition opening tour market fair story stories storytime dinner parking shuttle "
+    "package tribute lecture screening library talk time meet game games beginners introduction made easy".split()
+)
+"""Words of listings that are of one language for certain; they decide where no little word does."""
 _ACCENTS = frozenset("éèêàçôîûùœ")
 _LETTERS = re.compile(r"[^\W\d_]+")
 
@@ -238,6 +307,9 @@ def _language(title: str) -> str:
     title = title.lower()
     found = set(_LETTERS.findall(title))
     french, english = len(found & _FRENCH), len(found & _ENGLISH)
+    if french == english:
+        plain = {fold(word) for word in found}
+        french, english = len(plain & _FRENCH_COMMON), len(plain & _ENGLISH_COMMON)
     if french == english:
         return "fr" if not _ACCENTS.isdisjoint(title) else ""
     return "fr" if french > english else "en"
@@ -285,6 +357,8 @@ def _number_parts(units: list[_Unit]) -> list[_Unit]:
         if unit.role == "word" and _YEAR.match(unit.code):
             position += 1
             continue
+        if unit.code == "i" and result and (following is None or following.role == "sep"):
+            unit = _Unit("word", "1")  # `The Storm I`
         if unit.role == "word" and unit.code in _ROMAN and result:
             unit = _Unit("word", str(_ROMAN[unit.code]))
         result.append(unit)

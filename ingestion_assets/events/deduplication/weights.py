@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
-from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
+from ingestion_assets.events.deduplication.levels import LEVELS
 from ingestion_assets.events.deduplication.neighbours import SECOND_LEVELS
-from ingestion_assets.events.deduplication.pairs import LEVELS, PairFeatures
+from ingestion_assets.events.deduplication.pairs import PairFeatures
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,47 +24,23 @@ if TYPE_CHECKING:
 
     from ingestion_assets.events.deduplication.prepare import Floats
 
-_CORE = (
-    "title",
-    "rest",
-    "left_over_both",
-    "left_over_one",
-    "shared_weight",
-    "shared_words",
-    "names",
-    "languages",
-    "venue",
-    "time",
-)
 CROSSES: tuple[tuple[str, str], ...] = (
-    *combinations(_CORE, 2),
-    ("venue", "distance"),
-    ("title", "alone_in_slot"),
+    ("title", "place"),
+    ("title", "time"),
+    ("place", "time"),
+    ("rest", "shared_words"),
+    ("rest", "translated"),
     ("rest", "alone_in_slot"),
     ("translated", "alone_in_slot"),
-    ("rest", "translated"),
     ("title", "places_of_title"),
-    ("venue", "places_of_title"),
-    ("source", "time"),
-    ("source", "title"),
-    ("left_over_one", "umbrella"),
-    ("rest", "umbrella"),
+    ("place", "places_of_title"),
     ("sessions", "time"),
-    ("parts", "time"),
-    ("parts", "length"),
-    ("support", "shared_words"),
-    ("public", "rest"),
-    ("numbers", "rest"),
-    ("beside", "rest"),
+    ("source", "title"),
 )
 """Features whose levels say more together than apart: the same title means less in another place."""
 
 
-SECOND_CROSSES: tuple[tuple[str, str], ...] = (
-    ("first_score", "rival"),
-    ("first_score", "third"),
-    ("rival", "third"),
-)
+SECOND_CROSSES: tuple[tuple[str, str], ...] = (("rival", "third"),)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,222 @@
+"""What two listings have in common besides their titles: place, time, source, and what else happens that day.
+
+Belongs here: measuring. What a level weighs stands in `weights.toml`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ingestion_assets.events.deduplication.blocks import DOORS, FAR, HALF_DAY, areas
+from ingestion_assets.events.deduplication.days import DAY
+from ingestion_assets.events.deduplication.levels import LEVELS
+from ingestion_assets.events.deduplication.prepare import Batch
+from ingestion_assets.events.deduplication.venues import Likeness, compare_addresses, compare_venues
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ingestion_assets.events.deduplication.prepare import Ints
+
+    Levels = NDArray[np.int8]
+
+
+def venue_levels(batch: Batch, a: Ints, b: Ints) -> Levels:
+    import numpy as np
+
+    one, two = np.minimum(batch.venue[a], batch.venue[b]), np.maximum(batch.venue[a], batch.venue[b])
+    width = len(batch.venues)
+    codes, back = np.unique(one * width + two, return_inverse=True)
+    table = np.asarray(
+        [compare_venues(batch.venues[c // width], batch.venues[c % width]) for c in codes.tolist()], dtype=np.int8
+    )
+    level = table[back] if len(codes) else np.zeros(0, dtype=np.int8)
+    alias = (batch.alias[a] == batch.alias[b]) & (batch.alias[a] >= 0)
+    return np.where(alias, np.int8(Likeness.SAME), level).astype(np.int8)
+
+
+def address_levels(batch: Batch, a: Ints, b: Ints) -> Levels:
+    import numpy as np
+
+    level = np.zeros(len(a), dtype=np.int8)
+    known = np.flatnonzero((batch.place[a] > 0) & (batch.place[b] > 0))
+    if len(known):
+        width = len(batch.addresses)
+        codes, back = np.unique((batch.place[a[known]] - 1) * width + batch.place[b[known]] - 1, return_inverse=True)
+        table = np.asarray(
+            [compare_addresses(batch.addresses[c // width], batch.addresses[c % width]) for c in codes.tolist()]
+        )
+        level[known] = np.asarray([0, 1, 2], dtype=np.int8)[table[back]]  # -1 picks the last: two doors
+    return level
+
+
+def place_levels(venue: Levels, distance: Levels, address: Levels, city: Levels) -> Levels:
+    """One verdict on the place, from `same` to `apart`, out of its name, map, door and city."""
+    import numpy as np
+
+    near, here = (distance == 1) | (distance == 2), distance == 1
+    far, farther = distance >= 4, distance >= 5
+    door, other_door = address == 1, address == 2
+    elsewhere = (city == 2) & ~near & ~door
+    unnamed = venue == Likeness.UNKNOWN
+    clash = venue <= Likeness.CLASHING
+    steps = [
+        (farther & (venue < Likeness.STRONG), "apart"),
+        (farther | (elsewhere & (venue >= Likeness.PARTIAL)), "doubtful"),
+        (elsewhere, "apart"),
+        ((venue == Likeness.SAME) & ~(far & other_door), "same"),
+        ((venue == Likeness.STRONG) & (near | door), "same"),
+        ((venue == Likeness.STRONG) & ~far & ~other_door, "likely"),
+        ((venue == Likeness.PARTIAL) & (near | door), "likely"),
+        (unnamed & door & ~far, "likely"),
+        (door & here, "likely"),
+        (venue == Likeness.STRONG, "perhaps"),
+        ((venue == Likeness.PARTIAL) & ~far & ~other_door, "perhaps"),
+        (unnamed & near, "perhaps"),
+        (door & ~far, "perhaps"),
+        (unnamed & ~far & ~other_door, "unknown"),
+        (near & ~(clash & other_door), "doubtful"),
+        ((venue >= Likeness.WEAK) & ~far & ~other_door, "doubtful"),
+        (~far & ~other_door, "different"),
+    ]
+    code = LEVELS["place"].index
+    return np.select([mask for mask, _ in steps], [code(name) for _, name in steps], default=code("apart")).astype(
+        np.int8
+    )
+
+
+def distance_levels(batch: Batch, a: Ints, b: Ints) -> Levels:
+    """Metres between the coordinates, in steps. A spot that several venues of a day share is a city's middle: unknown."""
+    import numpy as np
+
+    lat, lon = batch.lat.copy(), batch.lon.copy()
+    known = np.flatnonzero(~np.isnan(lat) & (batch.alias >= 0))
+    if len(known):
+        spots = np.c_[batch.day[known], np.round(lat[known] * 1e4), np.round(lon[known] * 1e4)].astype(np.int64)
+        distinct = np.unique(np.c_[spots, batch.alias[known]], axis=0)[:, :3]
+        places, many = np.unique(distinct, axis=0, return_counts=True)
+        crowded = {tuple(place) for place in places[many >= _CITY_MIDDLE].tolist()}
+        if crowded:
+            located = np.flatnonzero(~np.isnan(lat))
+            everywhere = np.c_[batch.day[located], np.round(lat[located] * 1e4), np.round(lon[located] * 1e4)].astype(
+                np.int64
+            )
+            lat[located[[tuple(spot) in crowded for spot in everywhere.tolist()]]] = np.nan
+    metres_lat = (lat[a] - lat[b]) * 111_195.0
+    metres_lon = (lon[a] - lon[b]) * 111_195.0 * np.cos(np.radians((lat[a] + lat[b]) / 2))
+    metres = np.hypot(metres_lat, metres_lon)
+    level = np.select(
+        [np.isnan(metres), metres < 100, metres < 300, metres < 1_000, metres < 5_000, metres < 25_000],
+        [0, 1, 2, 3, 4, 5],
+        default=6,
+    )
+    return level.astype(np.int8)
+
+
+EVENING = 18 * 60
+"""From here on a start is an evening's."""
+_CITY_MIDDLE = 5
+"""Distinct venues on one spot, to the fourth decimal, from which the spot is taken for a geocoder's default."""
+
+
+def agreement(column: Ints, a: Ints, b: Ints) -> Levels:
+    """0: not known on one side, 1: the same, 2: not the same."""
+    import numpy as np
+
+    one, two = column[a], column[b]
+    return np.where((one == 0) | (two == 0), 0, np.where(one == two, 1, 2)).astype(np.int8)
+
+
+def people_levels(batch: Batch, a: Ints, b: Ints) -> Levels:
+    """1: a name stands in both. That none does says nothing: one source names the promoter, another the band."""
+    import numpy as np
+
+    named = np.asarray([bool(names) for names in batch.people], dtype=bool)
+    level = np.zeros(len(a), dtype=np.int8)
+    for i in np.flatnonzero(named[a] & named[b]).tolist():
+        level[i] = bool(batch.people[int(a[i])] & batch.people[int(b[i])])
+    return level
+
+
+# Times
+
+
+def time_levels(batch: Batch, a: Ints, b: Ints) -> dict[str, Levels]:
+    import numpy as np
+
+    # A clock in the title stands in for a missing time.
+    clock = np.where((batch.minute < 0) & (batch.parsed["clock"] >= 0), batch.parsed["clock"], batch.minute)
+    one, two = clock[a], clock[b]
+    apart = np.abs(one - two)
+    offset = np.maximum(np.abs(batch.offset[a]), np.abs(batch.offset[b]))
+    slip = (apart == offset) & (offset >= 60)
+    # UTC is later than the clock west of Greenwich, earlier east of it. By day it is believed of sources that are known
+    # for it only: from an afternoon to an evening the clock slips just as far as from a matinee to the evening show.
+    west = np.where(np.abs(batch.offset[a]) >= np.abs(batch.offset[b]), batch.offset[a], batch.offset[b]) < 0
+    shifted = np.where((one > two) == west, batch.shifting[a], batch.shifting[b])
+    near_slip = (np.abs(apart - offset) <= DOORS) & (offset >= 240)
+    later = np.maximum(one, two)
+    neither, either = (one < 0) & (two < 0), (one < 0) | (two < 0)
+    steps = [
+        (neither, "both_dated"),
+        (either, "one_dated"),
+        (apart == 0, "same"),
+        (slip & (apart > 65) & (later >= DAY), "slip_past_midnight"),
+        (slip & shifted & (apart > 65) & (later >= EVENING), "slip_to_evening"),
+        (slip & shifted & (apart > 65), "slip_by_day"),
+        (apart <= 15, "15min"),
+        (apart <= 35, "35min"),
+        (apart <= 65, "65min"),
+        (apart <= 95, "95min"),
+        (apart <= FAR, "200min"),
+        (near_slip & (later >= DAY), "slip_and_doors_past_midnight"),
+        (apart == HALF_DAY, "half_day"),
+    ]
+    code = LEVELS["time"].index
+    time = np.select([mask for mask, _ in steps], [code(name) for _, name in steps], default=code("apart"))
+    end_one, end_two = batch.end[a], batch.end[b]
+    end = np.where((end_one < 0) | (end_two < 0), 0, np.where(end_one == end_two, 1, 2))
+    span_one, span_two = batch.span[a], batch.span[b]
+    long_one, long_two = span_one >= 1, span_two >= 1
+    # A night that ends after midnight lasts one further day and is no festival.
+    length = np.where(
+        span_one == span_two, 0, np.where(long_one & long_two, 1, np.where(np.maximum(span_one, span_two) >= 2, 2, 1))
+    )
+    return {"time": time.astype(np.int8), "end": end.astype(np.int8), "length": length.astype(np.int8)}
+
+
+# What else happens that day
+
+
+def places_of_title(batch: Batch, a: Ints, b: Ints, venue: Levels, distance: Levels) -> Levels:
+    """In how many places of its city the title is on that day: in many, it says little where the place is not known."""
+    import numpy as np
+
+    named = np.flatnonzero(batch.alias >= 0)
+    size = int(batch.title.max()) + 1 if len(batch) else 1
+    code = (batch.day * (len(batch.city_rank) + 1) + areas(batch)) * size + batch.title
+    distinct = (
+        np.unique(np.c_[code[named], batch.alias[named]], axis=0) if len(named) else np.zeros((0, 2), dtype=np.int64)
+    )
+    codes, counts = np.unique(distinct[:, 0], return_counts=True)
+    many = np.ones(len(batch), dtype=np.int64)
+    if len(codes):
+        place = np.minimum(np.searchsorted(codes, code), len(codes) - 1)
+        many = np.where(codes[place] == code, counts[place], 1)
+    most = np.maximum(many[a], many[b])
+    sure = (venue >= Likeness.STRONG) | ((distance >= 1) & (distance <= 2))
+    return np.select([most <= 1, most <= 2, sure], [0, 1, 2], default=3).astype(np.int8)
+
+
+def slot_levels(batch: Batch, a: Ints, b: Ints, place: Levels) -> Levels:
+    """Whether each source lists one thing only at that place in that minute. Then a title in other words may be it."""
+    import numpy as np
+
+    slot = np.c_[batch.day, batch.alias, batch.minute, batch.source]
+    _, back, counts = np.unique(slot, axis=0, return_inverse=True, return_counts=True)
+    alone = (counts[back.ravel()] == 1) & (batch.alias >= 0)
+    minute = (batch.minute[a] == batch.minute[b]) & (batch.minute[a] >= 0)
+    here = place <= LEVELS["place"].index("likely")
+    both = alone[a].astype(np.int64) + alone[b]
+    return np.where(minute & here, np.select([both == 2, both == 1], [1, 2], default=3), 0).astype(np.int8)
