@@ -78,6 +78,8 @@ def test_subject_and_predicate_are_told_apart(text: str, language: str, subject:
     [
         ("American forces under General Morgan beat the British at Cowpens.", "en"),
         ("Ribosomes receive their orders for protein synthesis from the nucleus.", "en"),
+        ("The domestic slave trade offered many economic opportunities.", "en"),
+        ("Whenever new slave states entered the Union, the balance changed.", "en"),
         ("When the demand rises, the price of the good rises as well.", "en"),
         ("La Constitution est prise comme modèle par de nombreux pays.", "fr"),
         ("Après la guerre, la ville se développe autour de son port.", "fr"),

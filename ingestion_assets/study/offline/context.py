@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -107,7 +108,7 @@ def pool_keys(fact: Fact) -> list[tuple[str, ...]]:
         case FactKind.YEAR:
             return [("year",)]
         case FactKind.NUMBER:
-            fraction = "decimal" if "." in form or "," in form else "whole"
+            fraction = "decimal" if re.search(r"[.,]\d{1,2}$", form) else "whole"
             return [("number", fraction, fact.verb, str(len(form))), ("number", fraction, fact.verb)]
         case FactKind.NAME:
             return [("name", str(fact.name))] if fact.name in _KNOWN else []

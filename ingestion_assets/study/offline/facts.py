@@ -44,7 +44,7 @@ class Fact:
     """The word before the answer, folded: what an option has to agree with."""
     plural: bool = False
     verb: str = ""
-    """Of a definition: empty in a glossary. Of a number: its unit, where that is a percentage."""
+    """Of a definition: empty in a glossary. Of a number: what makes it another size, such as `%` or `million`."""
     name: NameKind | None = None
     """What the answer names, where it is a name."""
     leans: bool = False
@@ -106,6 +106,7 @@ _YEAR: Final = re.compile(r"(?<![\d.,-])(?:1[0-9]|20)\d{2}(?![\d%]|[.,]\d|-)")
 _BEFORE_YEAR: Final = lexicon("before_year")
 _NUMBER: Final = re.compile(r"(?<![\w.,-])\d{1,3}(?:(?:[\u00a0\u202f ,]\d{3})+|\d*)(?:[.,]\d+)?(?![\w-]|[.,]\d)")
 _NOT_TERMS: Final = lexicon("weak_terms")
+_VAGUE_TERMS: Final = lexicon("vague")
 _LABELS: Final = lexicon("labels")
 _LEAST_CONTENT: Final = 3
 """Words of content in a predicate below which many things could be meant."""
@@ -279,6 +280,8 @@ def _good_term(term: str, language: str) -> bool:
         and parts[0] not in stop
         and parts[-1] not in stop
         and not (len(parts) > 1 and parts[-1] in _NOT_TERMS)
+        and not (len(parts) == 1 and parts[0] in _VAGUE_TERMS)
+        and not (language == "en" and parts[-1].endswith("ly"))
         and not all(part in stop or part.isdigit() for part in parts)
         and len(term) >= 3
         and any(character.isalpha() for character in term)
@@ -307,7 +310,7 @@ def hidden_parts(sentence: Sentence, language: str, names: Names) -> Iterator[Fa
             answer=answer,
             start=start,
             lead=lead.lower().replace("’", "'"),
-            verb="%" if kind is FactKind.NUMBER and re.match(r"\s?%|\s(?:percent|pour cent)\b", text[end:]) else "",
+            verb=_unit(text[end:]) if kind is FactKind.NUMBER else "",
             plural=folded(answer).split()[0].endswith(("s", "x"))
             if language == "fr"
             else folded(answer).endswith("s") and not folded(answer).endswith(("ss", "us", "is")),
@@ -344,12 +347,19 @@ def _places(text: str, language: str, names: Names) -> Iterator[tuple[FactKind, 
         yield FactKind.TERM, start, end
 
 
+def _unit(after: str) -> str:
+    found = re.match(r"\s?(%|percent|pour cent|thousand|millions?|billions?|milliards?|mille|trillions?)(?!\w)", after)
+    word = found.group(1).rstrip("s") if found else ""
+    return "%" if word in ("percent", "pour cent") else word
+
+
 def _counts_nothing(text: str, number: re.Match[str]) -> bool:
     """A day of a date, the end of a range, a century or the number of a section: nothing worth knowing by heart."""
     before, after = text[: number.start()].rstrip(), text[number.end() :].lstrip()
     word = re.match(r"[\wà-öø-ÿ]+", after)
     return (
-        bool(word and word.group().lower() in lexicon("calendar"))
+        number.group() in ("0", "1")
+        or bool(word and word.group().lower() in lexicon("calendar"))
         or bool(re.search(r"(?:\b(?:to|à|and|et|or|ou|from|de|between|entre)|[-–])$", before, re.IGNORECASE))
         or bool(re.match(r"(?:to|à|or|ou|-|–)\b", after))
         or bool(re.search(rf"\b(?:{'|'.join(_MONTHS)})$", before, re.IGNORECASE))

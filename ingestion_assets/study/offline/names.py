@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Final
 
 from ingestion_assets.study.lexicon import lexicon
+from ingestion_assets.study.offline.phrases import acting
 from ingestion_assets.study.text import STOPWORDS
 
 _CAPITAL: Final = r"[A-ZÀ-ÖØ-Þ]"
@@ -101,7 +102,7 @@ def _goes_on(after: str, tokens: list[str], language: str) -> bool:
         and word not in STOPWORDS["en"]
         and not word.endswith(("ed", "ly"))
         and word not in _PAST
-        and not word.endswith("s")
+        and not (word.endswith("s") and word in acting("en"))
     )
 
 

@@ -12,6 +12,7 @@ from ingestion_assets.study.lexicon import lexicon
 from ingestion_assets.study.text import STOPWORDS
 
 _WEAK: Final = lexicon("weak_terms")
+_VAGUE: Final = lexicon("vague")
 _PAST: Final = lexicon("past")
 _WORD: Final = re.compile(r"[a-zà-öø-ÿ][a-zà-öø-ÿ-]*")
 _LEADS: Final = {
@@ -42,6 +43,22 @@ _NOUNS_TOO: Final = frozenset(
     }
 )
 """Verb forms that are plurals of nouns as well."""
+_PLURALS: Final = frozenset(
+    {
+        "people",
+        "children",
+        "men",
+        "women",
+        "bacteria",
+        "mitochondria",
+        "data",
+        "mice",
+        "criteria",
+        "phenomena",
+        "fungi",
+        "nuclei",
+    }
+)
 _AFTER_NOUN: Final = frozenset(
     {
         *("of", "under", "from", "by", "for", "and", "or", "are", "were", "is", "was", "have", "had", "that"),
@@ -104,13 +121,12 @@ def noun_phrases(text: str, language: str) -> Iterator[tuple[int, int]]:
 
 def _end(text: str, start: int, language: str) -> int | None:
     """Where the phrase ends: at a comma or a word of no content; None when that cannot be told."""
-    verbs = acting(language)
     at = start
     found: list[tuple[str, int]] = []
     while (match := _WORD.match(text, at)) is not None:
         word = match.group()
         after = text[match.end() : match.end() + 1]
-        if word in STOPWORDS[language] or (found and (word in verbs or word in _PAST)):
+        if word in STOPWORDS[language] or (found and _is_verb(word, found[-1][0], language)):
             break
         if after in {"'", "’"}:
             break
@@ -127,8 +143,16 @@ def _end(text: str, start: int, language: str) -> int | None:
     return found[-1][1] if _good(names, language) else None
 
 
+def _is_verb(word: str, before: str, language: str) -> bool:
+    """A verb behind a noun. In English a base form is one behind a plural only: "a great deal", "the cells use"."""
+    verbs = acting(language)
+    if language == "fr" or word not in verbs:
+        return word in verbs or (language == "en" and word in _PAST)
+    return verbs[word] == word or before.endswith("s")
+
+
 def _good(names: list[str], language: str) -> bool:
-    if any(name in _WEAK for name in names) or len(names[0]) < 4:
+    if any(name in _WEAK for name in names) or len(names[0]) < 4 or (len(names) == 1 and names[0] in _VAGUE):
         return False
     if language == "en":
         head = names[-1]
@@ -193,8 +217,10 @@ def what_does(text: str, language: str) -> Doing | None:
         if found is not None and predicate is not None and word not in _INSIDE[language]:
             rest = text[found.end() :].strip().rstrip(".")
             following = _TOKEN.match(rest)
-            noun = found.group("verb") in _NOUNS_TOO and following is not None and following.group() in _AFTER_NOUN
-            if noun:
+            noun = following is not None and found.group("verb") in _NOUNS_TOO and _after_noun(following.group())
+            base = language == "en" and found.group("verb") not in (None, predicate)
+            if noun or (base and not (word.endswith("s") or word in _PLURALS)):
+                # "The slave trade offered": a noun that looks like a verb.
                 return None
             if following is not None and following.group() not in acting(language) and len(rest) >= 15:
                 if found.group("verb") != predicate and re.search(r"\b(?:their|leurs?)\b", rest):
@@ -206,6 +232,10 @@ def what_does(text: str, language: str) -> Doing | None:
             return None
         at = gap.end()
     return None
+
+
+def _after_noun(word: str) -> bool:
+    return word in _AFTER_NOUN or word.endswith("ed") or word in _PAST
 
 
 def _predicate(found: re.Match[str], language: str) -> str | None:
