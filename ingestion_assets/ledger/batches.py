@@ -221,10 +221,11 @@ def read_batch(connection: Connection[Any], batch_id: uuid.UUID, *, user_id: str
 
 
 def open_batches(connection: Connection[Any], *, collection_id: str | None = None, limit: int = 200) -> list[Batch]:
-    """Batches that are not final, in the order of arrival."""
+    """Batches that are not final, in the order of arrival: those that wait for a run, or all of one collection."""
     rows = connection.execute(
         f"SELECT {_COLUMNS} FROM study_batches WHERE finished_at IS NULL"  # noqa: S608
-        " AND (%(collection)s::text IS NULL OR collection_id = %(collection)s) AND not_before <= now()"
+        # A batch that a run was just asked for is held back from the sensor, not from that run.
+        " AND (collection_id = %(collection)s OR (%(collection)s::text IS NULL AND not_before <= now()))"
         " ORDER BY sequence LIMIT %(limit)s",
         {"collection": collection_id, "limit": limit},
     ).fetchall()

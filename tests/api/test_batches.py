@@ -114,6 +114,21 @@ def test_a_batch_is_cancelled_and_tried_again(api: Calls, ada: dict[str, str]) -
     assert again.json()["collection_id"] == api.get(f"/batches/{batch}", headers=ada).json()["collection_id"]
 
 
+def test_a_batch_that_a_run_was_asked_for_is_held_back_from_others_and_not_from_its_run(
+    api: Calls, database: Database, ada: dict[str, str]
+) -> None:
+    made = hand_in(api, ada).json()
+    batch = uuid.UUID(made["id"])
+    with database.transaction() as connection:
+        assert batches.mark_launched(connection, batch) == 1
+        assert batches.open_batches(connection) == []
+        [found] = batches.open_batches(connection, collection_id=made["collection_id"])
+        assert batches.begin(connection, found.id, "r1", seconds=60)
+        batches.finish(connection, found.id, BatchState.READY)
+        assert batches.open_batches(connection, collection_id=made["collection_id"]) == []
+    assert api.get(f"/batches/{batch}", headers=ada).json()["status"] == "ready"
+
+
 class Follower:
     """A client of a stream, as a browser would be: it goes on from the last event it has."""
 

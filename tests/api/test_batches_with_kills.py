@@ -104,6 +104,7 @@ def test_a_few_batches_end_once_each_though_their_workers_are_killed(
     ends, killed = run(serve(), database, ada, platform_environment, count=2, longest=5.0)
     assert sum(ends.values()) == 2
     assert killed >= 1
+    assert ends["pipeline:completed"] + ends["pipeline:partial"] + ends["pipeline:cancelled"] >= 1, ends
 
 
 @pytest.mark.soak
