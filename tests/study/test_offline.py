@@ -203,6 +203,31 @@ def test_junk_is_no_subject_matter(text: str) -> None:
     assert not usable(sentence(text), "en")
 
 
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("Livrer rapidement et régulièrement une nouvelle version de l'application.", "fr"),
+        ("Les conteneurs qui sont des instances des images de la machine.", "fr"),
+        ("L'utilisation d'un serveur assurant un rôle de répartiteur de charge.", "fr"),
+        ("Understanding the structure of the cell in its natural environment.", "en"),
+    ],
+)
+def test_a_bullet_with_a_full_stop_is_no_sentence(text: str, language: str) -> None:
+    assert not usable(sentence(text), language)
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("Montréal capitule devant les troupes britanniques le 8 septembre 1760.", "fr"),
+        ("Le castor, qui vit dans les rivières, est recherché pour sa fourrure.", "fr"),
+        ("The inventor sold a model that weighed no more than three hundred grams.", "en"),
+    ],
+)
+def test_a_sentence_with_a_verb_is_one(text: str, language: str) -> None:
+    assert usable(sentence(text), language)
+
+
 def test_a_running_head_is_no_glossary() -> None:
     head = "INTRODUCTION À L'ÉCONOMIE — Notes de cours pour débutants Page 12\n\n"
     cards, _ = deck(head + SCIENCE_FR)

@@ -58,7 +58,9 @@ def answer_offline(
     # What leans on its neighbours, or is said once only, comes after all the rest.
     facts = _by_turns([fact for fact in ranked if not _doubtful(fact, context)], mixed=mixed)
     if fill or again:
-        facts += _by_turns([fact for fact in ranked if _doubtful(fact, context)], mixed=mixed)
+        # What leans on its neighbours is used for a number that a person asked for only.
+        rest = [fact for fact in ranked if _doubtful(fact, context) and (fill or not fact.leans)]
+        facts += _by_turns(rest, mixed=mixed)
     # One card a sentence reads better than two.
     most = 2 if fill else 1
     made_cards: list[CardDraft] = []

@@ -18,7 +18,7 @@ _WORD: Final = re.compile(r"[a-zà-öø-ÿ][a-zà-öø-ÿ-]*")
 _LEADS: Final = {
     "en": re.compile(r"\b(?P<lead>the|a|an|of|into|through|by|with|from|called|as)\s+(?=[a-z])", re.IGNORECASE),
     "fr": re.compile(
-        r"(?:\b(?P<lead>les?|la|une?|des|du|aux?|de|par|en)\s+|\b(?P<elided>[ld]['’]))(?=[a-zà-öø-ÿ])", re.IGNORECASE
+        r"(?:\b(?P<lead>les?|la|une?|des|du|aux?|de)\s+|\b(?P<elided>[ld]['’]))(?=[a-zà-öø-ÿ])", re.IGNORECASE
     ),
 }
 _FRENCH_ADJECTIVE: Final = re.compile(
@@ -26,6 +26,7 @@ _FRENCH_ADJECTIVE: Final = re.compile(
     r"|ois|aise|aises|ais|ible|ibles|able|ables|ée|ées|é|és|ante|antes|ant|ants|ente|entes|ent|ents|interne|internes|externe"
     r"|externes|eure|eures|eur|eurs|aine|aines|ain|ains|ile|iles|ote|otes|ane|anes|ure|ures|ine|ines|ide|ides|ène|ènes)$"
 )
+_INFINITIVE: Final = re.compile(r"(?:er|ir|oir|dre|uire|crire|mettre)$")
 _ENGLISH_NO_HEAD: Final = re.compile(r"(?:ly|ed|est|ous|ful|less|able|ible|ive|ical|ular|ary)$")
 _ENGLISH_NO_START: Final = frozenset(
     {"basic", "main", "major", "largest", "smallest", "whole", "entire", "single", "certain", "different", "various"}
@@ -161,6 +162,8 @@ def _good(names: list[str], language: str) -> bool:
         if len(names) == 1 and head.endswith("ing"):
             return False
         return len(head) >= 4 and not any(name.endswith("ly") for name in names) and not _ENGLISH_NO_HEAD.search(head)
+    if len(names) == 1 and _INFINITIVE.search(names[0]):
+        return False
     return len(names) <= 2 and (len(names) == 1 or _FRENCH_ADJECTIVE.search(names[1]) is not None)
 
 
@@ -179,6 +182,9 @@ _VERB: Final = {
     ),
 }
 _PARTICIPLE: Final = re.compile(r"(?P<before>(?:est|fut|était|a été|peut être|doit être) )(?P<participle>[a-zà-öø-ÿ]+)")
+_SPACE: Final = re.compile(r"\s+")
+LEAST_REST: Final = 15
+"""Characters of a predicate behind its verb."""
 MOST_WORDS: Final = 5
 """Of a subject. Longer ones are clauses."""
 
@@ -198,40 +204,53 @@ class Doing:
 def what_does(text: str, language: str) -> Doing | None:
     """Subject and predicate, when the sentence says what a thing does."""
     opening = _ARTICLE[language].match(text)
+    article = opening.group().strip() if opening else ""
     start = at = opening.end() if opening else 0
     for count in range(MOST_WORDS):
         token = _TOKEN.match(text, at)
-        if token is None:
+        if token is None or not _may_stand_in_subject(token.group().lower(), language, first=count == 0):
             return None
-        word = token.group().lower()
-        if word in STOPWORDS[language] and (count == 0 or word not in _INSIDE[language]):
+        bracket = _BRACKET.match(text, token.end())
+        gap = _SPACE.match(text, bracket.end() if bracket else token.end())
+        found = _VERB[language].match(text, gap.end()) if gap else None
+        if gap is None or found is None:
             return None
-        end = token.end()
-        bracket = _BRACKET.match(text, end)
-        gap = re.compile(r"\s+").match(text, bracket.end() if bracket else end)
-        if gap is None:
-            return None
-        found = _VERB[language].match(text, gap.end())
-        article = opening.group().strip() if opening else ""
-        predicate = _predicate(found, language) if found else None
-        if found is not None and predicate is not None and word not in _INSIDE[language]:
+        predicate = _predicate(found, language)
+        if predicate is not None and token.group().lower() not in _INSIDE[language]:
             rest = text[found.end() :].strip().rstrip(".")
-            following = _TOKEN.match(rest)
-            noun = following is not None and found.group("verb") in _NOUNS_TOO and _after_noun(following.group())
-            base = language == "en" and found.group("verb") not in (None, predicate)
-            if noun or (base and not (word.endswith("s") or word in _PLURALS)):
-                # "The slave trade offered": a noun that looks like a verb.
+            if not _acts(found.group("verb"), predicate, token.group().lower(), rest, language):
                 return None
-            if following is not None and following.group() not in acting(language) and len(rest) >= 15:
-                if found.group("verb") != predicate and re.search(r"\b(?:their|leurs?)\b", rest):
-                    # "What receives their …": the plural was in the verb.
-                    return None
+            if _is_long_enough(rest, language):
                 whole = f"{predicate} {rest}" if language == "en" else _agreeing(f"{predicate} {rest}", article)
-                return Doing(article, start, end, whole) if whole is not None else None
+                return Doing(article, start, token.end(), whole) if whole is not None else None
         if bracket is not None:
             return None
         at = gap.end()
     return None
+
+
+def _may_stand_in_subject(word: str, language: str, *, first: bool) -> bool:
+    if word in STOPWORDS[language]:
+        return not first and word in _INSIDE[language]
+    # "la présence d'une commande": the subject goes on behind its article.
+    parts = re.split(r"['’]", word)
+    return len(parts) == 1 or parts[-1] not in STOPWORDS[language]
+
+
+def _acts(verb: str | None, predicate: str, before: str, rest: str, language: str) -> bool:
+    """It is a verb, and goes with `What`: no noun that looks like one, no plural that the rest refers to."""
+    following = _TOKEN.match(rest)
+    if following is not None and verb in _NOUNS_TOO and _after_noun(following.group()):
+        return False
+    if language == "en" and verb not in (None, predicate) and not (before.endswith("s") or before in _PLURALS):
+        # "The slave trade offered": base forms are verbs behind plurals only.
+        return False
+    return verb in (None, predicate) or re.search(r"\b(?:their|leurs?)\b", rest) is None
+
+
+def _is_long_enough(rest: str, language: str) -> bool:
+    following = _TOKEN.match(rest)
+    return following is not None and following.group() not in acting(language) and len(rest) >= LEAST_REST
 
 
 def _after_noun(word: str) -> bool:

@@ -7,6 +7,7 @@ from typing import Final
 
 from ingestion_assets.study.checks.shared import is_instruction, self_contained
 from ingestion_assets.study.lexicon import lexicon
+from ingestion_assets.study.offline.phrases import acting
 from ingestion_assets.study.sentences import Sentence
 from ingestion_assets.study.text import words
 
@@ -16,7 +17,7 @@ ANAPHORA: Final = {name: lexicon("anaphora", name) for name in ("en", "fr")}
 _JUNK: Final = re.compile(
     r"©|\(c\) \d|\bISBN\b|\bISSN\b|\bdoi\b|\ball rights reserved\b|\btous droits réservés\b|\bet al\.|\bcredit:"
     r"|\bcrédit photo"
-    r"|https?:|www\.|\S@\S+\.\w|\.{4,}|…\s*\d+$|_{3}|\{\{|\||\ufffd|\{:|\[\w+\]\(|\w{4,}\. [a-zà-ÿ]"
+    r"|https?:|www\.|\S@\S+\.\w|\.{4,}|…\s*\d+$|_{3}|\{\{|\||\ufffd|\{:|\[\w+\]\(|\w{4,}\. [a-zà-ÿ]|\.\.\.|…\)|\(\d\)\.?$"
     r"|\s[,.]\s|[=∑∫√≤≥→]|\\[a-z]+\{",
     re.IGNORECASE,
 )
@@ -57,6 +58,97 @@ _LEANS: Final = {
     ),
 }
 
+_RELATIVE: Final = {
+    "en": re.compile(r"\b(?:which|who|that|whose|where)\b[^,;]*"),
+    "fr": re.compile(r"\b(?:qui|que|dont|où|auquel|laquelle|lesquels)\b[^,;]*|\bqu['’][^,;]*"),
+}
+_FINITE: Final = {
+    "en": lexicon("past")
+    | frozenset(
+        {
+            *(
+                "is",
+                "are",
+                "was",
+                "were",
+                "has",
+                "have",
+                "had",
+                "do",
+                "does",
+                "did",
+                "can",
+                "could",
+                "may",
+                "might",
+                "will",
+            ),
+            *("would", "should", "must", "shall", "cannot", "isn't", "aren't", "doesn't", "don't"),
+        }
+    ),
+    "fr": frozenset(
+        {
+            *(
+                "est",
+                "sont",
+                "a",
+                "ont",
+                "était",
+                "étaient",
+                "fut",
+                "furent",
+                "sera",
+                "seront",
+                "peut",
+                "peuvent",
+                "doit",
+            ),
+            *(
+                "doivent",
+                "avait",
+                "avaient",
+                "fait",
+                "font",
+                "va",
+                "vont",
+                "faut",
+                "devient",
+                "deviennent",
+                "n'est",
+                "n'a",
+            ),
+            *(
+                "c'est",
+                "s'est",
+                "l'a",
+                "n'ont",
+                "n'existe",
+                "veut",
+                "sait",
+                "voit",
+                "eut",
+                "eurent",
+                "fit",
+                "firent",
+                "prit",
+            ),
+        }
+    ),
+}
+_FINITE_FORM: Final = {
+    "en": re.compile(r"ed$"),
+    "fr": re.compile(r"(?:[rt]ait|aient|era|eront|ira|iront|dra|dront|èrent|irent|urent)$|^(?:n|s|m|t|j)['’]\w+"),
+}
+_VERBLESS: Final = {
+    "en": re.compile(r"^(?:\w+ing|to \w+)\b|^(?:the |a |an )?\w+ (?:of|for) \w+ing\b", re.IGNORECASE),
+    "fr": re.compile(
+        r"^[A-ZÀ-Þ]\w+(?:er|ir|oir|dre|tre|ire)\b|\b(?:pour|permettant|afin de|sans)\b|^(?:\S+ ){1,4}(?:qui|que|dont)\b"
+        r"|\b(?!(?:dev|dur|pend|av|suiv|moyenn|enf|aut|qu|inst|t)ant\b)\w{3,}ant (?:le|la|les|l['’]|un|une|des|de|d['’])"
+        r"|\bà \w+(?:er|ir|oir|dre|tre|ire)\b|^[^,]{3,60} : "
+    ),
+}
+"""What a line without a verb has instead: an infinitive, a participle, a clause about its noun."""
+
 
 def usable(sentence: Sentence, language: str) -> bool:
     """A whole sentence of the subject matter."""
@@ -78,6 +170,7 @@ def usable(sentence: Sentence, language: str) -> bool:
         lettered >= 0.8 * len(text)
         and shouted <= len(found) // 4
         and not _JUNK.search(text)
+        and not is_fragment(text, language)
         and not self_contained(text)
         and not is_instruction(text)
     )
@@ -87,6 +180,17 @@ def leans(text: str, language: str) -> bool:
     """Points at something outside the sentence, or speaks to its reader: asked about only where there is nothing better."""
     pattern = _LEANS.get(language)
     return pattern is not None and pattern.search(text) is not None
+
+
+def is_fragment(text: str, language: str) -> bool:
+    """A bullet with a full stop: no verb of its own, and words that show that none is missing by chance."""
+    clause = _RELATIVE[language].sub(" ", text)
+    found = {word.lower() for word in words(clause)}
+    if not found.isdisjoint(_FINITE[language]) or not found.isdisjoint(acting(language)):
+        return False
+    if any(_FINITE_FORM[language].search(word) for word in found):
+        return False
+    return _VERBLESS[language].search(text) is not None
 
 
 def is_junk(text: str) -> bool:
