@@ -129,6 +129,12 @@ def _block_keys(batch: Batch) -> list[tuple[NDArray[np.uint64], Ints]]:
 
 def areas(batch: Batch) -> Ints:
     """Each record's city; where none is named, the one that most records of that day name for its venue, address or cell."""
+    if batch.area is None:
+        batch.area = _areas(batch)
+    return batch.area
+
+
+def _areas(batch: Batch) -> Ints:
     import numpy as np
 
     area = batch.city.copy()

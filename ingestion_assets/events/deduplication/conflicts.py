@@ -116,11 +116,9 @@ def other_words(batch: Batch, pairs: PairFeatures) -> NDArray[np.bool_]:
     both = (levels["rest"] > code("rest", "one_side")) & (levels["title"] > code("title", "within"))
     rare = levels["left_over_both"] > code("left_over_both", "light")
     one_language = levels["languages"] < code("languages", "differ")
-    framed = np.asarray([title.framed for title in batch.titles], dtype=bool)
-    in_a_frame = framed[pairs.a] & framed[pairs.b] & (levels["shared_words"] > code("shared_words", "none"))
-    match = np.asarray(["match" in title.head for title in batch.titles], dtype=bool)
+    in_a_frame = batch.framed[pairs.a] & batch.framed[pairs.b] & (levels["shared_words"] > code("shared_words", "none"))
     untranslated = (
-        (match[pairs.a] & match[pairs.b])  # teams keep their names
+        (batch.match[pairs.a] & batch.match[pairs.b])  # teams keep their names
         | (rare & (levels["languages"] == code("languages", "same")))
         | (
             rare

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ingestion_assets.events.deduplication.batches import score_pair
 from ingestion_assets.events.deduplication.conflicts import Conflict
+from ingestion_assets.events.deduplication.findings import probability
+from ingestion_assets.events.deduplication.plan import plan_days
 from ingestion_assets.events.deduplication.records import Key, Override, Record
-from ingestion_assets.events.deduplication.resolve import Config, plan_days, probability, resolve, score_pair
+from ingestion_assets.events.deduplication.resolve import Config, resolve
 from ingestion_assets.events.deduplication.statistics import CorpusStatistics, default_statistics
 from ingestion_assets.events.deduplication.weights import Model, default_model
 

@@ -108,6 +108,12 @@ class Batch:
     """Small integer codes of what titles say: sessions, parts, addons …, 0 for nothing."""
     sets: Sequence[Any]
     """What those codes stand for."""
+    framed: NDArray[np.bool_]
+    """By record: several pieces make its title."""
+    match: NDArray[np.bool_]
+    """By record: its title is of two teams."""
+    area: Ints | None = None
+    """By record: its city or the one that its neighbours name (`blocks.areas`), once it was asked for."""
 
     def __len__(self) -> int:
         return len(self.records)
@@ -286,6 +292,8 @@ def prepare(records: Sequence[Record], statistics: CorpusStatistics, moved: Mapp
         people=people,
         parsed=said,
         sets=reader.sets.values,
+        framed=np.asarray([title.framed for title in titles], dtype=np.bool_),
+        match=np.asarray(["match" in title.head for title in titles], dtype=np.bool_),
         **columns,
     )
 

@@ -1,0 +1,230 @@
+"""What looks alike and is two events, and what looks different and is one: small days as several sources list them.
+
+Each case is a list of listings `(source, title, start, venue)` and how they belong together, as letters in the same order.
+"""
+
+from __future__ import annotations
+
+from datetime import date, time
+
+import pytest
+
+from ingestion_assets.events.deduplication.records import Record
+from ingestion_assets.events.deduplication.resolve import resolve
+
+DAY = "2026-04-18"
+Listing = tuple[str, str, str, str]
+
+APART: dict[str, tuple[list[Listing], str]] = {
+    "matinee and evening": (
+        [
+            ("a", "La Mouette", "14:00", "Théâtre Prospero"),
+            ("b", "The Seagull", "14:00", "Prospero Theatre"),
+            ("a", "La Mouette", "20:00", "Théâtre Prospero"),
+            ("c", "LA MOUETTE", "20:00", "Prospero"),
+        ],
+        "xxyy",
+    ),
+    "a matinee as far from its evening as UTC is from here": (
+        [("a", "Orphée", "15:00", "Usine C"), ("b", "Orphée", "19:00", "Usine C")],
+        "xy",
+    ),
+    "labelled showings without a time": (
+        [
+            ("a", "Casse-Noisette (matinée)", "", "Place des Arts"),
+            ("b", "The Nutcracker - Evening Performance", "", "Place des Arts"),
+        ],
+        "xy",
+    ),
+    "early and late show": (
+        [
+            ("a", "Mira Solheim - Early Show", "19:00", "Upstairs"),
+            ("b", "Mira Solheim (late show)", "21:30", "Upstairs Jazz Bar"),
+        ],
+        "xy",
+    ),
+    "parts of a course": (
+        [
+            ("a", "Initiation à la reliure - séance 1", "13:00", "Atelier du Mile-Ex"),
+            ("b", "Initiation à la reliure, séance 2", "13:00", "Atelier du Mile-Ex"),
+        ],
+        "xy",
+    ),
+    "two films of a series": (
+        [
+            ("a", "Retour en arrière II", "21:00", "Ciné-parc Saint-Hilaire"),
+            ("b", "Retour en arrière III", "21:00", "Ciné-parc Saint-Hilaire"),
+        ],
+        "xy",
+    ),
+    "children and adults": (
+        [
+            ("a", "Atelier de magie pour enfants", "13:00", "Bibliothèque de Verdun"),
+            ("b", "Atelier de magie pour adultes", "13:00", "Bibliothèque de Verdun"),
+        ],
+        "xy",
+    ),
+    "everybody and teens": (
+        [
+            ("a", "Écriture slam", "18:00", "Maison de la culture"),
+            ("b", "Écriture slam pour ados", "18:00", "Maison de la culture"),
+        ],
+        "xy",
+    ),
+    "an act and its homage": (
+        [
+            ("a", "Ghost Ferry", "20:00", "MTELUS"),
+            ("b", "Hommage à Ghost Ferry", "20:00", "MTELUS"),
+            ("c", "Ghost Ferry Tribute", "20:00", "M Telus"),
+        ],
+        "xyy",
+    ),
+    "a concert and its parking": (
+        [("a", "Ghost Ferry", "20:00", "Centre Bell"), ("a", "Ghost Ferry - Stationnement", "20:00", "Centre Bell")],
+        "xy",
+    ),
+    "a concert and its package": (
+        [("a", "Ghost Ferry", "20:00", "Centre Bell"), ("b", "Ghost Ferry – VIP Package", "20:00", "Bell Centre")],
+        "xy",
+    ),
+    "a festival and its evenings": (
+        [
+            ("a", "Festival Marée Haute", "12:00", "Parc Jean-Drapeau"),
+            ("b", "Festival Marée Haute : Ghost Ferry", "19:00", "Parc Jean-Drapeau"),
+            ("c", "Festival Marée Haute : Mira Solheim", "19:00", "Parc Jean-Drapeau"),
+        ],
+        "xyz",
+    ),
+    "one frame, two guests, two languages": (
+        [
+            ("a", "Comedy Night with Karim Ouldali", "20:00", "Le Bordel"),
+            ("b", "Soirée d'humour avec Tamsin Bly", "20:00", "Le Bordel"),
+        ],
+        "xy",
+    ),
+    "two bands that share a word": (
+        [("a", "Silver Magnets", "21:00", "Casa del Popolo"), ("b", "Paper Magnets", "21:00", "Casa del Popolo")],
+        "xy",
+    ),
+    "two matches of one team": (
+        [
+            ("a", "Alouettes vs Argonauts", "19:00", "Stade Molson"),
+            ("b", "ALOUETTES VS TIGER-CATS", "19:00", "Stade Molson"),
+        ],
+        "xy",
+    ),
+    "one activity in two libraries": (
+        [
+            ("a", "Heure du conte", "10:30", "Bibliothèque Marie-Uguay"),
+            ("b", "Story Time", "10:30", "Robert-Bourassa Library"),
+        ],
+        "xy",
+    ),
+    "a show and the talk before it": (
+        [("a", "Antigone", "20:00", "TNM"), ("b", "Antigone : causerie", "18:30", "Théâtre du Nouveau Monde")],
+        "xy",
+    ),
+    "two classes of one studio": (
+        [("a", "Salsa Class", "18:00", "Studio Lumière"), ("b", "Bachata Class", "18:00", "Studio Lumière")],
+        "xy",
+    ),
+}  # fmt: skip
+
+TOGETHER: dict[str, tuple[list[Listing], str]] = {
+    "doors and show": (
+        [("a", "Ghost Ferry", "19:00", "Club Soda"), ("b", "Ghost Ferry", "20:00", "Club Soda")],
+        "xx",
+    ),
+    "an evening stored as UTC": (
+        [("a", "Ghost Ferry", "20:30", "Club Soda"), ("b", "Ghost Ferry", "2026-04-19T00:30", "Club Soda")],
+        "xx",
+    ),
+    "a date without a time": (
+        [("a", "Ghost Ferry", "20:00", "Club Soda"), ("b", "GHOST FERRY (complet)", "", "Club Soda")],
+        "xx",
+    ),
+    "four sources, four styles": (
+        [
+            ("a", "Ghost Ferry with Low Tide Cinema", "20:00", "Théâtre Corona"),
+            ("b", "Evenko présente Ghost Ferry", "20:00", "Corona"),
+            ("c", "GHOST FERRY - World Tour", "19:30", "Corona Theatre"),
+            ("d", "Ghost Ferry @ Théâtre Corona", "20:00", "Théâtre Corona (Montréal)"),
+        ],
+        "xxxx",
+    ),
+    "both languages in one title": (
+        [
+            ("a", "Heure du conte / Story Time", "10:30", "Bibliothèque de Verdun"),
+            ("b", "Story Time", "10:30", "Verdun Library"),
+            ("c", "Heure du conte", "10:30", "Bibliothèque de Verdun"),
+        ],
+        "xxx",
+    ),
+    "a title cut off": (
+        [
+            ("a", "Orchestre symphonique de la Vallée : Les Planètes", "19:30", "Salle Bourgie"),
+            ("b", "Orchestre symphonique de la Vallée : Les Pla…", "19:30", "Bourgie Hall"),
+        ],
+        "xx",
+    ),
+    "the same matinee in two languages": (
+        [
+            ("a", "Casse-Noisette - matinée", "14:00", "Place des Arts"),
+            ("b", "The Nutcracker (Matinee)", "14:00", "Place des Arts"),
+        ],
+        "xx",
+    ),
+    "the same part": (
+        [
+            ("a", "Histoire de l'art, partie 2", "13:00", "Musée McCord"),
+            ("b", "Art History, Part 2", "13:00", "McCord Museum"),
+        ],
+        "xx",
+    ),
+    "a hall with a room": (
+        [
+            ("a", "Ghost Ferry", "20:00", "Place des Arts - Théâtre Maisonneuve"),
+            ("b", "Ghost Ferry", "20:00", "Théâtre Maisonneuve"),
+        ],
+        "xx",
+    ),
+}
+
+
+def records(listings: list[Listing]) -> list[Record]:
+    result = []
+    for number, (source, title, start, venue) in enumerate(listings):
+        day, _, clock = start.rpartition("T")
+        result.append(
+            Record(
+                source=source,
+                source_id=str(number),
+                title=title,
+                local_date=date.fromisoformat(day or DAY),
+                local_time=time.fromisoformat(clock) if clock else None,
+                zone="America/Toronto",
+                venue_name=venue,
+                city="Montréal",
+            )
+        )
+    return result
+
+
+def grouping(listings: list[Listing]) -> set[frozenset[int]]:
+    clusters = resolve(records(listings)).clusters
+    return {frozenset(int(key.source_id) for key in cluster.members) for cluster in clusters}
+
+
+def wanted(letters: str) -> set[frozenset[int]]:
+    return {frozenset(i for i, letter in enumerate(letters) if letter == one) for one in set(letters)}
+
+
+@pytest.mark.parametrize(("listings", "letters"), APART.values(), ids=APART.keys())
+def test_what_is_two_events_stays_two(listings: list[Listing], letters: str) -> None:
+    for group in grouping(listings):
+        assert len({letters[i] for i in group}) == 1, [listings[i][1] for i in group]
+
+
+@pytest.mark.parametrize(("listings", "letters"), TOGETHER.values(), ids=TOGETHER.keys())
+def test_what_is_one_event_becomes_one(listings: list[Listing], letters: str) -> None:
+    assert grouping(listings) == wanted(letters)
