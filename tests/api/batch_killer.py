@@ -16,6 +16,7 @@ from typing import Any
 
 import dagster as dg
 
+from ingestion_assets.cli.supervisor import _die_with_parent
 from ingestion_assets.study.document_analyses import document_analyses
 from ingestion_assets.study.documents import documents
 from ingestion_assets.study.steps import PARTITIONS
@@ -70,6 +71,7 @@ def any_open(database: Database) -> bool:
 def killed_within(seconds: float, database: Database) -> None:
     pid = os.fork()
     if pid == 0:
+        _die_with_parent()
         try:
             work()
         finally:
@@ -95,4 +97,5 @@ def main(given: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
+    _die_with_parent()
     main(json.loads(sys.argv[1]))

@@ -117,9 +117,9 @@ def test_two_hundred_batches_end_once_each_though_their_workers_are_killed(
     capsys: Any,
 ) -> None:
     server = serve(documents_per_day=10**6, streams_per_user=1000)
-    ends, killed = run(server, database, ada, platform_environment, count=200, longest=4.0)
+    ends, killed = run(server, database, ada, platform_environment, count=200, longest=12.0)
     with capsys.disabled():
         print(f"{killed} workers killed; ends: {dict(ends)}")
     assert sum(ends.values()) == 200
-    assert killed > 50
+    assert killed > 20
     assert ends["pipeline:completed"] + ends["pipeline:partial"] > 100
