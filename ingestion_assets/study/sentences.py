@@ -19,6 +19,8 @@ _END: Final = re.compile(r"[.!?…]+[\"»”’)\]]*(?=\s|$)")
 _OPENING: Final = re.compile(r"[\"«“(\[]?\s*[A-ZÀ-ÖØ-Þ0-9]")
 _ITEM: Final = re.compile(r"\s*(?:[-–—•▪◦*·●]|\(?\d{1,3}[.)]|[a-z][.)]|#{1,6})\s+\S")
 _HEADING_CHARS: Final = 60
+_FULL: Final = 0.92
+"""Letters differ in width, so full lines differ in characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +56,10 @@ def _blocks(text: str) -> Iterator[tuple[int, int]]:
     """Stretches of lines that belong together."""
     start = at = 0
     previous = ""
+    width = _width(text)
     for line in text.splitlines(keepends=True):
         bare = line.strip()
-        if at > start and (not bare or _begins_block(previous, bare)):
+        if at > start and (not bare or _begins_block(previous, bare, width)):
             yield start, at
             start = at
         at += len(line)
@@ -65,10 +68,19 @@ def _blocks(text: str) -> Iterator[tuple[int, int]]:
         yield start, at
 
 
-def _begins_block(previous: str, line: str) -> bool:
+def _width(text: str) -> int:
+    """Characters that a full line of the text has: nine of ten lines are no longer."""
+    lengths = sorted(len(line.strip()) for line in text.splitlines() if line.strip())
+    return lengths[len(lengths) * 9 // 10] if lengths else 0
+
+
+def _begins_block(previous: str, line: str, width: int) -> bool:
     if not previous or _ITEM.match(line):
         return True
     open_end = previous[-1] not in ".!?…:;"
+    if open_end and len(previous) + 1 + len(line.split(maxsplit=1)[0]) > _FULL * width:
+        # The next word had no room on the line: it was broken, not ended. Headings leave room.
+        return False
     heading = len(previous) < _HEADING_CHARS and open_end and previous[-1] not in ",-" and line[0].isupper()
     return (heading and not previous.rsplit(maxsplit=1)[-1].islower()) or (
         heading and previous[0].isupper() and len(previous) < 40

@@ -285,6 +285,21 @@ def test_heads_and_footers_are_no_text_and_what_differs_is() -> None:
     assert without_furniture(pages[:2]) == pages[:2], "two pages prove nothing"
 
 
+def test_a_narrow_column_is_no_row_of_headings() -> None:
+    column = (
+        "Les débuts\n"
+        "Samuel de Champlain fonde la ville de\n"
+        "Québec en 1608 avec vingt-huit hommes.\n"
+        "Paul de Chomedey de Maisonneuve fonde\n"
+        "Ville-Marie en 1642 sur une grande île."
+    )
+    assert [found.text for found in sentences(column)] == [
+        "Les débuts",
+        "Samuel de Champlain fonde la ville de Québec en 1608 avec vingt-huit hommes.",
+        "Paul de Chomedey de Maisonneuve fonde Ville-Marie en 1642 sur une grande île.",
+    ]
+
+
 def test_a_unit_ends_a_sentence_and_an_initial_does_not() -> None:
     text = "Venus reaches a temperature of 465 °C. Mars is cold.\nIn 1972, S. J. Singer proposed the model."
     assert [found.text for found in sentences(text)] == [
