@@ -14,10 +14,14 @@ ROW_TYPES = ("text", "bytea", "date", "date", "timestamp", "timestamptz", *("tex
 """Types of the columns of `stage_rows`; binary COPY needs them said. In it, text is its bytes: JSON is sent as it was
 written, not decoded and encoded first."""
 
+# The source is a column of what is joined, not a constant: of a source that is new, or has grown since the last ANALYZE,
+# PostgreSQL expects no rows, and would read all that it has once for every batch.
 TODO = """
-WITH last AS (SELECT DISTINCT ON (source_id) ord, source_id, content_hash FROM stage_keys ORDER BY source_id, ord DESC)
-SELECT l.ord FROM last l LEFT JOIN raw_events r ON r.source = %(source)s AND r.source_id = l.source_id
-WHERE r.source_id IS NULL OR r.content_hash <> l.content_hash OR r.record_version <> %(version)s
+WITH last AS MATERIALIZED (
+    SELECT DISTINCT ON (source_id) ord, %(source)s::text AS source, source_id, content_hash
+    FROM stage_keys ORDER BY source_id, ord DESC)
+SELECT l.ord FROM last l LEFT JOIN raw_events r USING (source, source_id)
+WHERE r.first_job IS NULL OR r.content_hash <> l.content_hash OR r.record_version <> %(version)s
    OR r.withdrawn_at IS NOT NULL
 """
 
@@ -29,14 +33,16 @@ WHERE r.source_id IS NULL OR r.content_hash <> l.content_hash OR r.record_versio
 #   otherwise                     skipped
 # It counts for its week, or for the first week of the run where it has none there: every record has one partition.
 WRITE = """
-WITH last AS (SELECT DISTINCT ON (source_id) source_id, week FROM stage_keys ORDER BY source_id, ord DESC),
+WITH last AS MATERIALIZED (
+    SELECT DISTINCT ON (source_id) %(source)s::text AS source, source_id, week
+    FROM stage_keys ORDER BY source_id, ord DESC),
 before AS (
-    SELECT l.source_id, l.week, r.source_id IS NOT NULL AS known,
+    SELECT l.source_id, l.week, r.first_job IS NOT NULL AS known,
            r.first_job = %(job)s OR r.last_change_job = %(job)s AS ours,
            s.last_job = %(job)s AND s.last_attempt = %(attempt)s AS repeated
     FROM last l
-    LEFT JOIN raw_events r ON r.source = %(source)s AND r.source_id = l.source_id
-    LEFT JOIN raw_events_seen s ON s.source = %(source)s AND s.source_id = l.source_id),
+    LEFT JOIN raw_events r USING (source, source_id)
+    LEFT JOIN raw_events_seen s USING (source, source_id)),
 written AS (
     INSERT INTO raw_events AS t (source, source_id, content_hash, record_version, week, local_date, start_local,
         start_at, timezone, precision, status, title, event, payload, first_job, last_change_job)

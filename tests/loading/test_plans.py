@@ -1,0 +1,51 @@
+"""What a batch costs does not depend on how much its source has already, whatever PostgreSQL believes about it."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from ingestion_assets.events import loading_statements as statements
+from resources.postgres.database import Database
+
+_ROWS = """
+INSERT INTO raw_events (source, source_id, content_hash, record_version, week, local_date, precision, status, title, event,
+    payload, first_job, last_change_job)
+SELECT %(source)s, 'id' || g, decode(md5(g::text), 'hex'), 1, date '2026-11-16', date '2026-11-16', 'date', 'scheduled',
+    't', '{}', jsonb_build_object('text', repeat(md5(g::text), 45)), 1, 1 FROM generate_series(1, 10000) g
+"""
+_SEEN = """
+INSERT INTO raw_events_seen (source, source_id, last_job, last_attempt)
+SELECT source, source_id, 1, 1 FROM raw_events WHERE source = %(source)s
+"""
+PARAMETERS = {"source": "new", "version": 1, "job": 2, "attempt": 1, "first": "2026-11-16", "last": "2026-11-16"}
+
+
+@pytest.mark.parametrize("statement", ["TODO", "WRITE"])
+@pytest.mark.parametrize("analysed", ["another source only", "never"])
+def test_a_batch_of_a_source_without_statistics_asks_for_its_own_records_only(
+    fresh_database: Database, statement: str, analysed: str
+) -> None:
+    """PostgreSQL expected no rows of such a source, and read and sorted all of them once for every 2,000 records."""
+    with fresh_database.connect(role="plans", autocommit=True) as connection:
+        for table in ("raw_events", "raw_events_seen"):
+            connection.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = false)".encode())
+        for source in ("known", "new"):
+            connection.execute(_ROWS, {"source": source})
+            connection.execute(_SEEN, {"source": source})
+            if source == "known" and analysed != "never":
+                connection.execute("ANALYZE raw_events, raw_events_seen")
+        with connection.transaction():
+            connection.execute(statements.STAGE)
+            connection.execute(
+                "INSERT INTO stage_keys SELECT g, 'id' || g, decode(md5(g::text), 'hex'), date '2026-11-16'"
+                " FROM generate_series(8001, 10000) g"
+            )
+            query = f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT TEXT) {getattr(statements, statement)}"
+            plan = "\n".join(line for (line,) in connection.execute(query.encode(), PARAMETERS))
+    reads = re.findall(r"Scan (?:using \w+ )?on raw_events \w+ .*\(actual rows=([\d.]+) loops=(\d+)\)", plan)
+    assert reads, plan
+    assert max(float(rows) * int(loops) for rows, loops in reads) <= 2_000, plan
+    # The narrow table may be read as a whole while it is small, but never a source of it by its name alone.
+    assert "Index Cond: (source = 'new'" not in plan
