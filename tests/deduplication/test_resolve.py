@@ -7,7 +7,9 @@ from random import Random
 import pytest
 
 from benchmarks.deduplication.generate import Spec, generate
+from ingestion_assets.events.deduplication.blocks import candidate_pairs
 from ingestion_assets.events.deduplication.explain import explain
+from ingestion_assets.events.deduplication.prepare import prepare
 from ingestion_assets.events.deduplication.records import Override, Record, Resolution, Verdict
 from ingestion_assets.events.deduplication.resolve import Config, resolve
 from ingestion_assets.events.deduplication.statistics import build_statistics, default_statistics
@@ -188,3 +190,28 @@ def test_an_explanation_names_what_kept_two_records_apart(sighting):
     assert explain(one.key, other.key, [one, other]).refusal == "days_apart"
     with pytest.raises(KeyError, match="no record a:99"):
         explain(one.key._replace(source_id="99"), two.key, [one, two])
+
+
+def pairs_a_record(events: int) -> float:
+    rows = generate(Spec(rows=10, seed=5, crowded=events, days=3))
+    batch = prepare([row.record for row in rows if row.kind == "crowd"], default_statistics())
+    return len(candidate_pairs(batch)[0]) / len(batch)
+
+
+def test_the_work_for_one_record_is_bounded_however_crowded_the_day():
+    calm, busy = pairs_a_record(800), pairs_a_record(3_200)
+    assert busy <= 1.4 * calm  # four times as many records
+    assert busy <= 60
+
+
+def test_overrides_hold_when_everything_is_resolved_anew(corpus, statistics, whole):
+    by_key = {record.key: record for record in corpus}
+    pair = next(cluster.members[:2] for cluster in whole.clusters if len(cluster.members) == 2)
+    alone = [cluster.members[0] for cluster in whole.clusters if len(cluster.members) == 1][:2]
+    decisions = [
+        override(by_key[pair[0]], by_key[pair[1]], Verdict.SPLIT),
+        override(by_key[alone[0]], by_key[alone[1]], Verdict.MERGE),
+    ]
+    again = resolve(corpus, statistics=statistics, overrides=decisions)
+    assert again.links[pair[0]].cluster != again.links[pair[1]].cluster
+    assert again.links[alone[0]].cluster == again.links[alone[1]].cluster

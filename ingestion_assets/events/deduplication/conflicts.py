@@ -58,7 +58,7 @@ def conflicts(batch: Batch, pairs: PairFeatures) -> NDArray[np.int8]:
     one, two = batch.minute[a], batch.minute[b]
     # A source that lists one title with a time and once more with another, or without one, means two showings.
     twice = (batch.source[a] == batch.source[b]) & (one != two)
-    return np.select(
+    result = np.select(
         [
             batch.day[a] != batch.day[b],
             _contradict(batch, "sessions", a, b),
@@ -70,7 +70,6 @@ def conflicts(batch: Batch, pairs: PairFeatures) -> NDArray[np.int8]:
             pairs.levels["numbers"] == code("numbers", "differ"),
             pairs.levels["tribute"] == code("tribute", "differ"),
             (pairs.levels["beside"] == code("beside", "one_side")) & (one >= 0) & (two >= 0) & (one != two),
-            other_words(batch, pairs),
         ],
         [
             Conflict.DAYS_APART,
@@ -83,10 +82,13 @@ def conflicts(batch: Batch, pairs: PairFeatures) -> NDArray[np.int8]:
             Conflict.NUMBERS_DIFFER,
             Conflict.TRIBUTE_OR_ORIGINAL,
             Conflict.BESIDE_IT,
-            Conflict.OTHER_WORDS,
         ],
         default=Conflict.NONE,
     ).astype(np.int8)
+    # The costly question last, and only where the answer can matter.
+    in_doubt = (result == Conflict.NONE) & (pairs.levels["place"] < code("place", "different"))
+    result[other_words(batch, pairs, in_doubt)] = Conflict.OTHER_WORDS
+    return result
 
 
 def _contradict(batch: Batch, name: str, a: Ints, b: Ints) -> NDArray[np.bool_]:
@@ -108,8 +110,11 @@ def two_showings(pairs: PairFeatures) -> NDArray[np.bool_]:
     return np.asarray((time == code("time", "200min")) | (time == code("time", "apart")))
 
 
-def other_words(batch: Batch, pairs: PairFeatures) -> NDArray[np.bool_]:
-    """Each title has a rare word that the other lacks, no act stands in both, and neither can be a translation."""
+def other_words(batch: Batch, pairs: PairFeatures, asked: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Each title has a rare word that the other lacks, no act stands in both, and neither can be a translation.
+
+    Only of the pairs that are `asked` for.
+    """
     import numpy as np
 
     levels = pairs.levels
@@ -127,7 +132,7 @@ def other_words(batch: Batch, pairs: PairFeatures) -> NDArray[np.bool_]:
         )
         | ((levels["proper"] == code("proper", "both_missing")) & (one_language | in_a_frame))
     )
-    result = np.asarray(both & untranslated & (levels["letters"] > code("letters", "88")))
+    result = np.asarray(asked & both & untranslated & (levels["letters"] > code("letters", "88")))
     for row in np.flatnonzero(result).tolist():
         result[row] = not _act_in_both(batch, int(pairs.a[row]), int(pairs.b[row]))
     return result

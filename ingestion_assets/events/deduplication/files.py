@@ -9,6 +9,7 @@ days' records, keep ids and answers. Each call should bring all the records of t
 from __future__ import annotations
 
 import csv
+import gc
 import hashlib
 import os
 import tempfile
@@ -47,14 +48,46 @@ def deduplicate_file(
     UnreadableFileError when the input or the state cannot be used. Both files are written whole or not at all.
     `refresh_statistics` takes new statistics from this input although the state has some: clusters may change.
     """
+    with _no_cycles_sought():
+        return _deduplicate(
+            input,
+            output,
+            state=state,
+            refresh_statistics=refresh_statistics,
+            default_zone=default_zone,
+            overrides=overrides,
+            config=config or Config(reasons=False),
+        )
+
+
+@contextmanager
+def _no_cycles_sought() -> Iterator[None]:
+    """Without the search for reference cycles: there are none, and it would walk millions of records again and again."""
+    wanted = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if wanted:
+            gc.enable()
+
+
+def _deduplicate(
+    input: Path,  # noqa: A002
+    output: Path,
+    *,
+    state: Path | None,
+    refresh_statistics: bool,
+    default_zone: str | None,
+    overrides: Sequence[Override],
+    config: Config,
+) -> dict[str, Any]:
     table = read_table(input, default_zone=default_zone)
     before = _read_state(state) if state is not None and state.exists() else _State()
     statistics = before.statistics
     if statistics is None or refresh_statistics:
         statistics = build_statistics(table.records)
-    resolution = resolve(
-        table.records, overrides=overrides, statistics=statistics, config=config or Config(reasons=False)
-    )
+    resolution = resolve(table.records, overrides=overrides, statistics=statistics, config=config)
     clusters = [cluster.members for cluster in resolution.clusters]
     present = resolution.links
     identities = assign_identities(

@@ -161,6 +161,7 @@ def compare_addresses(a: tuple[str, frozenset[str]], b: tuple[str, frozenset[str
 _NOT_EVEN_MISSPELT = 0.75
 
 
+@lru_cache(maxsize=300_000)
 def compare_venues(a: ParsedVenue, b: ParsedVenue) -> Likeness:
     """How alike two venue names are, apart from where they stand. Symmetric."""
     from rapidfuzz.distance import JaroWinkler
