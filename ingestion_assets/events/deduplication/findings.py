@@ -72,8 +72,8 @@ def _reasons(result: BatchResult, positions: Sequence[int], model: Model, count:
         for table, codes in ((model.first, result.features.levels), (model.second, result.features.second))
         for name, levels in table.levels.items()
     ]
-    # Against the average of the feature's levels: a feature that says the same of every pair explains nothing.
-    weight = np.stack([numbers[codes] - numbers.mean() for _, _, numbers, codes in named])
+    # Weights are against the average pair: what most pairs have weighs nothing, and explains nothing.
+    weight = np.stack([numbers[codes] for _, _, numbers, codes in named])
     order = np.argsort(-np.abs(weight), axis=0, kind="stable")[:count].T
     text = [[f"{name}={label}" for label in levels] for name, levels, _, _ in named]
     return {
