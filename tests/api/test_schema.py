@@ -74,7 +74,7 @@ def everything(
 def test_a_few_requests_to_every_endpoint_get_what_the_document_says(
     everything: LiveServer, admin: dict[str, str]
 ) -> None:
-    assert exercise(everything, admin, examples=2) > 50
+    assert exercise(everything, admin, examples=1) > 25
 
 
 @pytest.mark.soak
