@@ -58,7 +58,8 @@ class Lexicon:
         if len(word) < _LONG - 1 or not word.isalpha() or word in self.by_first:
             return None
         meant = {known for shape in _shapes(word) for known in self.by_shape.get(shape, ())}
-        meant = {known for known in meant if _one_edit(word, known)}
+        # The first letter is hardly ever missed, and Camille is no family.
+        meant = {known for known in meant if known[0] == word[0] and _one_edit(word, known)}
         codes = {self.by_first[known][-1].code for known in meant}
         if len(codes) != 1:
             return None

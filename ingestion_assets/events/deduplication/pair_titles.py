@@ -34,6 +34,8 @@ class Overlap:
     """A word that is written like a name is among what only this head has."""
     names: Mask
     """A word that both heads have is none of the lexicon: a name, most often."""
+    meant: Mask
+    """What each has alone means the same, as the corpus taught."""
     frames: Mask
     """All that both heads have says what kind of event it is, or for whom, and not which."""
 
@@ -53,7 +55,7 @@ def overlap_of(batch: Batch, a: Ints, b: Ints) -> Overlap:
     code_a, code_b = pair_a * width + token_a, pair_b * width + token_b
     in_b, in_a = _within(code_a, code_b), _within(code_b, code_a)
     _forgive_typos(batch, (pair_a, token_a, in_b), (pair_b, token_b, in_a))
-    _forgive_translations(batch, (pair_a, token_a, in_b), (pair_b, token_b, in_a), size)
+    meant = _forgive_translations(batch, (pair_a, token_a, in_b), (pair_b, token_b, in_a), size)
 
     def some(pair: Ints, chosen: Mask) -> Mask:
         return np.asarray(np.bincount(pair, chosen, minlength=size) > 0)
@@ -88,6 +90,7 @@ def overlap_of(batch: Batch, a: Ints, b: Ints) -> Overlap:
         known=(knowns[0], knowns[1]),
         missing=(missing[0], missing[1]),
         names=some(pair_a, in_b & ~batch.known[token_a]),
+        meant=meant,
         frames=some(pair_a, in_b) & ~some(pair_a, in_b & ~batch.frame[token_a]),
     )
 
@@ -156,12 +159,15 @@ def _forgive_typos(batch: Batch, side_a: tuple[Ints, Ints, Mask], side_b: tuple[
 
 def _forgive_translations(
     batch: Batch, side_a: tuple[Ints, Ints, Mask], side_b: tuple[Ints, Ints, Mask], size: int
-) -> None:
-    """Mark what is left over on both sides as found where the corpus taught that the two phrases mean the same."""
+) -> Mask:
+    """Mark what is left over on both sides as found where the corpus taught that the two phrases mean the same.
+
+    The result says in which pairs.
+    """
     import numpy as np
 
     if not batch.translations:
-        return
+        return np.zeros(size, dtype=bool)
     number = {token: i for i, token in enumerate(batch.tokens)}
     # A phrase is known by the sum of its words' random numbers, so that all pairs are looked up at once.
     random = np.random.default_rng(0).integers(1, 2**63, size=len(batch.tokens), dtype=np.uint64)
@@ -173,7 +179,7 @@ def _forgive_translations(
 
     known = [(one, two) for one, two in (map(phrase, pair) for pair in batch.translations) if one and two]
     if not known:
-        return
+        return np.zeros(size, dtype=bool)
     ordered = np.sort(np.asarray(known, dtype=np.uint64), axis=1)
     with np.errstate(over="ignore"):
         codes = np.unique(ordered[:, 0] * factor ^ ordered[:, 1])
@@ -186,6 +192,7 @@ def _forgive_translations(
         meant = (low > 0) & np.isin(low * factor ^ high, codes)
     for pair, _, found in (side_a, side_b):
         found |= meant[pair]
+    return np.asarray(meant)
 
 
 def _typos_allowed(one: str, two: str) -> int:
@@ -320,8 +327,9 @@ def label_levels(batch: Batch, a: Ints, b: Ints, overlap: Overlap) -> dict[str, 
         "support": _sets(batch, parsed["support"], a, b),
         "beside": _sets(batch, parsed["secondary"], a, b),
     }
-    # A label that one title lacks because it is misspelt there: `for Kids`, `for Kdis`.
-    misspelt = _misspelt(batch, a, b)
+    # A label that one title lacks because it is misspelt there (`for Kdis`), or because the lexicon knows it in one
+    # language only.
+    misspelt = _misspelt(batch, a, b) | overlap.meant
     for name in ("public", "beside", "kind", "sessions", "addon"):
         levels = LEVELS[name]
         said[name][misspelt & (said[name] == levels.index("one_side"))] = levels.index("none")

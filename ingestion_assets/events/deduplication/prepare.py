@@ -319,10 +319,22 @@ def ranks(values: Sequence[str]) -> list[int]:
     return places
 
 
+_EARLY, _LATE = 8, 20
+
+
+def _ends_at_night(record: Record) -> bool:
+    """The last day is that of a night's end: the event does not last into it."""
+    if record.end_time is not None:
+        return record.end_time.hour < _EARLY
+    return record.local_time is not None and record.local_time.hour >= _LATE
+
+
 def _end(record: Record, day: int) -> tuple[int, int]:
     """Minutes from the logical day's midnight to the end (-1: not known), and further days."""
     last = record.end_date
     span = max((last - record.local_date).days, 0) if last is not None else 0
+    if span and _ends_at_night(record):
+        span -= 1
     clock = record.end_time
     if clock is None:
         return -1, span

@@ -31,7 +31,7 @@ _TOLD_BY = 4
 _SHIFTING = 0.006
 """Share of starts between 00:01 and 05:00 from which a source is held to shift clocks."""
 _TRANSLATED_AT = 2
-"""Places where two titles must differ by the same two phrases before these are held to mean the same."""
+"""Places, and days, on which two titles must differ by the same two phrases before these are held to mean the same."""
 _ALIAS_SIGHTINGS = 3
 """Distinct titles that two venue names must share, minute by minute, before they are held to be one place."""
 
@@ -122,6 +122,7 @@ class StatisticsBuilder:
         self._phrases: Counter[str] = Counter()
         self._differences: Counter[tuple[str, str]] = Counter()
         self._difference_places: dict[tuple[str, str], set[str]] = defaultdict(set)
+        self._difference_days: dict[tuple[str, str], set[object]] = defaultdict(set)
 
     def add(self, record: Record) -> None:
         """Count one record. Feed days in order: aliases are learned inside a day and its sightings forgotten after."""
@@ -171,14 +172,19 @@ class StatisticsBuilder:
             return
         left = " ".join(sorted(set(one.head) - set(two.head)))
         right = " ".join(sorted(set(two.head) - set(one.head)))
-        if left and right and one.parts == two.parts and one.tribute == two.tribute:
+        told = {one.parts, two.parts}, {one.numbers, two.numbers}, {one.tribute, two.tribute}
+        if left and right and "match" not in one.head and all(len(said) == 1 for said in told):
             pair = (min(left, right), max(left, right))
             self._phrases.update(pair)
             self._differences[pair] += 1
             self._difference_places[pair].add(place)
+            self._difference_days[pair].add(self._day)
 
     def _translations(self) -> Iterator[tuple[str, str]]:
         for pair, count in self._differences.items():
+            # One place has several names, and one evening several sources: only another day is another proof.
+            if len(self._difference_days[pair]) < _TRANSLATED_AT:
+                continue
             if len(self._difference_places[pair]) >= _TRANSLATED_AT and 2 * count >= min(
                 self._phrases[phrase] for phrase in pair
             ):
