@@ -56,7 +56,7 @@ def measure(options: Options) -> Iterator[Measurement]:
         models: dict[str, str] = {}
         python = None if options.without_peers else peer_python(REQUIREMENTS)
         if python is not None:
-            labelled = min(LABELLED, smallest)
+            labelled = min(LABELLED, options.sizes[-1])
             given = {name: _fields(name, labelled, folder) for name in ("train", "tune")}
             for name, module in PEERS.items():
                 note(f"deduplication: fitting {name} with {labelled} labelled records")

@@ -9,7 +9,6 @@ days' records, keep ids and answers. Each call should bring all the records of t
 from __future__ import annotations
 
 import csv
-import gc
 import hashlib
 import os
 import tempfile
@@ -19,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from ingestion_assets.events.deduplication.collecting import no_cycles_sought
 from ingestion_assets.events.deduplication.identity import assign_identities
 from ingestion_assets.events.deduplication.reading import UnreadableFileError, read_table
 from ingestion_assets.events.deduplication.records import Key, Override, Record
@@ -48,7 +48,7 @@ def deduplicate_file(
     UnreadableFileError when the input or the state cannot be used. Both files are written whole or not at all.
     `refresh_statistics` takes new statistics from this input although the state has some: clusters may change.
     """
-    with _no_cycles_sought():
+    with no_cycles_sought():
         return _deduplicate(
             input,
             output,
@@ -58,18 +58,6 @@ def deduplicate_file(
             overrides=overrides,
             config=config or Config(reasons=False),
         )
-
-
-@contextmanager
-def _no_cycles_sought() -> Iterator[None]:
-    """Without the search for reference cycles: there are none, and it would walk millions of records again and again."""
-    wanted = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if wanted:
-            gc.enable()
 
 
 def _deduplicate(

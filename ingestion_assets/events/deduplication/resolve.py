@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from ingestion_assets.events.deduplication.batches import Config, resolve_batches
+from ingestion_assets.events.deduplication.collecting import no_cycles_sought
 from ingestion_assets.events.deduplication.findings import clusters_of, refused_of, review_of
 from ingestion_assets.events.deduplication.plan import plan_days
 from ingestion_assets.events.deduplication.records import (
@@ -54,11 +55,12 @@ def resolve(
     review: list[UncertainPair] = []
     plan = plan_days(records, overrides, statistics)
     compared = 0
-    for result in resolve_batches(plan, statistics=statistics, model=model, config=config):
-        compared += len(result.scored.a)
-        clusters += clusters_of(result, config, model)
-        refused += refused_of(result)
-        review += review_of(result, config, model)
+    with no_cycles_sought():
+        for result in resolve_batches(plan, statistics=statistics, model=model, config=config):
+            compared += len(result.scored.a)
+            clusters += clusters_of(result, config, model)
+            refused += refused_of(result)
+            review += review_of(result, config, model)
     clusters.sort(key=lambda item: (item[0].day, item[0].members))
     links = {
         key: Link(key, index, score, partner, reasons)
