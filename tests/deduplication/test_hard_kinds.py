@@ -106,6 +106,14 @@ APART: dict[str, tuple[list[Listing], str]] = {
         [("a", "Silver Magnets", "21:00", "Casa del Popolo"), ("b", "Paper Magnets", "21:00", "Casa del Popolo")],
         "xy",
     ),
+    "two bands of two languages": (
+        [("a", "Rivière Noire", "20:00", "Club Soda"), ("b", "The Hollow Pines", "20:00", "Club Soda")],
+        "xy",
+    ),
+    "common words in two parks": (
+        [("a", "Yoga au parc", "09:00", "Parc Jarry"), ("b", "Yoga in the Park", "09:00", "Parc La Fontaine")],
+        "xy",
+    ),
     "two matches of one team": (
         [
             ("a", "Alouettes vs Argonauts", "19:00", "Stade Molson"),

@@ -42,6 +42,8 @@ class Conflict(IntEnum):
     """Each title has words of its own in one language, and no act in common: two items of one programme."""
     NUMBERS_DIFFER = 14
     TRIBUTE_OR_ORIGINAL = 15
+    OTHER_PLACE = 17
+    """A title of common words in two places that nothing connects: every library has its story time."""
     BESIDE_IT = 16
     """One is a workshop, a talk, an opening around the other, and begins at another time."""
 
@@ -85,6 +87,9 @@ def conflicts(batch: Batch, pairs: PairFeatures) -> NDArray[np.int8]:
         ],
         default=Conflict.NONE,
     ).astype(np.int8)
+    elsewhere = pairs.levels["place"] >= code("place", "different")
+    common = pairs.levels["shared_words"] < code("shared_words", "names")
+    result[(result == Conflict.NONE) & elsewhere & common] = Conflict.OTHER_PLACE
     # The costly question last, and only where the answer can matter.
     in_doubt = (result == Conflict.NONE) & (pairs.levels["place"] < code("place", "different"))
     result[other_words(batch, pairs, in_doubt)] = Conflict.OTHER_WORDS
@@ -122,8 +127,12 @@ def other_words(batch: Batch, pairs: PairFeatures, asked: NDArray[np.bool_]) -> 
     rare = levels["left_over_both"] > code("left_over_both", "light")
     one_language = levels["languages"] < code("languages", "differ")
     in_a_frame = batch.framed[pairs.a] & batch.framed[pairs.b] & (levels["shared_words"] > code("shared_words", "none"))
+    # In French only names are written large all through, and names are not translated.
+    acts = (batch.act[pairs.a] & batch.act[pairs.b]) | batch.french_act[pairs.a] | batch.french_act[pairs.b]
+    two_acts = acts & (levels["shared_words"] == code("shared_words", "none"))
     untranslated = (
-        (batch.match[pairs.a] & batch.match[pairs.b])  # teams keep their names
+        two_acts
+        | (batch.match[pairs.a] & batch.match[pairs.b])  # teams keep their names
         | (rare & (levels["languages"] == code("languages", "same")))
         | (
             rare

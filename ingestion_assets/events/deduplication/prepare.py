@@ -110,6 +110,10 @@ class Batch:
     """What those codes stand for."""
     framed: NDArray[np.bool_]
     """By record: several pieces make its title."""
+    act: NDArray[np.bool_]
+    """By record: its title is written like a name all through, and begins with no article."""
+    french_act: NDArray[np.bool_]
+    """By record: so is its title, and it is French."""
     match: NDArray[np.bool_]
     """By record: its title is of two teams."""
     area: Ints | None = None
@@ -293,6 +297,8 @@ def prepare(records: Sequence[Record], statistics: CorpusStatistics, moved: Mapp
         parsed=said,
         sets=reader.sets.values,
         framed=np.asarray([title.framed for title in titles], dtype=np.bool_),
+        act=np.asarray([title.act for title in titles], dtype=np.bool_),
+        french_act=np.asarray([title.act and title.lang == "fr" for title in titles], dtype=np.bool_),
         match=np.asarray(["match" in title.head for title in titles], dtype=np.bool_),
         **columns,
     )

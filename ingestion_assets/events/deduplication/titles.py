@@ -80,6 +80,8 @@ class ParsedTitle:
     """What stands between separators and names something: an act, not a festival, not a genre."""
     framed: bool = False
     """Several pieces make the head: a frame and what it frames, an act and its tour."""
+    act: bool = False
+    """Written like a name all through, without an article before it: an act, for works begin with one or go on small."""
     proper: frozenset[str] = frozenset()
     """Words of the head that are written like names, in a title that writes its other words small."""
 
@@ -204,6 +206,7 @@ class _Parser:
             words=tuple(unit.word for unit in units if unit.role not in ("sep", "clock", "number", "stop")),
             pieces=frozenset(filter(None, pieces)),
             framed=framed or len(pieces) > 1,
+            act=len(head) > 1 and _is_act(title),
             proper=frozenset(unit.code for unit in units if large.intersection(unit.word.split())) & frozenset(head),
         )
 
@@ -257,6 +260,7 @@ _PIECE = re.compile(
     r"\s[-–—|/@+~]+\s|[()\[\]{}:|;!?•·\"«»–—,]|\s(?:avec|with|par|by|feat\.?|ft\.?|w/|présentent?|presents?|vs\.?|contre|at|à)\s",
     re.IGNORECASE,
 )
+_LEADING = frozenset("the les le la l un une a".split())
 _ARTICLES = frozenset("the les le la l un une a and et & of".split())
 
 
@@ -278,6 +282,17 @@ def _proper(title: str) -> set[str]:
         elif any(len(word) > 3 and word.islower() for word in content[1:]):
             large.update(word for word in spoken[1:] if word[0].isupper() and not word.isupper())
     return {bare(fold(word)) for word in large}
+
+
+def _is_act(title: str) -> bool:
+    first = _PIECE.split(html.unescape(title))[0]
+    spoken = _SPOKEN.findall(first)
+    return (
+        len(spoken) > 1
+        and not first.isupper()
+        and spoken[0].lower() not in _LEADING
+        and all(word[0].isupper() for word in spoken if word.lower() not in _ARTICLES)
+    )
 
 
 def _unelided(word: str) -> str:
