@@ -16,7 +16,7 @@ _NIGHT_ENDS = 300
 _NIGHT_ENDS_LATEST = 480
 
 
-@lru_cache(maxsize=100_000)
+@lru_cache(maxsize=32_768)
 def utc_offset(zone: str | None, day: date) -> int | None:
     """Minutes that local time is ahead of UTC at noon of a day; None for an unknown zone."""
     if not zone:

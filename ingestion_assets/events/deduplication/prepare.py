@@ -311,7 +311,7 @@ def _by_day_and_key(row: tuple[int, Key, int, int, Record]) -> tuple[int, Key]:
     return row[0], row[1]
 
 
-@lru_cache(maxsize=100_000)
+@lru_cache(maxsize=32_768)
 def _phrase_words(phrase: str) -> tuple[str, ...]:
     title = parse_title(phrase)
     return title.head + title.support

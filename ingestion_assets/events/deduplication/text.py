@@ -96,7 +96,7 @@ def words(text: str) -> list[str]:
     return [word for word in (bare(found) for found in _WORD.findall(fold(text))) if word]
 
 
-@lru_cache(maxsize=200_000)
+@lru_cache(maxsize=32_768)
 def stem(word: str) -> str:
     """What the French and the English form of a word share: `céramique` and `ceramics` give the same stem.
 

@@ -99,7 +99,7 @@ class _Unit:
         self.value = value
 
 
-@lru_cache(maxsize=200_000)
+@lru_cache(maxsize=32_768)
 def parse_title(title: str) -> ParsedTitle:
     """Read a title with the shipped lexicon. Cached: series and chains repeat their titles by the thousand."""
     return _Parser(default_lexicon()).parse(title)

@@ -81,7 +81,7 @@ def parse_city(city: str | None) -> str:
     return tables.city.get(name, name)
 
 
-@lru_cache(maxsize=100_000)
+@lru_cache(maxsize=32_768)
 def parse_venue(name: str | None, city: str = "") -> ParsedVenue:
     """The identifying words of a venue's name; `city` (as `parse_city` gives it) and what follows a comma are dropped."""
     if not name:
@@ -134,7 +134,7 @@ _STREET_WORDS = frozenset(
 )
 
 
-@lru_cache(maxsize=100_000)
+@lru_cache(maxsize=32_768)
 def parse_address(address: str | None) -> tuple[str, frozenset[str]]:
     """Civic number and proper words of the street. Empty where there is none."""
     if not address:
@@ -161,7 +161,7 @@ def compare_addresses(a: tuple[str, frozenset[str]], b: tuple[str, frozenset[str
 _NOT_EVEN_MISSPELT = 0.75
 
 
-@lru_cache(maxsize=300_000)
+@lru_cache(maxsize=32_768)
 def compare_venues(a: ParsedVenue, b: ParsedVenue) -> Likeness:
     """How alike two venue names are, apart from where they stand. Symmetric."""
     from rapidfuzz.distance import JaroWinkler
