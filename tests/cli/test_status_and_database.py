@@ -85,7 +85,8 @@ def test_a_newer_database_is_refused_with_a_sentence(
     for command in (["db", "upgrade"], ["status"], ["run", "--source", "ics"]):
         done = ingest(*command)
         assert done.status == 1
-        assert done.err.startswith("ingest: the database is at revision '9999', which this version does not know")
+        said = "ingest: the database is at revision '9999', which this version does not know"
+        assert any(line.startswith(said) for line in done.err.splitlines())
 
 
 def test_the_database_of_dagster_is_made_beside_the_platforms(

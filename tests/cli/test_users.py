@@ -42,7 +42,7 @@ def test_the_list_shows_nothing_that_opens(ingest: Command, database: Database) 
     assert (row["user"], row["role"], row["label"], row["revoked_at"]) == ("ada", "user", "phone", None)
     assert row["expires_at"] is not None
     shown = ingest("users", "list").out + json.dumps(row)
-    secret = token.rpartition("_")[2]
+    secret = token.split("_", 2)[2]
     assert secret not in shown
     stored = database.fetch_all("SELECT encode(secret_hash, 'escape') || prefix || label AS text FROM api_tokens")
     assert secret not in stored[0]["text"]
@@ -51,7 +51,7 @@ def test_the_list_shows_nothing_that_opens(ingest: Command, database: Database) 
 @pytest.mark.parametrize("by", ["token", "shown"])
 def test_a_revoked_token_opens_nothing_and_the_others_still_do(ingest: Command, database: Database, by: str) -> None:
     token, other = (ingest("users", "add", "ada").out.strip() for _ in range(2))
-    shown = token.rpartition("_")[0] + "_…"
+    shown = "_".join(token.split("_")[:2]) + "_…"  # the secret may have the sign in it too
     assert ingest("users", "revoke", token if by == "token" else shown).out.strip() == "revoked"
     assert principal(database, token) is None
     assert principal(database, other) is not None

@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from resources.postgres import _binaries
 from resources.postgres.server import EmbeddedServer
 
 REPOSITORY = Path(__file__).parents[2]
@@ -191,6 +192,8 @@ def hold() -> Iterator[Callable[..., Holder]]:
     holders: list[Holder] = []
 
     def start(directory: Path, uid: int = 0, *, below: tuple[str, ...] = ()) -> Holder:
+        if uid:
+            _skip_where_programs_are_closed()
         holders.append(Holder(directory, uid, below=below))
         return holders[-1]
 
@@ -201,6 +204,13 @@ def hold() -> Iterator[Callable[..., Holder]]:
         for pipe in (holder.process.stdin, holder.process.stdout):
             assert pipe is not None
             pipe.close()
+
+
+def _skip_where_programs_are_closed() -> None:
+    """An ordinary user can run only what he can reach, and this environment may lie in somebody's private folder."""
+    for folder in _binaries.newest().folder.parents:
+        if not folder.stat().st_mode & 0o001:
+            pytest.skip(f"other accounts cannot enter {folder}, where the programs of PostgreSQL are")
 
 
 @pytest.fixture

@@ -188,9 +188,11 @@ import sys, time
 from resources.postgres.database import Database
 from ingestion_assets.ledger import run_heartbeats
 run_heartbeats.INTERRUPT_AFTER, run_heartbeats.KILL_AFTER = 0.2, 1.0
-with run_heartbeats.serving(Database(sys.argv[1]), "r", run_is_over=lambda: True, beat_every=0.05):
+started = []
+with run_heartbeats.serving(Database(sys.argv[1]), "r", run_is_over=lambda: bool(started), beat_every=0.05):
     while True:
         try:
+            started.append(True)
             time.sleep(60)
         except KeyboardInterrupt:
             print("interrupted", flush=True)
