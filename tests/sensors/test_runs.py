@@ -184,9 +184,10 @@ def test_a_process_whose_run_is_over_is_interrupted_and_then_killed(
 
 def test_a_process_that_swallows_interrupts_does_not_outlive_its_run(database: Database) -> None:
     program = """
-import sys, time
+import signal, sys, time
 from resources.postgres.database import Database
 from ingestion_assets.ledger import run_heartbeats
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job inherits it as ignored
 run_heartbeats.INTERRUPT_AFTER, run_heartbeats.KILL_AFTER = 0.2, 1.0
 started = []
 with run_heartbeats.serving(Database(sys.argv[1]), "r", run_is_over=lambda: bool(started), beat_every=0.05):
