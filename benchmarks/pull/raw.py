@@ -34,7 +34,7 @@ def pull(task: dict[str, Any]) -> None:
 def _httpx(token: str) -> Callable[[str, dict[str, str]], bytes]:
     import httpx
 
-    client = httpx.Client(headers={"Authorization": f"Bearer {token}"})
+    client = httpx.Client(headers={"Authorization": f"Bearer {token}"}, timeout=120)  # the service shares the machine
     return lambda url, parameters: client.get(url, params=parameters).raise_for_status().content
 
 
