@@ -238,7 +238,7 @@ def test_work_ends_by_itself_when_the_database_drops_every_connection_again_and_
     for _ in range(12):
         queue.connection.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
         )
         time.sleep(0.1)
     eventually(lambda: queue.states() == {"completed": 30}, seconds=40)

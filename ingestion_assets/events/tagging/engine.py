@@ -142,7 +142,7 @@ class _Task:
             async with asyncio.TaskGroup() as group:
                 for _ in range(workers):
                     group.create_task(self._work())
-        except* Exception as several:  # noqa: BLE001 - unwrapped, so that callers meet the error itself
+        except ExceptionGroup as several:  # unwrapped, so that callers meet the error itself
             raise _first(several) from None
 
     async def _work(self) -> None:

@@ -224,7 +224,7 @@ class Engine:
             async with asyncio.TaskGroup() as group:
                 for _ in range(max(1, min(self._concurrency, len(orders)))):
                     group.create_task(work())
-        except* Exception as several:  # noqa: BLE001 - unwrapped, so that callers meet the error itself
+        except ExceptionGroup as several:  # unwrapped, so that callers meet the error itself
             raise _first(several) from None
 
     def results(self) -> list[ChunkResult]:
