@@ -5,7 +5,8 @@
 
 Everybody meets the same fake provider (tests/fakes/llm_provider.py) with a true token bucket, in one run. `x` is the
 provider's span by the ideal; below 1 means that rows were given up. `lost` are rows that the client did not return.
-Peers are told the limit where they can be; ours is told nothing. langchain-openai is not a dependency: `pip install` it.
+Peers are told the limit where they can be; ours is told nothing. `python -m benchmarks enrichment` brings langchain-openai
+along, in an environment beside ours.
 """
 
 from __future__ import annotations
