@@ -76,13 +76,10 @@ def _ingest(
     settings: LlmSettings,
 ) -> bool:
     from ingestion_assets.events.tagging.engine import PURPOSE
-    from resources.llm.batch_ledger import record_ingested
+    from resources.llm.batch_ledger import claim, record_ingested
     from resources.llm.ledger import record_usage
 
-    free = connection.execute(
-        "SELECT 1 FROM llm_batches WHERE batch_id = %s AND ingested_at IS NULL FOR UPDATE", (batch.batch_id,)
-    ).fetchone()
-    if free is None:
+    if not claim(connection, batch.batch_id):
         return False
     known = dict(
         connection.execute(

@@ -20,7 +20,6 @@ from ingestion_assets.study.evidence import Source, verify
 from ingestion_assets.study.extraction.documents import wanted_language
 from ingestion_assets.study.model import (
     Card,
-    CardKind,
     Chunk,
     ChunkStatus,
     Difficulty,
@@ -302,8 +301,3 @@ def mix(items: Sequence[Card | Question]) -> dict[str, float]:
         str(level): round(sum(item.difficulty is level for item in items) / len(items), 4) if items else 0.0
         for level in Difficulty
     }
-
-
-def is_cloze(card: Card) -> bool:
-    """Shown with a gap."""
-    return card.kind is CardKind.CLOZE

@@ -1,7 +1,7 @@
 """What is remembered of batches between the process that submits and the one that collects.
 
 A batch is written down before the provider has it, with what each `custom_id` stands for, and gets its id when it is
-accepted, so that nothing that was paid for is forgotten. `claim_ended` hands each ended batch to one collector at a time.
+accepted, so that nothing that was paid for is forgotten. `claim` gives an ended batch to one collector at a time.
 """
 
 from __future__ import annotations
@@ -46,7 +46,13 @@ def record_announced(
     connection: Connection[Any], submission: str, *, provider: str, model: str, purpose: str, items: Mapping[str, Any]
 ) -> None:
     """Write down a batch that is about to be submitted. Commit before it is."""
-    _insert(connection, _ANNOUNCED + submission, BatchState.VALIDATING, provider, model, purpose, items)
+    from psycopg.types.json import Jsonb
+
+    connection.execute(
+        "INSERT INTO llm_batches (batch_id, provider, model, purpose, state, requests, items) "
+        "VALUES (%s, %s, %s, %s, %s, %s, %s)",
+        (_ANNOUNCED + submission, provider, model, purpose, BatchState.VALIDATING, len(items), Jsonb(dict(items))),
+    )
 
 
 def record_found(connection: Connection[Any], submission: str, status: BatchStatus) -> None:
@@ -60,31 +66,6 @@ def record_found(connection: Connection[Any], submission: str, status: BatchStat
 def forget_announced(connection: Connection[Any], submission: str) -> None:
     """The provider has not accepted the announced batch, and never will."""
     connection.execute("DELETE FROM llm_batches WHERE batch_id = %s", (_ANNOUNCED + submission,))
-
-
-def record_submitted(
-    connection: Connection[Any], status: BatchStatus, *, provider: str, purpose: str, items: Mapping[str, Any]
-) -> None:
-    """Write down a batch that the provider has accepted and nobody announced. Commit before submitting the next one."""
-    _insert(connection, status.batch_id, status.state, provider, status.model, purpose, items)
-
-
-def _insert(
-    connection: Connection[Any],
-    batch_id: str,
-    state: BatchState,
-    provider: str,
-    model: str,
-    purpose: str,
-    items: Mapping[str, Any],
-) -> None:
-    from psycopg.types.json import Jsonb
-
-    connection.execute(
-        "INSERT INTO llm_batches (batch_id, provider, model, purpose, state, requests, items) "
-        "VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT (batch_id) DO NOTHING",
-        (batch_id, provider, model, purpose, state, len(items), Jsonb(dict(items))),
-    )
 
 
 def open_batches(connection: Connection[Any], *, purpose: str) -> list[StoredBatch]:
@@ -106,19 +87,18 @@ def record_polled(connection: Connection[Any], status: BatchStatus) -> None:
     )
 
 
-def claim_ended(connection: Connection[Any], *, purpose: str) -> StoredBatch | None:
-    """An ended batch to collect, locked until the transaction ends; None when there is none that is free.
+def claim(connection: Connection[Any], batch_id: str) -> bool:
+    """Lock a batch for its collector until the transaction ends; False when its rows are stored already.
 
-    Store its rows and call `record_ingested` in the same transaction: then rows and mark come together, and a
-    collector that dies leaves the batch to the next one.
+    Store them and call `record_ingested` in the same transaction: then rows and mark come together, and a collector
+    that dies leaves the batch to the next one.
     """
-    row = connection.execute(
-        "SELECT batch_id, provider, model, purpose, state, items, submitted_at FROM llm_batches "
-        "WHERE ingested_at IS NULL AND finished_at IS NOT NULL AND purpose = %s "
-        "ORDER BY submitted_at, batch_id LIMIT 1 FOR UPDATE SKIP LOCKED",
-        (purpose,),
-    ).fetchone()
-    return None if row is None else _stored(row)
+    return (
+        connection.execute(
+            "SELECT 1 FROM llm_batches WHERE batch_id = %s AND ingested_at IS NULL FOR UPDATE", (batch_id,)
+        ).fetchone()
+        is not None
+    )
 
 
 def record_ingested(connection: Connection[Any], batch_id: str) -> None:

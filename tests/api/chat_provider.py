@@ -8,14 +8,12 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any
 
 from tests.fakes import llm_server
-from tests.fakes.llm_provider import ROOT, FakeProvider
+from tests.fakes.llm_provider import FakeProvider, fake_provider
 
 _PASSAGE = re.compile(r"=== PASSAGE (\d+) (\w+) ===\n(.*?)\n=== END \2 ===", re.DOTALL)
 
@@ -42,25 +40,10 @@ def chat_answer(schema: dict[str, Any], ids: list[str], prompt: str) -> dict[str
     return {"found": False, "answer": "", "citations": []}
 
 
-@contextmanager
-def chat_provider(mode: str = "honest", **config: Any) -> Iterator[FakeProvider]:
+def chat_provider(mode: str = "honest", **config: Any) -> AbstractContextManager[FakeProvider]:
     """Start a provider; it ends with the block."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.api.chat_provider", json.dumps({"latency": 0.0, **config})],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        cwd=ROOT,
-        text=True,
-        env={**os.environ, "CHAT_MODE": mode},
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        yield FakeProvider(json.loads(process.stdout.readline())["port"])
-    finally:
-        process.stdin.close()
-        process.wait(timeout=10)
-        process.stdout.close()
+    told = {"CHAT_MODE": mode}
+    return fake_provider(module="tests.api.chat_provider", environment=told, **{"latency": 0.0, **config})
 
 
 if __name__ == "__main__":

@@ -5,9 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
-import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -24,70 +21,35 @@ from api.dagster_proxy import COOKIE, SIGN_IN, create_proxy
 from ingestion_assets.cli.supervisor import free_port
 from ingestion_assets.ledger.tokens import Role
 from resources.postgres.database import Database
-from resources.postgres.urls import sqlalchemy_psycopg2
 from tests.api.conftest import LiveServer, settings, token_of
+from tests.processes import ROOT, DagsterProcesses, wait_for
 
-ROOT = Path(__file__).parents[2]
 pytestmark = [pytest.mark.soak, pytest.mark.dagster, pytest.mark.timeout(600)]
 
 
-class Installation:
+class Installation(DagsterProcesses):
     """Dagster's processes on storage of the test's own."""
 
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
-        self.folder = folder
+        super().__init__(folder, environment)
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        (folder / "dagster").mkdir()
         (folder / "feed.ics").write_text("BEGIN:VCALENDAR\nVERSION:2.0\nPRODID:x\nEND:VCALENDAR\n")
-        self.environment = {
-            **os.environ,
-            **environment,
-            "ICS_FEEDS": f"culture={folder / 'feed.ics'}",
-            "PYTHONPATH": str(ROOT),
-            "PYTHONWARNINGS": "ignore",
-            "DAGSTER_HOME": str(ROOT),
-            "INGESTION_DAGSTER_DIR": str(folder / "dagster"),
-            "INGESTION_DAGSTER_STORAGE_URL": sqlalchemy_psycopg2(environment["DAGSTER_DATABASE_URL"]),
-        }
-        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.environment["ICS_FEEDS"] = f"culture={folder / 'feed.ics'}"
 
     def start(self, name: str) -> None:
         command = {
             "webserver": [*("-m", "dagster_webserver", "-h", "127.0.0.1", "-p", str(self.port))],
             "daemon": ["-m", "dagster._daemon", "run"],
         }[name]
-        with (self.folder / f"{name}.log").open("ab") as log:
-            self.processes[name] = subprocess.Popen(
-                [sys.executable, *command, "-w", str(ROOT / "workspace.yaml")],
-                cwd=ROOT,
-                env=self.environment,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        self.spawn(name, [sys.executable, *command, "-w", str(ROOT / "workspace.yaml")])
         if name == "webserver":
-            until(self._answers, 120, "the webserver did not start")
+            wait_for(self._answers, 120, "the webserver did not start")
 
     def _answers(self) -> bool:
         with contextlib.suppress(httpx.HTTPError):
             return httpx.get(f"{self.url}/server_info", timeout=2).status_code == 200
         return False
-
-    def stop(self, *names: str) -> None:
-        for name in names or tuple(self.processes):
-            process = self.processes.pop(name)
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-
-
-def until(condition: Callable[[], Any], seconds: float, what: str) -> Any:
-    end = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < end, what
-        time.sleep(0.25)
-    return value
 
 
 @pytest.fixture
@@ -133,7 +95,7 @@ def test_a_run_is_launched_at_once_and_when_the_webserver_is_away_by_the_daemon_
         return reply.json()
 
     first = ask("2026-11-23")
-    until(lambda: launches(database)[0]["state"] == "launched", 60, "it was not launched at once")
+    wait_for(lambda: launches(database)[0]["state"] == "launched", 60, "it was not launched at once")
     [run] = runs(dagster_url)
     assert (run["pipeline_name"], run["launch"], run["run_id"]) == (
         "import_ics",
@@ -142,17 +104,17 @@ def test_a_run_is_launched_at_once_and_when_the_webserver_is_away_by_the_daemon_
     )
     dagster.stop("webserver")
     second = ask("2026-11-30")
-    until(lambda: launches(database)[1]["error"], 30, "the launcher did not notice")
+    wait_for(lambda: launches(database)[1]["error"], 30, "the launcher did not notice")
     assert launches(database)[1]["state"] == "pending"
     dagster.start("daemon")
-    until(lambda: len(runs(dagster_url)) == 2, 120, "the sensor launched nothing")
+    wait_for(lambda: len(runs(dagster_url)) == 2, 120, "the sensor launched nothing")
     dagster.start("webserver")
-    until(lambda: launches(database)[1]["state"] == "launched", 90, "the sensor's run was not found")
+    wait_for(lambda: launches(database)[1]["state"] == "launched", 90, "the sensor's run was not found")
     time.sleep(15)  # another sweep of the service, another tick of the sensor
     found = runs(dagster_url)
     assert [run["launch"] for run in found] == [first["id"], second["id"]]
     assert [row["run_id"] for row in launches(database)] == [run["run_id"] for run in found]
-    until(lambda: {run["status"] for run in runs(dagster_url)} == {"SUCCESS"}, 120, "the runs did not end")
+    wait_for(lambda: {run["status"] for run in runs(dagster_url)} == {"SUCCESS"}, 120, "the runs did not end")
 
 
 MUTATION = "mutation{setAutoMaterializePaused(paused:true)}"

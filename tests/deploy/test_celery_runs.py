@@ -21,12 +21,13 @@ from ingestion_assets.launch import materialize
 from ingestion_assets.partitions import key_of
 from resources.postgres.database import Database
 from tests.databases import Databases
-from tests.deploy.installation import CeleryInstallation, redis_server, wait_for
+from tests.deploy.installation import CeleryInstallation, redis_server
 from tests.fakes._server import Answer, FakeService, Request
 from tests.fakes.allevents import FakeAllEvents
 from tests.fakes.fetching import environment
 from tests.pipeline.importing import ALLOW, FIRST, LAST
 from tests.pipeline.services import SERVICES
+from tests.processes import wait_for
 
 DOWNSTREAM = ("deduplicated_events", "tag_enrichments")
 SLOW = "allevents"

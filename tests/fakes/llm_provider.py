@@ -12,10 +12,11 @@ output; the books tell what the provider saw, which no client can embellish.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,14 +75,20 @@ class FakeProvider:
 
 
 @contextmanager
-def fake_provider(**config: Any) -> Iterator[FakeProvider]:
-    """Start a provider with the settings of `llm_server.Config`; it ends with the block, or with this process."""
+def fake_provider(
+    *, module: str = "tests.fakes.llm_server", environment: Mapping[str, str] | None = None, **config: Any
+) -> Iterator[FakeProvider]:
+    """Start a provider with the settings of `llm_server.Config`; it ends with the block, or with this process.
+
+    `module` is one that runs `llm_server.main` with answers of its own, which `environment` may tell more.
+    """
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.fakes.llm_server", json.dumps(config)],
+        [sys.executable, "-m", module, json.dumps(config)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         cwd=ROOT,
         text=True,
+        env={**os.environ, **(environment or {})},
     )
     assert process.stdout is not None
     assert process.stdin is not None

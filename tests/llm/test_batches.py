@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 
@@ -11,7 +11,14 @@ from ingestion_assets.events.tagging.batch import BatchQuestions, BatchRows, bat
 from ingestion_assets.events.tagging.engine import PURPOSE
 from ingestion_assets.events.tagging.model import TagAnswer, TagBatch
 from resources.llm import LlmSettings
-from resources.llm.batch_ledger import claim_ended, open_batches, record_ingested, record_polled, record_submitted
+from resources.llm.batch_ledger import (
+    claim,
+    open_batches,
+    record_announced,
+    record_found,
+    record_ingested,
+    record_polled,
+)
 from resources.llm.errors import LlmAuthenticationError
 from resources.llm.openai_batch import BatchResult, BatchState, BatchStatus, OpenAiBatches
 from resources.postgres.database import Database
@@ -158,25 +165,31 @@ def test_two_different_answers_for_one_event_are_none() -> None:
 
 def test_a_batch_is_remembered_polled_and_collected_once(batches: OpenAiBatches, database: Database) -> None:
     questions = batch_questions(inputs(20), events_per_prompt=10)
-    for submitted in batches.submit(questions.requests, max_requests=1):
+
+    def announce(submission: str, custom_ids: Sequence[str]) -> None:
+        items = {custom_id: questions.items[custom_id] for custom_id in custom_ids}
         with database.transaction() as connection:
-            items = {custom_id: questions.items[custom_id] for custom_id in submitted.custom_ids}
-            record_submitted(connection, submitted, provider="openai", purpose=PURPOSE, items=items)
+            record_announced(
+                connection, submission, provider="openai", model=batches.model, purpose=PURPOSE, items=items
+            )
+            assert submission in {batch.submission for batch in open_batches(connection, purpose=PURPOSE)}
+
+    for submitted in batches.submit(questions.requests, max_requests=1, announce=announce):
+        with database.transaction() as connection:
+            record_found(connection, submitted.submission, submitted)
     with database.transaction() as connection:
-        assert claim_ended(connection, purpose=PURPOSE) is None, "nothing has ended yet"
         stored = open_batches(connection, purpose=PURPOSE)
-    assert len(stored) == 2
+    assert [batch.submission for batch in stored] == [None, None]
 
     statuses = {batch.batch_id: finish(batches, batch.batch_id) for batch in stored}
     with database.transaction() as connection:
         for status in statuses.values():
             record_polled(connection, status)
 
+    first, second = stored
     with database.transaction() as one, database.transaction() as other:
-        first, second = claim_ended(one, purpose=PURPOSE), claim_ended(other, purpose=PURPOSE)
-        assert first is not None
-        assert second is not None
-        assert {first.batch_id, second.batch_id} == set(statuses), "two collectors, two batches"
+        assert claim(one, first.batch_id)
+        assert claim(other, second.batch_id), "two collectors, two batches"
         rows = read_batch(
             first.items, batches.collect(statuses[first.batch_id], TagBatch), provider="openai", model=first.model
         )
@@ -185,6 +198,5 @@ def test_a_batch_is_remembered_polled_and_collected_once(batches: OpenAiBatches,
         # The other collector dies before it is done: its transaction ends without a mark.
         other.rollback()
     with database.transaction() as connection:
-        again = claim_ended(connection, purpose=PURPOSE)
-        assert again is not None
-        assert again.batch_id == second.batch_id
+        assert not claim(connection, first.batch_id)
+        assert claim(connection, second.batch_id)

@@ -3,43 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from ingestion_assets.cli.supervisor import free_port
-from resources.postgres.urls import sqlalchemy_psycopg2
-
-ROOT = Path(__file__).parents[2]
+from tests.processes import ROOT, DagsterProcesses, wait_for
 
 
-class Installation:
-    """A code server and a daemon on storage of their own, each in a session of its own."""
+class Installation(DagsterProcesses):
+    """A code server and a daemon on storage of their own."""
 
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
-        self.folder = folder
+        super().__init__(folder, environment)
         self.port = free_port()
-        self.workspace = folder / "workspace.yaml"
-        self.workspace.write_text(
-            f"load_from:\n  - grpc_server: {{host: 127.0.0.1, port: {self.port}, location_name: kill}}\n"
-        )
-        (folder / "dagster").mkdir()
-        self.environment = {
-            **os.environ,
-            **environment,
-            "PYTHONPATH": str(ROOT),
-            "PYTHONWARNINGS": "ignore",
-            "DAGSTER_HOME": str(ROOT),
-            "INGESTION_DAGSTER_DIR": str(folder / "dagster"),
-            "INGESTION_DAGSTER_STORAGE_URL": sqlalchemy_psycopg2(environment["DAGSTER_DATABASE_URL"]),
-        }
-        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.workspace = self.write_workspace(self.port, "kill")
 
     def start(self, name: str) -> None:
         command = {
@@ -49,15 +28,7 @@ class Installation:
             ],
             "daemon": ["-m", "dagster._daemon", "run", "-w", str(self.workspace)],
         }[name]
-        with (self.folder / f"{name}.log").open("ab") as log:
-            self.processes[name] = subprocess.Popen(
-                [sys.executable, *command],
-                cwd=ROOT,
-                env=self.environment,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        self.spawn(name, [sys.executable, *command])
 
     def revive(self) -> list[str]:
         """Start again what has ended, as a supervisor would; returns what that was."""
@@ -83,17 +54,3 @@ class Installation:
     def kill(self, name: str) -> None:
         self.processes[name].kill()
         self.processes[name].wait()
-
-    def stop(self) -> None:
-        for process in self.processes.values():
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-
-
-def wait_for(condition: Callable[[], Any], seconds: float, what: str) -> Any:
-    end = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < end, what
-        time.sleep(0.25)
-    return value

@@ -14,7 +14,8 @@ from resources.postgres.migrate import upgrade
 from resources.postgres.server import EmbeddedServer
 from resources.postgres.urls import sqlalchemy_psycopg
 from tests.databases import scratch_folder
-from tests.sensors.installation import Installation, wait_for
+from tests.processes import wait_for
+from tests.sensors.installation import Installation
 
 WITHIN = 120.0
 """Seconds from the return of the server to the end of the work."""

@@ -11,8 +11,9 @@ import psutil
 import pytest
 
 from resources.postgres.database import Database
+from tests.processes import wait_for
 from tests.sensors.conftest import Ledger
-from tests.sensors.installation import Installation, wait_for
+from tests.sensors.installation import Installation
 
 WITHIN = 120.0
 """Seconds from the kill to the end of the work."""

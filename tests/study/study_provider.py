@@ -10,14 +10,12 @@ import json
 import os
 import random
 import re
-import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any
 
 from tests.fakes import llm_server
-from tests.fakes.llm_provider import ROOT, FakeProvider
+from tests.fakes.llm_provider import FakeProvider, fake_provider
 
 _ORDER = re.compile(r"ORDER (\{.*?\})\n=== PASSAGE (\w+) ===\n(.*)\n=== END \2 ===", re.DOTALL)
 _DEFINITION = re.compile(
@@ -113,25 +111,12 @@ def spoiled(item: dict[str, Any], draw: random.Random) -> dict[str, Any]:
 llm_server_answer = llm_server.answer_for
 
 
-@contextmanager
-def study_provider(*, defects: float = 0.0, contrary: bool = False, **config: Any) -> Iterator[FakeProvider]:
+def study_provider(
+    *, defects: float = 0.0, contrary: bool = False, **config: Any
+) -> AbstractContextManager[FakeProvider]:
     """Start a provider; it ends with the block."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.study.study_provider", json.dumps({"latency": 0.0, **config})],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        cwd=ROOT,
-        text=True,
-        env={**os.environ, "STUDY_DEFECTS": str(defects), "STUDY_JUDGE": "1" if contrary else ""},
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        yield FakeProvider(json.loads(process.stdout.readline())["port"])
-    finally:
-        process.stdin.close()
-        process.wait(timeout=10)
-        process.stdout.close()
+    told = {"STUDY_DEFECTS": str(defects), "STUDY_JUDGE": "1" if contrary else ""}
+    return fake_provider(module="tests.study.study_provider", environment=told, **{"latency": 0.0, **config})
 
 
 if __name__ == "__main__":

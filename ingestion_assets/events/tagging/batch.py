@@ -1,11 +1,11 @@
 """Tagging through a provider's batch mode: questions made from events, and rows made from what comes back.
 
-    for status in batches.submit(batch_questions(inputs), metadata=...):
-        record_submitted(connection, status, provider="openai", purpose=PURPOSE, items=batch_items(questions, status))
+    for status in batches.submit(batch_questions(inputs).requests, announce=...):
+        record_found(connection, status.submission, status)
     ...
-    results, left = read_batch(stored.items, batches.collect(status, TagBatch), model=stored.model)
+    rows = read_batch(stored.items, batches.collect(status, TagBatch), provider="openai", model=stored.model)
 
-Rows in `left` have no usable answer: expired, refused, missing. They stay pending and the online way takes them over.
+Rows in `rows.left` have no usable answer: expired, refused, missing. They stay pending and the online way takes them over.
 """
 
 from __future__ import annotations

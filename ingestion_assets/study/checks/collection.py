@@ -94,9 +94,3 @@ def longest_key_share(questions: Sequence[Question]) -> float | None:
         if len(question.answer) > max(len(option) for at, option in enumerate(question.options) if at != question.key)
     ]
     return round(len(longest) / len(asked), 4) if asked else None
-
-
-def chi_squared(counts: Sequence[int]) -> float:
-    """Distance of the key's places from an even distribution."""
-    expected = sum(counts) / len(counts)
-    return sum((count - expected) ** 2 / expected for count in counts) if expected else 0.0
