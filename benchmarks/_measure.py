@@ -121,6 +121,8 @@ class Bar:
     limit: float
     at_least: bool = False
     unit: str = "x"
+    peer: str = ""
+    """Who is ahead of ours where it is missed, when that is all it says."""
 
     @property
     def held(self) -> bool:
@@ -133,6 +135,18 @@ class Bar:
             "measured": f"{self.measured:.2f} {self.unit}".strip(),
             "wanted": f"{sign} {self.limit:g} {self.unit}".strip(),
             "held": "yes" if self.held else "**no**",
+        }
+
+    def figures(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "bar": self.text,
+            "measured": self.measured,
+            "limit": self.limit,
+            "at_least": self.at_least,
+            "unit": self.unit,
+            "peer": self.peer,
+            "held": self.held,
         }
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks._figures import Comparison, Series
 from benchmarks._measure import Bar, machine
 
 WARM_UP = 100
@@ -24,21 +25,25 @@ class Options:
     without_peers: bool
     json: Path | None
 
-    def write(self, report: str, measurements: Sequence[dict[str, Any]], bars: Sequence[Bar]) -> None:
+    def write(
+        self,
+        report: str,
+        measurements: Sequence[dict[str, Any]],
+        bars: Sequence[Bar],
+        *,
+        comparisons: Sequence[Comparison] = (),
+        series: Sequence[Series] = (),
+    ) -> None:
         """Print the report; write the figures where they were asked for."""
         print(report, flush=True)
         if self.json is not None:
-            held = [
-                {
-                    "bar": bar.text,
-                    "measured": bar.measured,
-                    "limit": bar.limit,
-                    "at_least": bar.at_least,
-                    "held": bar.held,
-                }
-                for bar in bars
-            ]
-            result = {"machine": machine(), "bars": held, "measurements": list(measurements)}
+            result = {
+                "machine": machine(),
+                "bars": [bar.figures() for bar in bars],
+                "measurements": list(measurements),
+                "comparisons": list(comparisons),
+                "series": list(series),
+            }
             self.json.write_text(json.dumps(result, indent=1, ensure_ascii=False))
 
 
