@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import typer
 
-from ingestion_assets.cli import api, database, dedup, demo, dev, jobs, run, settings, status, study, tag, users
+from ingestion_assets.cli import api, database, dedup, demo, dev, jobs, llm, run, settings, status, study, tag, users
 from resources.errors import PermanentError, TransientError
 
 app = typer.Typer(
@@ -33,6 +33,7 @@ app.command("settings")(settings.settings)
 app.command("env")(database.env)
 app.add_typer(dedup.app, name="dedup")
 app.add_typer(users.app, name="users")
+app.add_typer(llm.app, name="llm")
 app.add_typer(database.app, name="db")
 
 

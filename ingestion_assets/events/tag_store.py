@@ -208,6 +208,14 @@ def store_results(
     return counts
 
 
+def make_due(connection: Connection[Any]) -> int:
+    """Let the events that a quota had put off be asked about at once. Returns how many those are."""
+    return connection.execute(
+        "UPDATE tag_enrichments SET not_before = now()"
+        " WHERE status = 'pending' AND error_code = 'quota_exceeded' AND not_before > now()"
+    ).rowcount
+
+
 def _row(result: TagResult) -> dict[str, Any]:
     return {
         "event_id": result.event_id,
