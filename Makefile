@@ -47,7 +47,7 @@ format: $(VENV)/.installed-dev  ## Format the code
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-bench: $(VENV)/.installed-dev  ## Every benchmark with its peers, each in an environment of its own; takes about an hour
+bench: $(VENV)/.installed-dev  ## Every benchmark beside its peers, into docs/benchmarks.md; takes most of an hour
 	@$(BIN)/python -m benchmarks
 
 soak: $(VENV)/.installed-dev  ## The long fault and scale suites

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from benchmarks._database import BenchDatabase, bench_server
+from benchmarks._figures import Comparison
 from benchmarks._measure import Bar, bars_table, markdown_table
 from benchmarks._options import note, read_options
 from benchmarks._processes import ROOT
@@ -278,6 +279,25 @@ def bars(found: Measurement) -> list[Bar]:
     ]
 
 
+def comparisons(found: Measurement) -> list[Comparison]:
+    """There is no peer: what is drawn is how the service spends its time."""
+    latencies = {"p50": found.p50, "p95": found.p95, "p99": found.p99, "longest": found.longest}
+    return [
+        {
+            "title": f"Latency beside {found.streams} streams, {PER_SECOND} requests a second",
+            "unit": "ms",
+            "lower_is_better": True,
+            "groups": [{"label": label, "values": {"ours": value}} for label, value in latencies.items()],
+        },
+        {
+            "title": "Answers of one process",
+            "unit": "a second",
+            "lower_is_better": False,
+            "groups": [{"label": path, "values": {"ours": rate}} for path, rate in found.most_per_second.items()],
+        },
+    ]
+
+
 def report(found: Measurement) -> str:
     """Markdown."""
     rows: list[Mapping[str, object]] = [
@@ -314,7 +334,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     quick = "--quick" in (arguments or sys.argv)
     with bench_server() as server:
         found = asyncio.run(measure(server, options.sizes[-1], 10 if quick else 60))
-    options.write(report(found), [asdict(found)], bars(found))
+    options.write(report(found), [asdict(found)], bars(found), comparisons=comparisons(found))
     return 0
 
 

@@ -9,11 +9,12 @@ second corpus; both are measured on corpora that none of them, nor our weights, 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks._figures import Comparison, Group
 from benchmarks._measure import Bar, bars_table, markdown_table
 from benchmarks._options import Options, note, read_options
 from benchmarks._processes import peer_python, run_child
@@ -109,8 +110,46 @@ def bars(found: Sequence[Measurement]) -> list[Bar]:
         for other in found:
             if other.method in PEERS and (other.corpus, other.records) == (one.corpus, one.records):
                 lead = score.f1 - other.scored.f1
-                result.append(Bar(f"pair F1 ahead of {other.method}, {where}", lead, 0, at_least=True, unit=""))
+                text = f"pair F1 ahead of {other.method}, {where}"
+                result.append(Bar(text, lead, 0, at_least=True, unit="", peer=other.method))
     return result
+
+
+def comparisons(found: Sequence[Measurement]) -> list[Comparison]:
+    """How right, and at what cost. The exact key finds an eighth of the pairs: its speed compares with nothing."""
+    places = list(dict.fromkeys((one.corpus, one.records) for one in found))
+
+    def groups(value: Callable[[Measurement], float], *, cost: bool) -> list[Group]:
+        result: list[Group] = []
+        for name, records in places:
+            here = {one.method: value(one) for one in found if (one.corpus, one.records) == (name, records)}
+            group: Group = {"label": f"{name}, {records:,} records", "values": here}
+            if cost and EXACT in here:
+                group["not_comparable"] = {EXACT: "finds equal texts alone"}
+            result.append(group)
+        return result
+
+    return [
+        {
+            "title": "Pair F1",
+            "unit": "",
+            "lower_is_better": False,
+            "score": True,
+            "groups": groups(lambda one: one.scored.f1, cost=False),
+        },
+        {
+            "title": "CPU a record",
+            "unit": "µs",
+            "lower_is_better": True,
+            "groups": groups(lambda one: one.cpu / one.records * 1e6, cost=True),
+        },
+        {
+            "title": "Peak memory",
+            "unit": "MB",
+            "lower_is_better": True,
+            "groups": groups(lambda one: one.rss_mb, cost=True),
+        },
+    ]
 
 
 def report(found: Sequence[Measurement]) -> str:
@@ -151,7 +190,7 @@ NOTE = (
 def main(arguments: Sequence[str] | None = None) -> None:
     options = read_options(__doc__ or "", arguments, sizes=(10_000, 100_000), quick=(2_000,))
     found = list(measure(options))
-    options.write(report(found), [asdict(one) for one in found], bars(found))
+    options.write(report(found), [asdict(one) for one in found], bars(found), comparisons=comparisons(found))
 
 
 if __name__ == "__main__":

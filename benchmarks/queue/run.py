@@ -27,6 +27,7 @@ import psycopg
 from psycopg import sql
 
 from benchmarks._database import BenchDatabase, bench_server
+from benchmarks._figures import Comparison
 from benchmarks._measure import Bar, bars_table, markdown_table
 from benchmarks._options import note, read_options
 from benchmarks._processes import ROOT, peer_python, run_child
@@ -214,8 +215,46 @@ def bars(measurements: Sequence[Measurement]) -> list[Bar]:
     for peer in measurements:
         if peer.method != OURS:
             ratio = (peer.client_us + peer.server_us) / (ours.client_us + ours.server_us)
-            held.append(Bar(f"CPU per job of {peer.method} over ours", ratio, 1.0, at_least=True))
+            held.append(Bar(f"CPU per job of {peer.method} over ours", ratio, 1.0, at_least=True, peer=peer.method))
     return held
+
+
+def comparisons(measurements: Sequence[Measurement]) -> list[Comparison]:
+    """Every measure that has a better side; for the summary and the plots."""
+    jobs = f"{measurements[0].jobs} jobs"
+    seen = {item.method: item.after_kill for item in measurements if item.after_kill is not None}
+    return [
+        {
+            "title": "CPU of client and server per job",
+            "unit": "µs",
+            "lower_is_better": True,
+            "groups": [
+                {"label": jobs, "values": {item.method: item.client_us + item.server_us for item in measurements}}
+            ],
+        },
+        {
+            "title": "Jobs a second",
+            "unit": "",
+            "lower_is_better": False,
+            "groups": [{"label": jobs, "values": {item.method: item.jobs_per_second for item in measurements}}],
+        },
+        {
+            "title": "Statements of an idle worker",
+            "unit": "a minute",
+            "lower_is_better": True,
+            "groups": [{"label": "one worker", "values": {item.method: item.idle_statements for item in measurements}}],
+        },
+        {
+            "title": "Seconds until another process has done the job",
+            "unit": "s",
+            "lower_is_better": True,
+            "score": True,
+            "groups": [
+                {"label": "of an idle worker", "values": {item.method: item.pick_up for item in measurements}},
+                {"label": "of a worker that was killed with SIGKILL", "values": seen},
+            ],
+        },
+    ]
 
 
 def report(measurements: Sequence[Measurement]) -> str:
@@ -266,7 +305,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     after_kill=bench.kill(),
                 )
             )
-    options.write(report(measurements), [asdict(item) for item in measurements], bars(measurements))
+    options.write(
+        report(measurements),
+        [asdict(item) for item in measurements],
+        bars(measurements),
+        comparisons=comparisons(measurements),
+    )
     return 0
 
 

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from benchmarks._figures import Comparison, Group
 from benchmarks._measure import Bar, bars_table, markdown_table
 from benchmarks._options import note, read_options
 from benchmarks._processes import peer_python, run_child
@@ -107,6 +108,44 @@ def bars(found: Sequence[Measurement]) -> list[Bar]:
     return result
 
 
+def comparisons(found: Sequence[Measurement]) -> list[Comparison]:
+    """Speed, and what a reader of the deck notices."""
+    sizes = sorted({one.pages for one in found})
+    groups = {size: [one for one in found if one.pages == size] for size in sizes}
+
+    def shares(*names: str) -> list[Group]:
+        return [
+            {
+                "label": f"{name.replace('_', ' ')}, {size} pages",
+                "values": {one.method: getattr(one.judged, name) * 100 for one in here},
+            }
+            for name in names
+            for size, here in groups.items()
+        ]
+
+    speed: list[Group] = [
+        {"label": f"{size} pages", "values": {one.method: one.pages / (one.cpu + one.start_up_cpu) for one in here}}
+        for size, here in groups.items()
+    ]
+    return [
+        {"title": "Pages a CPU second", "unit": "", "lower_is_better": False, "groups": speed},
+        {
+            "title": "Items that ask something",
+            "unit": "%",
+            "lower_is_better": False,
+            "score": True,
+            "groups": shares("worth_knowing", "one_kind"),
+        },
+        {
+            "title": "Items with a flaw",
+            "unit": "%",
+            "lower_is_better": True,
+            "score": True,
+            "groups": shares("leaning", "repeated"),
+        },
+    ]
+
+
 NOTE = (
     "CPU seconds of the process and its children, imports included. `worth knowing` are cards whose answer is a fact of the "
     "book; `one kind` are questions whose options are all terms, all persons, all years …; `leaning` items begin with a "
@@ -144,7 +183,7 @@ def report(found: Sequence[Measurement]) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     options = read_options(__doc__ or "", arguments, sizes=(100, 500), quick=(60,))
     found = [one for pages in options.sizes for one in measure(pages, without_peers=options.without_peers)]
-    options.write(report(found), [asdict(one) for one in found], bars(found))
+    options.write(report(found), [asdict(one) for one in found], bars(found), comparisons=comparisons(found))
 
 
 if __name__ == "__main__":

@@ -95,24 +95,6 @@ def test_every_benchmark_is_found_and_an_unknown_one_is_refused(capsys: pytest.C
     assert "no benchmark nonsense" in capsys.readouterr().err
 
 
-def test_the_report_puts_bars_first_and_shows_failures() -> None:
-    bar = {"bar": "CPU", "measured": 7.125, "limit": 6, "at_least": True, "held": True}
-    missed = {"bar": "wall", "measured": 1.5, "limit": 1, "held": False}
-    text = command.assemble(
-        [
-            command.Outcome(name="one", report="## One\n\nfine", figures={"bars": [bar, missed]}),
-            command.Outcome(name="two", report="plain text", figures=None),
-            command.Outcome(name="three", report="", figures=None, error="exit status 3"),
-        ]
-    )
-    assert "| one | CPU | 7.12 | ≥ 6 | yes |" in text
-    assert "| one | wall | 1.50 | ≤ 1 | **no** |" in text
-    assert (
-        text.index("| one |") < text.index("## One") < text.index("## two\n\n```\nplain text") < text.index("Failed:")
-    )
-    assert "exit status 3" in text
-
-
 def test_measured_charges_the_body_alone() -> None:
     _burn(0.05)
     with measured() as cost:
