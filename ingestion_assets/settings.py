@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import date, datetime
 from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -61,6 +62,29 @@ class AssetSettings(BaseSettings):
     def today(self) -> date:
         """The local date now."""
         return datetime.now(ZoneInfo(self.timezone)).date()
+
+
+class DeduplicationSettings(BaseSettings):
+    """How deduplication is shared out."""
+
+    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True)
+
+    weeks_per_run: int = Field(
+        default=26,
+        validation_alias="INGESTION_DEDUPLICATION_WEEKS_PER_RUN",
+        ge=2,
+        le=1000,
+        description="Weeks of a backfill that one run deduplicates. Fewer for more workers; a run costs about 3 s of CPU to "
+        "start.",
+    )
+    runs: int = Field(
+        default_factory=lambda: os.cpu_count() or 1,
+        validation_alias="INGESTION_DEDUPLICATION_RUNS",
+        ge=1,
+        le=1000,
+        description="Runs that deduplicate at the same time, each on a core of its own: the pool `deduplication`, set when "
+        "`ingest dev` or `ingest daemon` starts. Unset: the cores of that machine.",
+    )
 
 
 class TaggingSettings(BaseSettings):

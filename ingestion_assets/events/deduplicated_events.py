@@ -15,6 +15,7 @@ import dagster as dg
 from ingestion_assets import progress
 from ingestion_assets.counts import Counts
 from ingestion_assets.events.automation import when_inputs_changed
+from ingestion_assets.events.deduplication_locks import WeeksMissingError, holding_weeks
 from ingestion_assets.events.deduplication_store import (
     WEEK,
     WeekOutcome,
@@ -23,6 +24,7 @@ from ingestion_assets.events.deduplication_store import (
     read_overrides,
     read_records,
     stored_fingerprints,
+    weeks_of_ids,
     write_week,
 )
 from ingestion_assets.events.deduplication_store import versions as deduplication_versions
@@ -34,11 +36,15 @@ from ingestion_assets.ledger.dagster_runs import import_job
 from ingestion_assets.ledger.import_jobs import ImportJob
 from ingestion_assets.ledger.step_counts import add_counts, read_counts
 from ingestion_assets.partitions import key_of, weekly_partitions, weeks_of
+from ingestion_assets.settings import DeduplicationSettings
 from resources.definitions import PostgresResource
 from resources.postgres.database import Database
 
 KEY = dg.AssetKey("deduplicated_events")
 NAME = "deduplicated_events"
+POOL = "deduplication"
+_PATIENCE = 1800.0
+"""Seconds that a run waits for one that works on some of its weeks: half of what a run may take."""
 
 
 @dg.asset(
@@ -56,10 +62,11 @@ NAME = "deduplicated_events"
     },
     op_tags={"dagster/max_runtime": "3600"},
     partitions_def=weekly_partitions(),
-    backfill_policy=dg.BackfillPolicy.single_run(),
+    # Several runs, which workers share. No other asset may have the number: equal policies share a run.
+    backfill_policy=dg.BackfillPolicy.multi_run(DeduplicationSettings().weeks_per_run),
     automation_condition=when_inputs_changed(),
-    # Neighbouring weeks share records and ids; one resolution at a time keeps them in step.
-    pool="deduplication",
+    # Each run keeps a core busy; what keeps their weeks apart is `deduplication_locks`.
+    pool=POOL,
 )
 def deduplicated_events(context: dg.AssetExecutionContext, postgres: PostgresResource) -> dg.MaterializeResult[None]:
     """Resolve the weeks of the run, and the neighbours whose boundary days changed with them."""
@@ -67,7 +74,7 @@ def deduplicated_events(context: dg.AssetExecutionContext, postgres: PostgresRes
     outcomes: list[WeekOutcome] = []
     with classified(context):
         weeks = weeks_of(context.partition_keys)
-        with import_job(context, postgres.database, NAME, weeks) as job:
+        with import_job(context, postgres.database, NAME, weeks, wait=_PATIENCE) as job:
             for outcome in resolve_weeks(job, weeks):
                 outcomes.append(outcome)
                 progress.report(NAME, f"{len(outcomes)} weeks, {sum(o.counts.fetched for o in outcomes)} events")
@@ -92,11 +99,11 @@ def resolve_weeks(job: ImportJob, weeks: Sequence[date]) -> Iterator[WeekOutcome
     """Resolve each dirty week in a transaction of its own, and say what each one did.
 
     A record on a Sunday may be the same event as one on the Monday after it, and the earlier week owns both. So the
-    week on either side is resolved as well when its records are not what it was resolved from. Counts are kept with
-    the week of the run that stands next to it.
+    week on either side is resolved as well when its records are not what it was resolved from: last, because a run
+    that was asked for it may do so meanwhile. Counts are kept with the week of the run that stands next to it.
     """
     versions = deduplication_versions()
-    around = [weeks[0] - WEEK, *weeks, weeks[-1] + WEEK]
+    around = [*weeks, weeks[0] - WEEK, weeks[-1] + WEEK]
     now = job.session.transact(lambda connection: fingerprints(connection, around, versions=versions))
     before = job.session.transact(lambda connection: stored_fingerprints(connection, around))
     empty = job.session.transact(lambda connection: _empty_weeks(connection, around))
@@ -107,23 +114,36 @@ def resolve_weeks(job: ImportJob, weeks: Sequence[date]) -> Iterator[WeekOutcome
                 yield job.commit(partial(_skip, job=job, week=week)) or WeekOutcome(week=week, unchanged=True)
         elif inside or week not in empty:
             counted = min(max(week, weeks[0]), weeks[-1])
-            resolve = partial(_resolve, job=job, week=week, counted=counted, fingerprint=now[week])
-            yield job.commit(resolve) or WeekOutcome(week=week)
+            resolve = partial(_resolve, job=job, week=week, counted=counted, versions=versions)
+            yield holding_weeks(job, week, resolve) or WeekOutcome(week=week)
 
 
-def _resolve(connection: Any, *, job: ImportJob, week: date, counted: date, fingerprint: str) -> WeekOutcome:
+def _resolve(
+    connection: Any, held: frozenset[date], *, job: ImportJob, week: date, counted: date, versions: Sequence[str]
+) -> WeekOutcome:
+    """Resolve a week, unless another run has done so since this one looked. `held` are the weeks that are locked."""
     from ingestion_assets.events.deduplication.resolve import resolve
 
+    # Before the records: what an import changes in between makes the week dirty again.
+    fingerprint = fingerprints(connection, [week], versions=versions)[week]
+    if stored_fingerprints(connection, [week]).get(week) == fingerprint:
+        if week == counted:
+            return _skip(connection, job=job, week=week)
+        return WeekOutcome(week=week, unchanged=True)
     records = read_records(connection, week)
+    if missing := weeks_of_ids(connection, records) - held:
+        raise WeeksMissingError(missing)
     resolution = resolve(records, overrides=read_overrides(connection))
     owned = resolution.owned(week, week + WEEK)
+    identities, previous = identify(connection, owned, mint=_mint)
     outcome = write_week(
         connection,
         week=week,
         job_id=job.job_id,
         records=records,
         resolution=owned,
-        identities=identify(connection, owned, mint=_mint),
+        identities=identities,
+        previous=previous,
         fingerprint=fingerprint,
     )
     add_counts(connection, job, {counted: outcome.counts})

@@ -28,6 +28,7 @@ from ingestion_assets.events.deduplication.records import (
     Verdict,
     record_from_event,
 )
+from ingestion_assets.events.deduplication_locks import LinkTakenError
 from ingestion_assets.events.model import week_of
 from ingestion_assets.events.serialising import event_from_dict
 
@@ -46,7 +47,7 @@ CREATE TEMP TABLE IF NOT EXISTS stage_events
      status text, title text, venue_name text, city text, event text, provenance text, nb_sources int, nb_records int,
      content_hash bytea, withdrawn boolean, split_from text) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE IF NOT EXISTS stage_links
-    (source text, source_id text, event_id text, score float8, reasons text) ON COMMIT DELETE ROWS;
+    (source text, source_id text, event_id text, score float8, reasons text, linked boolean) ON COMMIT DELETE ROWS;
 """
 
 _EVENT_TYPES = (
@@ -79,14 +80,18 @@ WITH written AS (
 SELECT count(*) FILTER (WHERE created), count(*) FILTER (WHERE NOT created) FROM written
 """
 
-_WRITE_LINKS = """
-INSERT INTO event_links AS t (source, source_id, event_id, score, reasons)
-SELECT s.source, s.source_id, s.event_id, s.score, s.reasons::jsonb
-FROM stage_links s LEFT JOIN event_links l USING (source, source_id)
-WHERE l.event_id IS DISTINCT FROM s.event_id OR l.score IS DISTINCT FROM s.score
-   OR l.reasons IS DISTINCT FROM s.reasons::jsonb
-ON CONFLICT (source, source_id) DO UPDATE SET score = EXCLUDED.score, reasons = EXCLUDED.reasons,
-    since = CASE WHEN t.event_id = EXCLUDED.event_id THEN t.since ELSE now() END, event_id = EXCLUDED.event_id
+_INSERT_LINKS = """
+INSERT INTO event_links (source, source_id, event_id, score, reasons)
+SELECT source, source_id, event_id, score, reasons::jsonb FROM stage_links WHERE NOT linked
+ON CONFLICT (source, source_id) DO NOTHING
+"""
+
+_UPDATE_LINKS = """
+UPDATE event_links t SET score = s.score, reasons = s.reasons::jsonb, event_id = s.event_id,
+    since = CASE WHEN t.event_id = s.event_id THEN t.since ELSE now() END
+FROM stage_links s
+WHERE s.linked AND t.source = s.source AND t.source_id = s.source_id AND (t.event_id <> s.event_id
+   OR t.score IS DISTINCT FROM s.score OR t.reasons IS DISTINCT FROM s.reasons::jsonb)
 """
 
 # An event whose records have all lost their date belongs to no week any more: it is withdrawn until they are dated.
@@ -185,8 +190,21 @@ def read_overrides(connection: Connection[Any]) -> list[Override]:
     ]
 
 
-def identify(connection: Connection[Any], resolution: Resolution, *, mint: Any) -> Identities:
-    """Ids for the clusters of a resolution: the old ones wherever records carry them."""
+def weeks_of_ids(connection: Connection[Any], records: Iterable[Record]) -> set[date]:
+    """The weeks of the events that the records belong to so far."""
+    keys = [record.key for record in records]
+    return {
+        week
+        for (week,) in connection.execute(
+            "SELECT DISTINCT e.week FROM unnest(%s::text[], %s::text[]) AS k (source, source_id)"
+            " JOIN event_links l USING (source, source_id) JOIN deduplicated_events e USING (event_id)",
+            ([key.source for key in keys], [key.source_id for key in keys]),
+        )
+    }
+
+
+def identify(connection: Connection[Any], resolution: Resolution, *, mint: Any) -> tuple[Identities, Mapping[Key, str]]:
+    """Ids for the clusters of a resolution, the old ones wherever records carry them; and those that they carry."""
     keys = [key for cluster in resolution.clusters for key in cluster.members]
     rows = connection.execute(
         "SELECT l.source, l.source_id, l.event_id, e.created_at FROM event_links l"
@@ -197,7 +215,8 @@ def identify(connection: Connection[Any], resolution: Resolution, *, mint: Any) 
     ).fetchall()
     previous = {Key(source, source_id): event_id for source, source_id, event_id, _ in rows}
     age: Mapping[str, datetime] = {event_id: created for _, _, event_id, created in rows}
-    return assign_identities([cluster.members for cluster in resolution.clusters], previous, mint=mint, age=age)
+    members = [cluster.members for cluster in resolution.clusters]
+    return assign_identities(members, previous, mint=mint, age=age), previous
 
 
 def write_week(
@@ -208,20 +227,26 @@ def write_week(
     records: Sequence[Record],
     resolution: Resolution,
     identities: Identities,
+    previous: Mapping[Key, str],
     fingerprint: str,
 ) -> WeekOutcome:
-    """Store what was resolved: new and changed events, links, replaced ids, the review queue and the fingerprint."""
+    """Store what was resolved: new and changed events, links, replaced ids, the review queue and the fingerprint.
+
+    Raises `LinkTakenError` when a record that is not in `previous` has an event by now.
+    """
     by_key = {record.key: record for record in records}
     connection.execute(_STAGE)
     events = [
         canonical_event([by_key[key] for key in identity.members], identity) for identity in identities.by_cluster
     ]
     _copy_events(connection, events)
-    _copy_links(connection, resolution, identities)
+    unlinked = _copy_links(connection, resolution, identities, previous)
     parameters = {"week": week, "job": job_id}
     row = connection.execute(_WRITE_EVENTS, parameters).fetchone()
     created, updated = row or (0, 0)
-    connection.execute(_WRITE_LINKS)
+    if connection.execute(_INSERT_LINKS).rowcount != unlinked:
+        raise LinkTakenError("a record has been given an event meanwhile")
+    connection.execute(_UPDATE_LINKS)
     for old, new in identities.replaced_by.items():
         connection.execute(
             "UPDATE deduplicated_events SET replaced_by = %s, changed_at = now(), last_change_job = %s"
@@ -254,15 +279,19 @@ def _copy_events(connection: Connection[Any], events: Sequence[CanonicalEvent]) 
             copy.write_row(event.row())
 
 
-def _copy_links(connection: Connection[Any], resolution: Resolution, identities: Identities) -> None:
-    ids = identities.assignments
+def _copy_links(
+    connection: Connection[Any], resolution: Resolution, identities: Identities, previous: Mapping[Key, str]
+) -> int:
+    """How many of the records had no event before."""
+    ids, unlinked = identities.assignments, 0
     with connection.cursor().copy("COPY stage_links FROM STDIN (FORMAT BINARY)") as copy:
-        copy.set_types(("text", "text", "text", "float8", "text"))
+        copy.set_types(("text", "text", "text", "float8", "text", "bool"))
         for key, link in resolution.links.items():
             reasons = {"partner": link.partner and ":".join(link.partner), "reasons": list(link.reasons)}
-            copy.write_row(
-                (key.source, key.source_id, ids[key], link.score, orjson.dumps(reasons).decode()),
-            )
+            linked = key in previous
+            unlinked += not linked
+            copy.write_row((key.source, key.source_id, ids[key], link.score, orjson.dumps(reasons).decode(), linked))
+    return unlinked
 
 
 def _write_reviews(connection: Connection[Any], week: date, resolution: Resolution) -> None:

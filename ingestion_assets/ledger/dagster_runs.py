@@ -21,9 +21,12 @@ log = logging.getLogger(__name__)
 
 @contextmanager
 def import_job(
-    context: dg.AssetExecutionContext, database: Database, source: str, weeks: Sequence[date]
+    context: dg.AssetExecutionContext, database: Database, source: str, weeks: Sequence[date], *, wait: float = 60.0
 ) -> Iterator[ImportJob]:
-    """The ledger job of this step, open for as long as the context lasts."""
+    """The ledger job of this step, open for as long as the context lasts.
+
+    `wait` is how many seconds a live job that stands in the way is waited for before `ImportBusyError`.
+    """
     run, instance = context.run, context.instance
     earlier = {run_id for run_id in (run.parent_run_id, run.root_run_id) if run_id}
     with ImportJob(
@@ -34,9 +37,10 @@ def import_job(
         partition_end=weeks[-1],
         earlier_runs=earlier,
         run_finished=lambda run_id: run_is_finished(instance, run_id),
+        wait=wait,
     ) as job:
-        if job.took_over is not None:
-            _close_abandoned_run(instance, job.took_over)
+        for run_id in job.took_over:
+            _close_abandoned_run(instance, run_id)
         yield job
 
 

@@ -1,4 +1,4 @@
-"""One import of one source: who may write, how far it is, how it ended.
+"""One import of one source, or of some weeks of it: who may write, how far it is, how it ended.
 
 A step opens the job of its run and holds an attempt token. Every transaction that writes goes through `ImportJob.commit`:
 it locks the ledger row against a takeover and refuses a writer whose token was taken over, so a killed run that lives
@@ -37,6 +37,9 @@ MISSED_BEATS = timedelta(seconds=10)
 too, and they take them again with the next beat."""
 LOCK_PATIENCE = 5.0
 """Seconds that a claim waits for a lock of the import that it replaces, before it looks who holds it."""
+BY_WEEKS = frozenset({"deduplicated_events"})
+"""What several jobs may work on at once, each on weeks of its own; of everything else one job is RUNNING at most. The
+database holds both rules, and names these too (`resources/postgres/tables/ledger.py`)."""
 
 
 class AttemptSupersededError(Exception):
@@ -92,7 +95,8 @@ class ImportJob:
     ) -> None:
         """`earlier_runs` are the runs that this one retries: their imports are taken over at once.
 
-        `wait` is how many seconds a live import of the same source is waited for before `ImportBusyError`.
+        `wait` is how many seconds a live import of the same source, or of some of the same weeks where those are
+        apart (`BY_WEEKS`), is waited for before `ImportBusyError`.
         """
         self.database = database
         self.source = source
@@ -102,9 +106,9 @@ class ImportJob:
         self.token = uuid.uuid4()
         self.job_id = 0
         self.attempt = 0
-        self.session: Session = database.session(role=f"import {source}")
-        self.took_over: str | None = None
-        """The run whose dead import this one closed."""
+        self.session: Session = database.session(role=session_role(source, run_id))
+        self.took_over: list[str] = []
+        """The runs whose dead imports this one closed."""
         self._committed = 0
         self._earlier_runs = frozenset(earlier_runs)
         self._run_finished = run_finished
@@ -210,22 +214,22 @@ class ImportJob:
     def _try_claim(self, connection: Connection[Any]) -> RunningImport | None:
         """Take the source, or say what stands in the way. Claims of one source queue on an advisory lock."""
         connection.execute("SELECT set_config('lock_timeout', %s, true)", (f"{LOCK_PATIENCE * 1000:.0f}",))
-        connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('import ' || %s, 0))", (self.source,))
+        connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (self._claim_lock,))
         mine = connection.execute(
             "SELECT id, attempt_token FROM import_jobs WHERE source = %s AND run_id = %s FOR UPDATE",
             (self.source, self.run_id),
         ).fetchone()
         if mine is not None and mine[1] == self.token:  # claimed already; only the acknowledgement was lost
             return None
-        other = self._running_import(connection)
-        if other is not None:
+        others = self._running_imports(connection)
+        for other in others:
             reason = "taken over by its retry" if other.run_id in self._earlier_runs else None
             reason = reason or is_dead(other, run_finished=self._run_finished(other.run_id))
             if reason is None:
                 return other
             log.warning("closing import job %d of %s: %s", other.job_id, self.source, reason)
             close_import(connection, other.job_id, code="superseded", text=f"closed by run {self.run_id}: {reason}")
-            self.took_over = other.run_id
+        self.took_over = [other.run_id for other in others]
         if mine is None:
             row = connection.execute(
                 "INSERT INTO import_jobs (source, status, run_id, attempt_token, partition_start, partition_end)"
@@ -239,25 +243,44 @@ class ImportJob:
         return None
 
     def _evict(self, connection: Connection[Any]) -> None:
-        """End the session of a dead worker that was stopped in the middle of a transaction and still holds the row."""
+        """End the sessions of dead workers that were stopped in the middle of a transaction and still hold the row, or
+        the lock of a claim.
+        """
+        runs = [self.run_id, *(other.run_id for other in self._running_imports(connection))]
         rows = connection.execute(
-            "SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
-            " AND application_name = %s AND pid <> pg_backend_pid() AND xact_start < clock_timestamp() - %s",
-            (application_name(f"import {self.source}"), MISSED_BEATS),
+            "SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity a WHERE datname = current_database()"
+            " AND pid <> pg_backend_pid() AND xact_start < clock_timestamp() - %s AND (application_name = ANY(%s)"
+            " OR EXISTS (SELECT FROM pg_locks l WHERE l.pid = a.pid AND locktype = 'advisory' AND granted"
+            " AND (classid::bigint << 32) | objid::bigint = hashtextextended(%s, 0) AND objsubid = 1))",
+            (MISSED_BEATS, [application_name(session_role(self.source, run)) for run in runs], self._claim_lock),
         ).fetchall()
         log.warning("ended %d database sessions that a dead worker of %s left in a transaction", len(rows), self.source)
 
-    def _running_import(self, connection: Connection[Any]) -> RunningImport | None:
-        row = connection.execute(
+    @property
+    def _claim_lock(self) -> str:
+        return f"import {self.source}"
+
+    def _running_imports(self, connection: Connection[Any]) -> list[RunningImport]:
+        """What other runs have RUNNING that leaves no room for this import."""
+        rows = connection.execute(
             # Nobody can beat while the server is down: silence from before its start proves nothing.
             "SELECT id, run_id, clock_timestamp() - greatest(heartbeat_at, pg_postmaster_start_time()), attempt_token"
-            " FROM import_jobs WHERE source = %s AND status = 'RUNNING' AND run_id <> %s",
-            (self.source, self.run_id),
-        ).fetchone()
-        if row is None:
-            return None
-        free = connection.execute("SELECT pg_try_advisory_xact_lock(%s)", (_lock_key(row[3]),)).fetchone()
-        return RunningImport(job_id=row[0], run_id=row[1], silence=row[2], locked=not (free and free[0]))
+            " FROM import_jobs WHERE source = %(source)s AND status = 'RUNNING' AND run_id <> %(run)s"
+            " AND (NOT %(by_weeks)s OR daterange(partition_start, partition_end, '[]')"
+            " && daterange(%(first)s, %(last)s, '[]')) ORDER BY id",
+            {
+                "source": self.source,
+                "run": self.run_id,
+                "by_weeks": self.source in BY_WEEKS,
+                "first": self.partition_start,
+                "last": self.partition_end,
+            },
+        ).fetchall()
+        found = []
+        for job_id, run_id, silence, token in rows:
+            free = connection.execute("SELECT pg_try_advisory_xact_lock(%s)", (_lock_key(token),)).fetchone()
+            found.append(RunningImport(job_id=job_id, run_id=run_id, silence=silence, locked=not (free and free[0])))
+        return found
 
     def _reopen(self, connection: Connection[Any], job_id: int) -> tuple[Any, ...] | None:
         """A retry within the same run goes on with its job: what was created or updated stays counted, while what was
@@ -308,6 +331,31 @@ def close_import(
         ).rowcount
         == 1
     )
+
+
+def session_role(source: str, run_id: str) -> str:
+    """The role of a job's connection: an operator, and whoever ends the session of a dead worker, sees whose it is."""
+    return f"import {source} {run_id[:8]}"
+
+
+def end_silent_sessions(connection: Connection[Any], source: str) -> int:
+    """End what jobs of a source that do not beat any more left in a transaction; how many sessions that were.
+
+    For those who wait for a lock of such a job: a process that was stopped, or hangs, keeps its locks for ever.
+    """
+    silent = connection.execute(
+        "SELECT run_id FROM import_jobs WHERE source = %s AND status = 'RUNNING'"
+        " AND clock_timestamp() - greatest(heartbeat_at, pg_postmaster_start_time()) > %s",
+        (source, LEASE),
+    ).fetchall()
+    ended = connection.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+        " AND application_name = ANY(%s) AND pid <> pg_backend_pid() AND xact_start < clock_timestamp() - %s",
+        ([application_name(session_role(source, run_id)) for (run_id,) in silent], MISSED_BEATS),
+    ).rowcount
+    if ended:
+        log.warning("ended %d sessions that silent workers of %s left in a transaction", ended, source)
+    return ended
 
 
 def _lock_key(token: uuid.UUID) -> int:

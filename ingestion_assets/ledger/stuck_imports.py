@@ -14,7 +14,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from ingestion_assets.ledger.import_jobs import close_import
+from ingestion_assets.ledger.import_jobs import close_import, session_role
 from ingestion_assets.ledger.incidents import Action, Incident, Subject, record
 from resources.postgres.database import Database, application_name
 
@@ -162,7 +162,7 @@ def close_stuck(
                     if last:
                         log.warning("%s stays locked; it is tried again at the next look", item)
                     else:
-                        _evict(connection, item.job.source, evict_after)
+                        _evict(connection, item.job, evict_after)
     return closed
 
 
@@ -194,14 +194,14 @@ def _close(connection: Connection[Any], watcher: str, item: StuckImport) -> bool
     return True
 
 
-def _evict(connection: Connection[Any], source: str, after: timedelta) -> None:
+def _evict(connection: Connection[Any], job: RunningImport, after: timedelta) -> None:
     """End the session of a worker that was stopped in a transaction, so that its row can be closed."""
     ended = connection.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
         " AND application_name = %s AND pid <> pg_backend_pid() AND xact_start < clock_timestamp() - %s",
-        (application_name(f"import {source}"), after),
+        (application_name(session_role(job.source, job.run_id)), after),
     ).rowcount
-    log.warning("%s: its row is locked; ended %d sessions that a stuck worker left in a transaction", source, ended)
+    log.warning("%s: its row is locked; ended %d sessions that a stuck worker left in a transaction", job.source, ended)
 
 
 def close_imports_of_run(

@@ -148,12 +148,12 @@ def test_a_run_that_breaks_between_weeks_is_finished_by_its_retry_without_counti
     runs.ok(CITY)
     resolve, calls = module._resolve, iter(range(100))
 
-    def break_once(connection: Any, **arguments: Any) -> Any:
+    def break_once(*positional: Any, **arguments: Any) -> Any:
         from resources.errors import TransientError
 
         if next(calls) == 1:
             raise TransientError("something gave way", retry_after=0.001)
-        return resolve(connection, **arguments)
+        return resolve(*positional, **arguments)
 
     monkeypatch.setattr(module, "_resolve", break_once)
     said = runs.ok(EVENTS)

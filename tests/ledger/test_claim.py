@@ -180,7 +180,7 @@ def test_an_import_whose_worker_is_gone_is_taken_over_after_two_missed_beats(dat
         pass
     _age(database, MISSED_BEATS.total_seconds() + 1)
     with ImportJob(database, source="feed", run_id="next", wait=0) as job:
-        assert job.took_over == "killed"
+        assert job.took_over == ["killed"]
         job.commit(job.succeed)
     dead, alive = _jobs(database)
     assert (dead["status"], dead["error_code"]) == ("ERROR", "superseded")
@@ -370,7 +370,7 @@ def test_a_worker_that_was_stopped_inside_a_transaction_is_evicted(
     connection.execute("INSERT INTO import_job_partitions (job_id, week) VALUES (%s, '2026-11-16')", (stopped.job_id,))
     _age(database, LEASE.total_seconds() + 1)
     with ImportJob(database, source="feed", run_id="next", wait=10) as job:
-        assert job.took_over == "stopped"
+        assert job.took_over == ["stopped"]
         with pytest.raises(AttemptSupersededError) as late:  # SIGCONT
             stopped.commit(_touch)
         stopped.__exit__(type(late.value), late.value, None)

@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from ingestion_assets.ledger.import_jobs import AttemptSupersededError, ImportJob
+from ingestion_assets.ledger.import_jobs import AttemptSupersededError, ImportJob, session_role
 from ingestion_assets.ledger.import_repairs import repair_stuck_imports
 from ingestion_assets.ledger.stuck_imports import (
     Limits,
@@ -171,7 +171,8 @@ def test_a_worker_that_was_stopped_in_a_transaction_keeps_neither_its_row_nor_ot
     monkeypatch.setattr("ingestion_assets.ledger.stuck_imports.LOCK_TIMEOUT", "100ms")
     job_id = ledger.add_import(silent=timedelta(minutes=5))
     other = ledger.add_import(source="meetup", silent=timedelta(minutes=5))
-    stopped = ledger.database.connect(role="import ics")
+    run_id = ledger.import_job(job_id)["run_id"]
+    stopped = ledger.database.connect(role=session_role("ics", run_id))
     stopped.execute("SELECT FROM import_jobs WHERE id = %s FOR KEY SHARE", (job_id,))
     with ledger.database.transaction() as connection:
         found = stuck_imports(running_imports(connection), run_finished=lambda _: False, limits=Limits())

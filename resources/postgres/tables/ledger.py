@@ -20,7 +20,7 @@ from sqlalchemy import (
     Uuid,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import JSONB, ExcludeConstraint
 
 from resources.postgres.tables.base import metadata, moment, one_of
 
@@ -65,11 +65,23 @@ import_jobs = Table(
     CheckConstraint(one_of("status", "RUNNING", "SUCCESS", "ERROR"), name="status"),
     CheckConstraint("(status = 'RUNNING') = (finished_at IS NULL)", name="finished"),
     CheckConstraint("least(nb_created, nb_updated, nb_skipped, nb_errors) >= 0", name="counts"),
-    Index("uq_import_jobs_running", "source", unique=True, postgresql_where=text("status = 'RUNNING'")),
+    Index(
+        "uq_import_jobs_running",
+        "source",
+        unique=True,
+        postgresql_where=text("status = 'RUNNING' AND source <> 'deduplicated_events'"),
+    ),
+    ExcludeConstraint(
+        (text("daterange(partition_start, partition_end, '[]')"), "&&"),
+        name="ex_import_jobs_weeks",
+        using="gist",
+        where=text("status = 'RUNNING' AND source = 'deduplicated_events'"),
+    ),
     Index("uq_import_jobs_run", "source", "run_id", unique=True),
     Index("ix_import_jobs_started", "source", text("started_at DESC")),
 )
-"""One row for each source and run. At most one of a source is RUNNING: the database sees to that."""
+"""One row for each source and run. At most one of a source is RUNNING, and of the deduplication at most one of each
+week: the database sees to that."""
 
 import_job_partitions = Table(
     "import_job_partitions",
