@@ -55,27 +55,37 @@ def with_unit(value: float, unit: str) -> str:
 
 
 def bars(comparison: Comparison) -> str:
-    """Bars from zero, a block for each group, each bar with the name of its method and its value."""
+    """Bars from zero, a block for each group, each bar with the name of its method and its value.
+
+    Where there is nobody to compare with, a group is one bar with the group's name.
+    """
     groups = comparison["groups"]
     largest = max((value for group in groups for value in group["values"].values()), default=0) or 1
     scale = (WIDTH - _NAMES - _VALUES - _MARGIN) / largest
     better = "less" if comparison["lower_is_better"] else "more"
     drawn, y = [], 66
+    alone = all(len(group["values"]) == 1 for group in groups)
     for group in groups:
-        drawn.append(_text(_MARGIN, y, group["label"], "head"))
-        y += 8
+        if not alone:
+            drawn.append(_text(_MARGIN, y, group["label"], "head"))
+            y += 8
         for method, value in group["values"].items():
             less = group.get("not_comparable", {}).get(method)
             kind = "less" if less else "ours" if is_ours(method) else "peer"
             length = max(1.0, value * scale)
             drawn += [
-                _text(_NAMES - 8, y + 12, _cut(method, _NAME_LENGTH), "end"),
+                _text(_NAMES - 8, y + 12, _cut(group["label"] if alone else method, _NAME_LENGTH), "end"),
                 f'<rect class="{kind}" x="{_NAMES}" y="{y + 1}" width="{length:.1f}" height="{_BAR}" rx="2"/>',
                 _text(_NAMES + length + 6, y + 12, number(value) + (f" ({less})" if less else ""), "soft"),
             ]
             y += _ROW
-        y += 24
-    return _card(y - 14, comparison["title"], f"{comparison['unit']}, {better} is better".removeprefix(", "), drawn)
+        y += 0 if alone else 24
+    return _card(
+        y + (10 if alone else -14),
+        comparison["title"],
+        f"{comparison['unit']}, {better} is better".removeprefix(", "),
+        drawn,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,8 @@ make bench                                        # everything, with peers in en
 
 Other work on the machine makes wall times and latencies upper bounds; CPU time is what compares, hence the load average
 beside each part."""
+_EACH = 4
+"""Groups of scores that a summary says one by one; of more it says from where to where they go."""
 _PATH = re.compile(r"(?:/[\w.@+-]+){2,}/([\w.@+-]+)")
 
 
@@ -235,6 +237,11 @@ def _beside(comparison: Comparison) -> str:
     """One sentence: each peer's values by ours, or the values where a quotient means nothing."""
     better = "less" if comparison["lower_is_better"] else "more"
     head = f"{comparison['title']} ({better} is better): "
+    if comparison.get("score") and _peers(comparison) and len(comparison["groups"]) <= _EACH:
+        return head + "; ".join(
+            f"{group['label']}: " + ", ".join(_value(group, name) for name in group["values"])
+            for group in comparison["groups"]
+        )
     said = []
     for peer in _peers(comparison):
         pairs = [
@@ -257,6 +264,11 @@ def _beside(comparison: Comparison) -> str:
         ours_all = [value for group in comparison["groups"] if (value := _ours(group)) is not None]
         said.insert(0, f"ours {_range(ours_all)}")
     return head + ", ".join(said)
+
+
+def _value(group: Group, method: str) -> str:
+    less = group.get("not_comparable", {}).get(method)
+    return f"{method} {number(group['values'][method])}" + (f" ({less})" if less else "")
 
 
 def _range(values: Sequence[float]) -> str:

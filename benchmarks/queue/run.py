@@ -27,7 +27,7 @@ import psycopg
 from psycopg import sql
 
 from benchmarks._database import BenchDatabase, bench_server
-from benchmarks._figures import Comparison
+from benchmarks._figures import Comparison, Group
 from benchmarks._measure import Bar, bars_table, markdown_table
 from benchmarks._options import note, read_options
 from benchmarks._processes import ROOT, peer_python, run_child
@@ -130,11 +130,11 @@ class Bench:
             "jobs_per_second": jobs / wall,
         }
 
-    def idle(self, seconds: float) -> tuple[float, float]:
+    def idle(self, seconds: float, *, settle: float = _SETTLE) -> tuple[float, float]:
         """Statements of one waiting worker per minute, and how long a job that comes then waits."""
         _set_statement_log(self.database, on=True)
         with self.worker("wait"):
-            time.sleep(_SETTLE)
+            time.sleep(settle)
             start = self._log.stat().st_size
             time.sleep(seconds)
             with self._log.open("rb") as log:
@@ -222,7 +222,13 @@ def bars(measurements: Sequence[Measurement]) -> list[Bar]:
 def comparisons(measurements: Sequence[Measurement]) -> list[Comparison]:
     """Every measure that has a better side; for the summary and the plots."""
     jobs = f"{measurements[0].jobs} jobs"
-    seen = {item.method: item.after_kill for item in measurements if item.after_kill is not None}
+    killed: Group = {
+        "label": "of a worker that was killed with SIGKILL",
+        "values": {item.method: item.after_kill or _LONGEST_REPICK for item in measurements},
+        "not_comparable": {
+            item.method: f"not within {_LONGEST_REPICK:.0f} s" for item in measurements if item.after_kill is None
+        },
+    }
     return [
         {
             "title": "CPU of client and server per job",
@@ -251,7 +257,7 @@ def comparisons(measurements: Sequence[Measurement]) -> list[Comparison]:
             "score": True,
             "groups": [
                 {"label": "of an idle worker", "values": {item.method: item.pick_up for item in measurements}},
-                {"label": "of a worker that was killed with SIGKILL", "values": seen},
+                killed,
             ],
         },
     ]
@@ -282,6 +288,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, and write the figures where they were asked for."""
     options = read_options(__doc__ or "", arguments, sizes=(2000,), quick=(400,))
     jobs = options.sizes[-1]
+    quick = "--quick" in (arguments or sys.argv)
     methods = [OURS] if options.without_peers else list(METHODS)
     measurements = []
     with bench_server() as server, tempfile.TemporaryDirectory(prefix="bench-queue-") as folder:
@@ -291,7 +298,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             python = sys.executable if method == OURS else peer_python(REQUIREMENTS)
             bench = Bench(server, method, python, log, Path(folder))
             drained = bench.drain(jobs)
-            statements, pick_up = bench.idle(15 if "--quick" in (arguments or sys.argv) else 60)
+            statements, pick_up = bench.idle(10, settle=10) if quick else bench.idle(60)
             measurements.append(
                 Measurement(
                     method=method,
