@@ -61,11 +61,12 @@ def coming_weeks(today: date, count: int) -> tuple[date, date]:
     return first, first + timedelta(weeks=count - 1)
 
 
-def contiguous(weeks: Sequence[date]) -> list[tuple[date, date]]:
-    """Sorted weeks as ranges without gaps, first and last included."""
+def contiguous(weeks: Sequence[date], *, longest: int | None = None) -> list[tuple[date, date]]:
+    """Sorted weeks as ranges without gaps, first and last included, each of at most `longest` weeks."""
     ranges: list[tuple[date, date]] = []
     for week in weeks:
-        if ranges and week - ranges[-1][1] == timedelta(days=7):
+        follows = ranges and week - ranges[-1][1] == timedelta(weeks=1)
+        if follows and (longest is None or week - ranges[-1][0] < timedelta(weeks=longest)):
             ranges[-1] = (ranges[-1][0], week)
         else:
             ranges.append((week, week))

@@ -82,8 +82,8 @@ class DeduplicationSettings(BaseSettings):
         validation_alias="INGESTION_DEDUPLICATION_RUNS",
         ge=1,
         le=1000,
-        description="Runs that deduplicate at the same time, each on a core of its own: the pool `deduplication`, set when "
-        "`ingest dev` or `ingest daemon` starts. Unset: the cores of that machine.",
+        description="Runs that deduplicate at the same time, each on a core of its own: the limit of the pool "
+        "`deduplication`, which a sensor keeps at this. Unset: the cores of the code server's machine.",
     )
 
 

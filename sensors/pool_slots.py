@@ -1,7 +1,10 @@
-"""Pool slots that finished runs still hold: freed.
+"""Pool slots that finished runs still hold: freed. And the limit of the one pool that a setting decides about.
 
 Dagster frees them itself after `free_slots_after_run_end_seconds`, but not those of runs that were deleted, and not when
 its own monitoring stands still. A source whose slot is held that way is never imported again.
+
+`dagster.yaml` knows one limit for all pools. Deduplication is bound by cores, so its own is a setting; kept here because
+sensors run in every deployment.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,7 +13,9 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
+from ingestion_assets.events.deduplicated_events import POOL as DEDUPLICATION
 from ingestion_assets.ledger.incidents import Action, Incident, Subject, record
+from ingestion_assets.settings import DeduplicationSettings
 from resources.definitions import PostgresResource
 from sensors.settings import SensorSettings
 from sensors.ticks import bounded, summary
@@ -73,6 +78,17 @@ def read_ends(instance: dg.DagsterInstance, run_ids: Sequence[str]) -> dict[str,
     return ends
 
 
+def keep_limit(instance: dg.DagsterInstance, pool: str, limit: int) -> bool:
+    """Give a pool its limit. True when it had another one."""
+    storage = instance.event_log_storage
+    if not storage.supports_global_concurrency_limits:
+        return False
+    if any((known.name, known.limit) == (pool, limit) for known in storage.get_pool_limits()):
+        return False
+    storage.set_concurrency_slots(pool, limit)
+    return True
+
+
 def _aware(moment: datetime) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
@@ -81,11 +97,15 @@ def _aware(moment: datetime) -> datetime:
     name=NAME,
     minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Frees pool slots that runs hold which are over or were deleted.",
+    description="Frees pool slots that runs hold which are over or were deleted, and keeps the limit of the pool "
+    "`deduplication` at INGESTION_DEDUPLICATION_RUNS.",
 )
 def pool_slots_sensor(context: dg.SensorEvaluationContext, postgres: PostgresResource) -> dg.SkipReason:
     """Decided by `leaked`."""
     instance = context.instance
+    limit = DeduplicationSettings().runs
+    if keep_limit(instance, DEDUPLICATION, limit):
+        context.log.info(f"{limit} runs may deduplicate at once")
     claims = read_claims(instance)
     ends = read_ends(instance, sorted({claim.run_id for claim in claims})[:500])
     after = timedelta(seconds=SensorSettings().slot_seconds)

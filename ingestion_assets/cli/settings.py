@@ -35,7 +35,7 @@ def groups() -> Iterator[tuple[str, list[Variable]]]:
     from ingestion_assets.ledger.job_settings import JobSettings
     from ingestion_assets.ledger.retention import RetentionSettings
     from ingestion_assets.logs import LogSettings
-    from ingestion_assets.settings import AssetSettings, TaggingSettings
+    from ingestion_assets.settings import AssetSettings, DeduplicationSettings, TaggingSettings
     from ingestion_assets.study.settings import StudySettings
     from resources.http import OutboundSettings
     from resources.llm import LlmSettings
@@ -47,6 +47,7 @@ def groups() -> Iterator[tuple[str, list[Variable]]]:
         source = source_class(name)
         yield f"Source {name} ({source.title})", variables(source.settings_class)
     yield "Outbound calls", variables(OutboundSettings)
+    yield "Deduplication", variables(DeduplicationSettings)
     yield "Tagging", variables(TaggingSettings)
     yield "LLM providers", variables(LlmSettings)
     yield "Study documents", variables(StudySettings)

@@ -42,12 +42,17 @@ WHERE e.replaced_by IS NULL""",
     ),
     Rule(
         name="every_dated_record_has_an_event",
-        description="Every dated raw record of a resolved week belongs to an event",
+        # An event of a Sunday and the Monday after it belongs to the earlier week, which may be another run's: until it
+        # is resolved, its records of that Monday have no event.
+        description="Every dated raw record of a resolved week belongs to an event, or may do so when the week before is",
         query="""
 SELECT count(*) AS looked_at, count(*) FILTER (WHERE l.event_id IS NULL) AS broken,
        min(r.source || ':' || r.source_id) FILTER (WHERE l.event_id IS NULL) AS example
 FROM raw_events r JOIN deduplication_weeks w ON w.week = r.week AND w.resolved_at > r.changed_at
-LEFT JOIN event_links l ON l.source = r.source AND l.source_id = r.source_id""",
+LEFT JOIN event_links l ON l.source = r.source AND l.source_id = r.source_id
+LEFT JOIN deduplication_weeks before ON before.week = r.week - 7 AND before.resolved_at > r.changed_at
+WHERE l.event_id IS NOT NULL OR r.local_date > r.week OR before.week IS NOT NULL
+   OR NOT EXISTS (SELECT FROM raw_events s WHERE s.local_date = r.week - 1)""",
         advice="Materialize deduplicated_events for the record's week and for the week before it.",
         blocking=True,
     ),

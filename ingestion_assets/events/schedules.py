@@ -13,7 +13,7 @@ import dagster as dg
 from ingestion_assets.events.raw_events import MAX_RUNTIME_SECONDS, raw_events_key
 from ingestion_assets.events.sources import SOURCE_NAMES
 from ingestion_assets.partitions import coming_weeks, contiguous, key_of, range_tags, weekly_partitions
-from ingestion_assets.settings import AssetSettings
+from ingestion_assets.settings import AssetSettings, DeduplicationSettings
 
 
 def build_refresh(source: str) -> tuple[Any, dg.ScheduleDefinition]:
@@ -64,13 +64,15 @@ follow_up = dg.define_asset_job(
     required_resource_keys={"postgres"},
 )
 def sweep(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
-    """One run for each contiguous range of dirty weeks that are partitions."""
+    """One run for each contiguous range of dirty weeks that are partitions; long ones are shared out as a backfill is."""
     from ingestion_assets.events.deduplication_store import dirty_weeks, versions
 
     with context.resources.postgres.database.transaction(role="sweep") as connection:
         dirty = dirty_weeks(connection, versions=versions())
     known = set(weekly_partitions().get_partition_keys())
-    ranges = contiguous([week for week in dirty if key_of(week) in known])
+    ranges = contiguous(
+        [week for week in dirty if key_of(week) in known], longest=DeduplicationSettings().weeks_per_run
+    )
     if not ranges:
         yield dg.SkipReason("Every week was resolved from what is stored now.")
     for first, last in ranges:

@@ -123,6 +123,16 @@ def test_every_source_imports_alone_and_in_one_run(graph: Any) -> None:
     assert pools == {f"source_{name}" for name in SOURCE_NAMES}
 
 
+def test_deduplication_is_shared_out_over_runs_of_its_own(graph: Any) -> None:
+    """Two years are four runs, none of which imports or tags: these have other policies."""
+    policy = graph.get(dg.AssetKey("deduplicated_events")).backfill_policy
+    assert policy.max_partitions_per_run == 26
+    others = [
+        graph.get(key).backfill_policy for key in graph.get_all_asset_keys() if key.path[-1] != "deduplicated_events"
+    ]
+    assert policy not in others
+
+
 def _partitions(graph: Any) -> Any:
     return graph.get(dg.AssetKey("deduplicated_events")).partitions_def
 

@@ -76,6 +76,12 @@ def test_weeks_are_gathered_into_ranges_without_gaps() -> None:
     weeks = [monday + timedelta(weeks=n) for n in (0, 1, 3, 5, 6, 7)]
     assert contiguous(weeks) == [(weeks[0], weeks[1]), (weeks[2], weeks[2]), (weeks[3], weeks[5])]
     assert contiguous([]) == []
+    assert contiguous(weeks, longest=2) == [
+        (weeks[0], weeks[1]),
+        (weeks[2], weeks[2]),
+        (weeks[3], weeks[4]),
+        (weeks[5], weeks[5]),
+    ]
 
 
 def test_weeks_that_are_no_partitions_are_refused_with_the_ones_that_are() -> None:

@@ -306,6 +306,19 @@ def test_slots_of_a_deleted_run_are_freed_and_those_of_a_living_one_are_not(
     assert ledger.incidents() == [("pool_slots", "held_by_finished_run", "freed")]
 
 
+def test_the_pool_of_deduplication_has_the_limit_of_its_setting(
+    tick: Callable[..., Any], instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = instance.event_log_storage
+    for runs in ("3", "1", "2"):
+        monkeypatch.setenv("INGESTION_DEDUPLICATION_RUNS", runs)
+        for _ in range(2):
+            tick(pool_slots_sensor)
+            assert [(pool.name, pool.limit) for pool in storage.get_pool_limits()] == [("deduplication", int(runs))]
+    claims = [storage.claim_concurrency_slot("deduplication", f"run {n}", "step").is_claimed for n in range(3)]
+    assert claims == [True, True, False]
+
+
 def test_thresholds_that_would_close_living_imports_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INGESTION_STUCK_IMPORT_SILENCE_SECONDS", "9")
     with pytest.raises(ValueError, match="closes living imports"):
