@@ -50,8 +50,8 @@ format: $(VENV)/.installed-dev  ## Format the code
 bench: $(VENV)/.installed-dev  ## Every benchmark beside its peers, into docs/benchmarks.md; takes most of an hour
 	@$(BIN)/python -m benchmarks
 
-soak: $(VENV)/.installed-dev  ## The long fault and scale suites
-	@$(BIN)/python -m pytest -q -m soak --timeout 3600
+soak: $(VENV)/.installed-dev  ## The long fault and scale suites, into soak-report.md
+	@$(BIN)/python -m pytest -q -m soak --timeout 3600 -p tests.soak_report --soak-report soak-report.md
 
 lock: $(BIN)/python  ## Resolve the dependencies anew (needs uv)
 	@for extra in "requirements.lock --extra build" "requirements-dev.lock --extra build --extra dev" \

@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -114,12 +113,13 @@ def test_two_hundred_batches_end_once_each_though_their_workers_are_killed(
     database: Database,
     ada: dict[str, str],
     platform_environment: dict[str, str],
-    capsys: Any,
+    record_property: pytest.RecordProperty,
 ) -> None:
     server = serve(documents_per_day=10**6, streams_per_user=1000)
     ends, killed = run(server, database, ada, platform_environment, count=200, longest=12.0)
-    with capsys.disabled():
-        print(f"{killed} workers killed; ends: {dict(ends)}")
+    record_property("workers killed", killed)
+    for end, count in sorted(ends.items()):
+        record_property(end, count)
     assert sum(ends.values()) == 200
     assert killed > 20
     assert ends["pipeline:completed"] + ends["pipeline:partial"] > 100

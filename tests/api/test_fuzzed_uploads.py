@@ -7,7 +7,6 @@ import string
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -169,10 +168,12 @@ def test_hostile_uploads_are_refused_or_kept_with_a_reason(
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
 def test_a_thousand_hostile_uploads(
-    api: Calls, database: Database, ada: dict[str, str], folder: Path, capsys: Any
+    api: Calls, database: Database, ada: dict[str, str], folder: Path, record_property: pytest.RecordProperty
 ) -> None:
     statuses, ends = fuzz(api, database, ada, folder, count=1000, read=1000)
-    with capsys.disabled():
-        print(f"uploads by status: {dict(statuses)}; documents by end: {dict(ends)}")
+    for status, count in sorted(statuses.items()):
+        record_property(f"uploads answered {status}", count)
+    for end, count in sorted(ends.items()):
+        record_property(f"documents {end}", count)
     assert sum(statuses.values()) == 1000
     assert len(ends) > 4

@@ -147,14 +147,18 @@ def test_a_terminated_command_closes_its_ledger_itself(commands: Commands, datab
 
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
-def test_ten_moments_of_a_load(commands: Commands, database: Database, dagster_url: str) -> None:
+def test_ten_moments_of_a_load(
+    commands: Commands, database: Database, dagster_url: str, record_property: pytest.RecordProperty
+) -> None:
+    more = (0.02, 0.1, 0.3, 0.6)
     for moment, reached in MOMENTS.items():
         with database.transaction() as connection:
             connection.execute("TRUNCATE raw_events, import_jobs CASCADE")
         _kill_when(commands, database, reached, later=1.0 if moment == "at once" else 0)
         _assert_finished(commands, database, dagster_url)
-    for later in (0.02, 0.1, 0.3, 0.6):
+    for later in more:
         with database.transaction() as connection:
             connection.execute("TRUNCATE raw_events, import_jobs CASCADE")
         _kill_when(commands, database, MOMENTS["claimed"], later=later)
         _assert_finished(commands, database, dagster_url)
+    record_property("commands killed", len(MOMENTS) + len(more))

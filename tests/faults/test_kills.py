@@ -76,7 +76,12 @@ def test_a_step_that_is_killed_in_every_attempt_is_one_ledger_row(
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("seed", range(10))
 def test_kills_at_every_point_in_random_batches(
-    seed: int, workers: Workers, feeds: Feeds, databases: object, first_pass: str
+    seed: int,
+    workers: Workers,
+    feeds: Feeds,
+    databases: object,
+    first_pass: str,
+    record_property: pytest.RecordProperty,
 ) -> None:
     """14 points, ten times: the release slice of the fault matrix."""
     draw = random.Random(seed)
@@ -89,19 +94,30 @@ def test_kills_at_every_point_in_random_batches(
         assert killed.wait() == {"killed": signal.SIGKILL}, point
         _recover(RECOVERIES[(number + seed) % 3], workers, feeds, database, [killed], batch=batch)
         feeds.assert_arrived(database)
+    record_property("killed", len(POINTS))
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("seed", range(10))
-def test_kills_at_random_moments(seed: int, workers: Workers, feeds: Feeds, databases: object, first_pass: str) -> None:
+def test_kills_at_random_moments(
+    seed: int,
+    workers: Workers,
+    feeds: Feeds,
+    databases: object,
+    first_pass: str,
+    record_property: pytest.RecordProperty,
+) -> None:
     """Twenty a seed: two hundred in all."""
     draw = random.Random(1000 + seed)
+    killed = 0
     for number in range(20):
         database = Database(databases.create(template=first_pass), patience=60)  # type: ignore[attr-defined]
         worker = workers.start(feeds, database, batch=40)
         time.sleep(draw.uniform(0, 1.2))
         os.kill(worker.pid, signal.SIGKILL)
         if "killed" in worker.wait():
+            killed += 1
             _recover(RECOVERIES[number % 3], workers, feeds, database, [worker])
         feeds.assert_arrived(database)
+    record_property("killed before they had ended", killed)

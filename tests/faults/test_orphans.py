@@ -88,7 +88,14 @@ def test_two_runs_that_start_together_do_not_mix(workers: Workers, feeds: Feeds,
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("seed", range(7))
-def test_seventy_late_writers(seed: int, workers: Workers, feeds: Feeds, databases: object, first_pass: str) -> None:
+def test_seventy_late_writers(
+    seed: int,
+    workers: Workers,
+    feeds: Feeds,
+    databases: object,
+    first_pass: str,
+    record_property: pytest.RecordProperty,
+) -> None:
     for nth in range(1, 11):
         database = Database(databases.create(template=first_pass), patience=60)  # type: ignore[attr-defined]
         point = SLEEPERS[(seed + nth) % len(SLEEPERS)]
@@ -100,3 +107,4 @@ def test_seventy_late_writers(seed: int, workers: Workers, feeds: Feeds, databas
         assert paused.result["error"] == "AttemptSupersededError"
         feeds.assert_arrived(database, imports=2)
         assert _refused(database) == [1, 0]
+    record_property("late writers refused", 10)

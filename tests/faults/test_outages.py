@@ -74,8 +74,11 @@ def test_an_import_waits_for_a_server_that_stays_away_for_a_while(
 
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
-def test_twenty_restarts_at_random_moments(workers: Workers, feeds: Feeds, own_server: OwnServer) -> None:
+def test_twenty_restarts_at_random_moments(
+    workers: Workers, feeds: Feeds, own_server: OwnServer, record_property: pytest.RecordProperty
+) -> None:
     draw = random.Random(7)
+    reconnects = 0
     for number in range(20):
         database = own_server.database(f"random{number}")
         workers.run(feeds, database, number=1)
@@ -83,7 +86,10 @@ def test_twenty_restarts_at_random_moments(workers: Workers, feeds: Feeds, own_s
         time.sleep(draw.uniform(0, 1.0))
         (_restart, _crash)[number % 2](own_server)
         assert worker.wait() == {"exit": 0}, worker.result
+        reconnects += worker.result["reconnects"]
         feeds.assert_arrived(database, imports=1)
+    record_property("restarts and crashes", 20)
+    record_property("reconnects", reconnects)
 
 
 def _terminate_one(database: Database) -> int:
@@ -111,8 +117,10 @@ def test_sessions_that_are_ended_again_and_again_cost_nothing_but_time(
 
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
-def test_two_hundred_sessions_are_ended(workers: Workers, feeds: Feeds, databases: object, first_pass: str) -> None:
-    ended = 0
+def test_two_hundred_sessions_are_ended(
+    workers: Workers, feeds: Feeds, databases: object, first_pass: str, record_property: pytest.RecordProperty
+) -> None:
+    ended = imports = 0
     while ended < 200:
         database = Database(databases.create(template=first_pass), patience=60)  # type: ignore[attr-defined]
         worker = workers.start(feeds, database, batch=20)
@@ -121,3 +129,6 @@ def test_two_hundred_sessions_are_ended(workers: Workers, feeds: Feeds, database
             time.sleep(0.05)
         assert worker.wait() == {"exit": 0}, worker.result
         feeds.assert_arrived(database, imports=1)
+        imports += 1
+    record_property("sessions ended", ended)
+    record_property("imports", imports)

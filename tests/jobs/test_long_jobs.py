@@ -20,7 +20,9 @@ JOB_SECONDS = 240
 
 @pytest.mark.soak
 @pytest.mark.timeout(2 * 3600)
-def test_an_hour_of_four_minute_jobs_has_no_false_alarm(queue: Queue, database: Database) -> None:
+def test_an_hour_of_four_minute_jobs_has_no_false_alarm(
+    queue: Queue, database: Database, record_property: pytest.RecordProperty
+) -> None:
     settings = JobSettings()
     jobs = queue.add(LONG, WORKERS * settings.concurrency * ROUNDS)
     workers = [WorkerProcess(database) for _ in range(WORKERS)]
@@ -31,5 +33,6 @@ def test_an_hour_of_four_minute_jobs_has_no_false_alarm(queue: Queue, database: 
     for worker in workers:
         worker.signal(signal.SIGTERM)
     assert [worker.wait(30)[0] for worker in workers] == [0] * WORKERS
+    record_property("jobs", len(jobs))
     assert queue.incidents() == []
     assert sorted((job, attempt) for job, attempt, _ in queue.tally()) == sorted((job, 1) for job in jobs)

@@ -41,9 +41,12 @@ def test_four_workers_never_do_a_job_twice(queue: Queue, start_process: Start, t
 
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
-def test_ten_thousand_jobs_and_eight_workers_twenty_times(queue: Queue, start_process: Start, tmp_path: Path) -> None:
+def test_ten_thousand_jobs_and_eight_workers_twenty_times(
+    queue: Queue, start_process: Start, tmp_path: Path, record_property: pytest.RecordProperty
+) -> None:
     for _ in range(20):
         assert drain(queue, start_process, tmp_path, jobs=10_000, workers=8) == [1] * 10_000
+        record_property("jobs done once each", 10_000)
 
 
 def test_the_job_of_a_killed_worker_is_seen_at_once_and_done_by_another(

@@ -32,7 +32,12 @@ def installation(tmp_path: Path, platform_environment: dict[str, str]) -> Iterat
 @pytest.mark.parametrize("victims", ["worker", "code", "daemon", "code daemon", "stopped worker"])
 @pytest.mark.parametrize("round_", range(4))
 def test_an_import_whose_processes_are_killed_is_done_without_a_manual_step(
-    installation: Installation, ledger: Ledger, dagster_url: str, victims: str, round_: int
+    installation: Installation,
+    ledger: Ledger,
+    dagster_url: str,
+    victims: str,
+    round_: int,
+    record_property: pytest.RecordProperty,
 ) -> None:
     """The worker dies in every case: killed, or paused so that it wakes up later as a late writer."""
     for name in ("code", "daemon"):
@@ -64,7 +69,7 @@ def test_an_import_whose_processes_are_killed_is_done_without_a_manual_step(
         worker.send_signal(signal.SIGCONT)
         worker.wait(60)  # its run is over: it ends by itself
         assert _statuses(ledger) == ["ERROR", "SUCCESS"]
-    print(f"{victims}: done {seconds:.0f} s after the kill")
+    record_property(f"{victims}: seconds from the kill until it was done", seconds)
 
 
 def _statuses(ledger: Ledger) -> list[str]:

@@ -52,9 +52,10 @@ def peak_of(name: str, factory: str, events: int, *, csv: bool = False) -> tuple
         ("allevents", "tests.fakes.allevents:FakeAllEvents", 3_000, 30_000),
     ],
 )
-def test_ten_times_the_events_take_the_same_memory(name, factory, few, many):
+def test_ten_times_the_events_take_the_same_memory(name, factory, few, many, record_property):
     small_count, small = peak_of(name, factory, few)
     large_count, large = peak_of(name, factory, many)
+    record_property("bytes at the peak, ten times the events / as few", large / small)
     assert (small_count, large_count) == (few, many)
     # The ids that were seen are kept, to leave out what shifting pages repeat: about 150 bytes each.
     assert large < small + 200 * (many - few) + 2_000_000
@@ -63,9 +64,10 @@ def test_ten_times_the_events_take_the_same_memory(name, factory, few, many):
 
 @pytest.mark.soak
 @pytest.mark.timeout(600)
-def test_a_csv_file_costs_its_bytes_and_no_more():
+def test_a_csv_file_costs_its_bytes_and_no_more(record_property):
     small_count, small = peak_of("open_data_montreal", "tests.fakes.ckan:FakeCkan", 10_000, csv=True)
     large_count, large = peak_of("open_data_montreal", "tests.fakes.ckan:FakeCkan", 50_000, csv=True)
+    record_property("bytes a row at the peak", (large - small) / 40_000)
     assert (small_count, large_count) == (10_000, 50_000)
     # About 400 bytes a row, of which the client may hold two copies while it puts the answer together.
     assert large - small < 40_000 * 1_000
