@@ -48,7 +48,7 @@ class LogSettings(BaseSettings):
 @contextmanager
 def log_context(**fields: object) -> Iterator[None]:
     """Add fields (`job`, `run`, `source`, `attempt` …) to all lines of this thread or task within the context."""
-    token = _fields.set({**_fields.get(), **{name: value for name, value in fields.items() if value is not None}})
+    token = _fields.set({**current_fields(), **{name: value for name, value in fields.items() if value is not None}})
     try:
         yield
     finally:
@@ -78,7 +78,7 @@ def setup_logging(settings: LogSettings | None = None, *, stream: Any = None) ->
 
 
 def _add_fields(record: logging.LogRecord) -> bool:
-    fields = dict(_fields.get())
+    fields = dict(current_fields())
     if record.exc_info and record.exc_info[0] is not None:
         fields["error"] = record.exc_info[0].__name__
     record.ingestion_fields = fields

@@ -83,6 +83,24 @@ def revoke(token: Annotated[str, typer.Argument(help="The token, or its part tha
 
 
 @app.command()
+def delete(
+    user_id: Annotated[str, typer.Argument(help="Id of the user.")],
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Delete a user with tokens, documents, collections and jobs. What they spent on models stays in the books."""
+    from ingestion_assets.cli.environment import platform
+    from ingestion_assets.ledger.users import delete_user
+
+    if not yes:
+        typer.confirm(f"Delete {user_id} and all that is theirs? There is no way back", abort=True, err=True)
+    with platform() as databases, databases.database.transaction(role="users") as connection:
+        if not delete_user(connection, user_id):
+            raise PermanentError(f"there is no user {user_id!r}; `ingest users list` shows those who have a token")
+    typer.echo(f"deleted {user_id}")
+
+
+@app.command()
 def limit(
     user_id: Annotated[str, typer.Argument(help="Id of the user.")],
     quota: Annotated[str, typer.Argument(help="documents_per_day or ai_requests_per_day.")],

@@ -157,16 +157,6 @@ class EmbeddedServer:
             hold.release()
             self._drop_hold()
 
-    def restart(self) -> None:
-        """Stop the server, whoever uses it, and start it again at the same address."""
-        with self._mutex, _readable_errors(self.directory):
-            _home.make_folder(self.directory)
-            with self._gate():
-                self._home = self._current_home()
-                self._stop()
-                self._ensure_up()
-                self._hold_on()
-
     def destroy(self) -> None:
         """Stop the server, whoever uses it, and delete its data and all that was made for it. For tests."""
         with self._mutex, _readable_errors(self.directory):

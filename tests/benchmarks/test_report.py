@@ -119,7 +119,7 @@ def test_every_plot_of_the_page_is_there_and_before_the_tables(tmp_path: Path) -
 def test_a_failure_is_named_and_the_last_good_figures_stand(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.save(result("queue", bars=[missed()]))
-    error = "exit status 1\nTraceback\nRuntimeError: /home/somebody/main/x.py could not be read\n\n"
+    error = "exit status 1\nTraceback\nRuntimeError: /srv/somebody/main/x.py could not be read\n\n"
     store.save(store.load("queue").failing(error, at=BEGAN + timedelta(days=1)))
     store.save(Result(benchmark="study").failing("", at=BEGAN))
     text = store.assemble(["queue", "study"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 
 import pytest
@@ -94,3 +95,34 @@ def test_what_cannot_be_done_is_said_in_one_sentence(
     assert said in " ".join(done.err.replace("│", " ").split())
     assert "Traceback" not in done.err
     assert database.fetch_all("SELECT 1 FROM api_tokens") == []
+
+
+def test_a_user_goes_with_all_that_is_theirs_and_nobody_elses(ingest: Command, database: Database) -> None:
+    token = ingest("users", "add", "ada").out.strip()
+    other = ingest("users", "add", "ben").out.strip()
+    with database.transaction() as connection:
+        for user in ("ada", "ben"):
+            connection.execute(
+                "INSERT INTO study_collections (id, user_id, title) VALUES (%(user)s, %(user)s, 't')", {"user": user}
+            )
+            connection.execute(
+                "INSERT INTO study_documents (collection_id, position, document_id, name, sha256, content, size)"
+                " VALUES (%s, 0, 'd', 'n', 'x', '', 0)",
+                (user,),
+            )
+    assert ingest("users", "delete", "ada", "--yes").out.strip() == "deleted ada"
+    assert principal(database, token) is None
+    assert principal(database, other) is not None
+    assert database.fetch_all("SELECT collection_id AS id FROM study_documents") == [{"id": "ben"}]
+    again = ingest("users", "delete", "ada", "--yes")
+    assert again.status == 1
+    assert "there is no user 'ada'" in again.err
+
+
+def test_a_user_is_not_deleted_without_a_yes(
+    ingest: Command, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ingest("users", "add", "ada")
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
+    assert ingest("users", "delete", "ada").status == 1
+    assert database.fetch_all("SELECT id FROM users") == [{"id": "ada"}]

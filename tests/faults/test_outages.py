@@ -17,7 +17,8 @@ from tests.faults.harness import Feeds, Workers
 
 
 def _restart(own: OwnServer) -> None:
-    own.server.restart()
+    own.server.stop(force=True)
+    own.server.start()
 
 
 def _crash(own: OwnServer) -> None:

@@ -160,14 +160,15 @@ def test_stopping_is_refused_while_another_process_holds_the_server(warm_server:
     assert not server.status().running
 
 
-def test_a_restart_keeps_address_holders_and_data(warm_server: Make, hold: Callable) -> None:
+def test_a_forced_stop_and_a_start_keep_address_holders_and_data(warm_server: Make, hold: Callable) -> None:
     server = warm_server()
     other = hold(server.directory)
     assert other.ask("start") == "1"
     server.start()
     server.ensure_database("kept")
     url, pid = server.url("kept"), server.status().pid
-    server.restart()
+    server.stop(force=True)
+    server.start()
     assert server.status().pid != pid
     assert server.url("kept") == url
     assert answers(url)
