@@ -181,6 +181,40 @@ class Workers:
         self._started.append(worker)
         return worker
 
+    def resolve(
+        self,
+        database: Database,
+        weeks: Sequence[date],
+        *,
+        retries: Sequence[Worker] = (),
+        point: str | None = None,
+        nth: int = 1,
+        sent: signal.Signals = signal.SIGKILL,
+        lease: float = 30.0,
+    ) -> Worker:
+        """Fork a deduplication of some weeks."""
+        name = f"{next(self._numbers):04}-resolver"
+        result = self.folder / f"{name}.json"
+        answer = self.ask(
+            do="start",
+            resolve=True,
+            env={},
+            url=database.url,
+            run_id=name,
+            earlier_runs=[worker.run_id for worker in retries],
+            weeks=[str(week) for week in weeks],
+            point=point,
+            nth=nth,
+            signal=int(sent),
+            missed_beats=0.5,
+            lease=lease,
+            wait=30.0,
+            result=str(result),
+        )
+        worker = Worker(self, answer["pid"], name, result)
+        self._started.append(worker)
+        return worker
+
     def run(self, feeds: Feeds, database: Database, **options: Any) -> Worker:
         """An import that nothing happens to."""
         worker = self.start(feeds, database, **options)

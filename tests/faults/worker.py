@@ -36,12 +36,23 @@ POINTS: dict[str, tuple[str, str, str]] = {
 }
 """Where a worker may be hit: what is called there, and whether before or after it."""
 
+_ASSET = "ingestion_assets.events.deduplicated_events"
+POINTS_OF_WEEKS: dict[str, tuple[str, str, str]] = {
+    "week locked": ("ingestion_assets.events.deduplication_locks", "_lock", "after"),
+    "week read": (_ASSET, "read_records", "after"),
+    "ids given": (_ASSET, "identify", "after"),
+    "week written": (_ASSET, "write_week", "after"),
+    "week counted": (_ASSET, "add_counts", "after"),
+    "week committed": (_ASSET, "holding_weeks", "after"),
+}
+"""The same for a worker that resolves weeks."""
+
 IN_TRANSACTION = frozenset({"keys staged", "rows staged", "rejected written", "batch written", "withdrawn", "closed"})
 
 
 def install(point: str, nth: int, number: int) -> None:
     """Send this process the signal at the n-th time that it comes to the point."""
-    place, name, when = POINTS[point]
+    place, name, when = {**POINTS, **POINTS_OF_WEEKS}[point]
     module, _, attribute = place.partition(":")
     owner: Any = importlib.import_module(module)
     owner = getattr(owner, attribute) if attribute else owner
@@ -101,13 +112,41 @@ def import_feed(command: dict[str, Any]) -> dict[str, Any]:
     return {"fetched": result.counts.fetched, "created": result.counts.created, "reconnects": job.session.reconnects}
 
 
+def resolve_weeks(command: dict[str, Any]) -> dict[str, Any]:
+    """One run of the deduplication; what it counted."""
+    from ingestion_assets.events import deduplicated_events as asset
+    from ingestion_assets.events import deduplication_locks
+    from ingestion_assets.ledger import import_jobs
+    from resources.postgres.database import Database
+
+    import_jobs.BEAT_EVERY = 0.1
+    import_jobs.MISSED_BEATS = timedelta(seconds=command["missed_beats"])
+    import_jobs.LEASE = timedelta(seconds=command["lease"])
+    import_jobs.LOCK_PATIENCE = 0.2
+    deduplication_locks.LOOK_AFTER = 0.2
+    weeks = [date.fromisoformat(day) for day in command["weeks"]]
+    job = import_jobs.ImportJob(
+        Database(command["url"], patience=60),
+        source=asset.NAME,
+        run_id=command["run_id"],
+        partition_start=weeks[0],
+        partition_end=weeks[-1],
+        earlier_runs=command["earlier_runs"],
+        wait=command["wait"],
+    )
+    with job:
+        outcomes = list(asset.resolve_weeks(job, weeks))
+        job.commit(job.succeed)
+    return {"weeks": sum(not outcome.unchanged for outcome in outcomes), "reconnects": job.session.reconnects}
+
+
 def work(command: dict[str, Any]) -> None:
     """The life of a worker."""
     os.environ.update(command["env"])
     if command["point"]:
         install(command["point"], command["nth"], command["signal"])
     try:
-        outcome = import_feed(command)
+        outcome = resolve_weeks(command) if command.get("resolve") else import_feed(command)
     except Exception as error:  # noqa: BLE001 - the test asks for it by name
         outcome = {"error": type(error).__name__, "text": str(error)}
     Path(command["result"]).write_text(json.dumps(outcome), encoding="utf-8")
@@ -116,7 +155,10 @@ def work(command: dict[str, Any]) -> None:
 
 def main() -> None:
     """Fork a worker for every `start`; say how it ended for every `wait`."""
-    for name in ("ingestion_assets.events.loading", "ingestion_assets.events.sources.open_data_montreal", "psycopg"):
+    for name in (
+        *("ingestion_assets.events.loading", "ingestion_assets.events.sources.open_data_montreal", "psycopg"),
+        *(_ASSET, "ingestion_assets.events.deduplication.resolve"),
+    ):
         importlib.import_module(name)
     print(json.dumps({"ready": True}), flush=True)
     for line in sys.stdin:
