@@ -97,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--without-peers", action="store_true", help="measure ours only; printed, not kept")
     parser.add_argument("--size", type=int, action="append", help="instead of a benchmark's own sizes; may be repeated")
     parser.add_argument("--into", type=Path, metavar="FOLDER", help="keep the report there instead of in docs")
-    parser.add_argument("--assemble", action="store_true", help="run nothing: write the page of what is kept")
+    parser.add_argument("--assemble", action="store_true", help="run nothing: write page and plots of what is kept")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON instead of Markdown")
     given = parser.parse_args(arguments)
     if unknown := set(given.name) - set(names()):
@@ -108,9 +108,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options += [f"--size={size}" for size in given.size or ()]
     keep = given.into is not None or not (given.quick or given.without_peers)
     store = Store(given.into or ROOT / "docs")
+    if given.assemble:
+        for result in store.kept():
+            store.save(result)
+        store.assemble(names())
+        print(store.page)
+        return 0
 
     results, failures = [], {}
-    for name, found in _run_all([] if given.assemble else given.name or names(), options):
+    for name, found in _run_all(given.name or names(), options):
         if isinstance(found, Failure):
             failures[name] = found
         result = store.load(name) if keep else Result(benchmark=name)
@@ -118,8 +124,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if keep:  # one after the other: what is done stays if the next one is interrupted
             store.save(results[-1])
             store.assemble(names())
-    if given.assemble:
-        store.assemble(names())
     if given.json:
         print(json.dumps([asdict(result) for result in results], indent=1, ensure_ascii=False))
     elif keep:

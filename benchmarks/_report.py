@@ -124,6 +124,10 @@ class Store:
             return Result(benchmark=benchmark)
         return Result(**json.loads(path.read_text(encoding="utf-8")))
 
+    def kept(self) -> list[Result]:
+        """Every result that there is."""
+        return [self.load(path.stem) for path in sorted(self.folder.glob("*.json"))]
+
     def save(self, result: Result) -> None:
         """Keep a result with its plots, in place of the ones before."""
         self.folder.mkdir(parents=True, exist_ok=True)

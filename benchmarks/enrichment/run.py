@@ -188,7 +188,7 @@ NOTE = (
 
 def report(rows: Sequence[Mapping[str, Any]], questions: int) -> str:
     """The section of the report."""
-    title = f"## Enrichment: {questions} questions to a provider with a token bucket"
+    title = f"## Enrichment: {questions} questions at most to a provider with a token bucket"
     return "\n\n".join([title, NOTE, bars_table(bars(rows)), markdown_table(COLUMNS, rows)])
 
 
@@ -216,7 +216,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
                     raise SystemExit(f"a row costs {row['tokens_a_row']} tokens, the profile says {TOKENS_A_ROW}")
                 rows.append(row)
     options = Options(sizes=(), without_peers=given.without_peers, json=given.json)
-    options.write(report(rows, scenarios[0].rows), rows, bars(rows), comparisons=comparisons(rows))
+    questions = max(scenario.rows for scenario in scenarios)
+    options.write(report(rows, questions), rows, bars(rows), comparisons=comparisons(rows))
 
 
 if __name__ == "__main__":

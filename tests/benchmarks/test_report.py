@@ -13,6 +13,7 @@ import pytest
 from benchmarks import __main__ as command
 from benchmarks._figures import Comparison, Series
 from benchmarks._plots import WIDTH, bars, lines, number
+from benchmarks._processes import ROOT
 from benchmarks._report import Result, Store, in_short, page, peers_ahead
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -114,6 +115,17 @@ def test_every_plot_of_the_page_is_there_and_before_the_tables(tmp_path: Path) -
     assert all((tmp_path / path).exists() for _, path in plots)
     assert text.index("What is measured.") < text.index("![Growth]") < text.index("| bar |") < text.index("### Sizes")
     assert "2026-11-21 09:30 UTC, 3.0 minutes, load average 0.5 at the start and 1.9 at the end." in text
+
+
+def test_the_page_in_the_docs_is_made_of_the_figures_beside_it() -> None:
+    store = Store(ROOT / "docs")
+    kept = store.kept()
+    if not kept:
+        pytest.skip("no figures are kept yet: make bench")
+    again = "run: .venv/bin/python -m benchmarks --assemble"
+    assert store.page.read_text(encoding="utf-8") == page([store.load(name) for name in command.names()]), again
+    drawn = {name: svg for result in kept for name, _, svg in result.plots}
+    assert drawn == {path.name: path.read_text(encoding="utf-8") for path in store.folder.glob("*.svg")}, again
 
 
 def test_a_failure_is_named_and_the_last_good_figures_stand(tmp_path: Path) -> None:
