@@ -89,8 +89,7 @@ def _teller(progress: Progress, task: TaskID, name: str) -> Callable[[str], None
     return tell
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Returns the exit status: 1 when a benchmark failed to run; a bar that is missed is a result, not a failure."""
+def _read(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Run benchmarks and report.")
     parser.add_argument("name", nargs="*", help=f"which: {', '.join(names())}; all without a name")
     parser.add_argument("--quick", action="store_true", help="small sizes, for a first look; printed, not kept")
@@ -104,6 +103,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(names())}")
     if given.size and len(given.name) != 1:
         parser.error("--size is of one benchmark: name it")
+    return given
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Returns the exit status: 1 when a benchmark failed to run; a bar that is missed is a result, not a failure."""
+    given = _read(arguments)
     options = [option for option, on in (("--quick", given.quick), ("--without-peers", given.without_peers)) if on]
     options += [f"--size={size}" for size in given.size or ()]
     keep = given.into is not None or not (given.quick or given.without_peers)
