@@ -35,7 +35,7 @@ def admit(event: Event, canonicaliser: Canonicaliser) -> tuple[bytes, int] | Rej
     if len(canonical) > MAX_PAYLOAD_BYTES:
         detail = f"the record is {len(canonical)} bytes long, over {MAX_PAYLOAD_BYTES}"
         return _rejected(event, RejectReason.TOO_LARGE, detail)
-    if b"\\u0000" in canonical and _holds_nul(event.payload):
+    if b"\\" in canonical and b"\\u0000" in canonical and _holds_nul(event.payload):
         return _rejected(event, RejectReason.UNSTORABLE_TEXT, "the record holds a NUL character")
     return canonicaliser.digest(canonical), len(canonical)
 

@@ -209,6 +209,19 @@ def test_titles_come_from_text_else_from_markup_else_as_they_are():
     assert event(name="Café").title == "Café"
 
 
+def test_what_is_remembered_of_labels_does_not_take_one_value_for_another():
+    named = [{"name": 1}, {"name": True}, {"name": "1"}, {"name": ["1"]}, {"name": {"a": 1}}, {"name": None}]
+    for _ in range(2):
+        found = [event(category=None, subcategory=None, format=value).categories for value in named]
+        assert found == [("1",), (), ("1",), (), (), ()]
+
+
+def test_a_start_is_not_mistaken_for_one_whose_time_is_hidden():
+    shown, hidden = event(), event(hide_start_date=True)
+    assert (shown.start, hidden.start) == (at(18, 30), at(None))
+    assert event(hide_end_date=True).start == shown.start
+
+
 def test_online_events_have_no_venue():
     found = event(online_event=True, venue=None)
     assert (found.online, found.venue) == (True, None)

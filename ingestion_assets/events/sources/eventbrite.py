@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from typing import ClassVar
 
 from pydantic import Field, SecretStr
@@ -157,6 +158,10 @@ class _Fetch:
         self._left_out: Counter[str] = Counter()
         self._lacking: Counter[str] = Counter()
         self._undescribed = 0
+        plain = partial(read_event, default_zone=window.zone)
+        self._event: Callable[[dict[str, Json]], Event | LeftOut] = (
+            self._described if settings.full_descriptions else plain
+        )
 
     def pages(self) -> Iterator[Page]:
         watched = self._settings.watched()
@@ -274,11 +279,10 @@ class _Fetch:
         last = calendar_day(str(mapping(parent.get("end")).get("local"))[:10])
         return not ((first and first >= self._window.end) or (last and last < self._window.start))
 
-    def _event(self, record: dict[str, Json]) -> Event | LeftOut:
+    def _described(self, record: dict[str, Json]) -> Event | LeftOut:
+        """The event with its full description, which costs a request."""
         event = read_event(record, default_zone=self._window.zone)
-        if not self._settings.full_descriptions or isinstance(event, LeftOut):
-            return event
-        if event.start is None or event.start.date not in self._window:
+        if isinstance(event, LeftOut) or event.start is None or event.start.date not in self._window:
             return event
         try:
             body = self._api.get(f"/events/{event.source_id}/description/", {})

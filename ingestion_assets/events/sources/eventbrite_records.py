@@ -42,6 +42,8 @@ _STATUSES = {
 }
 _BY_SALES = {"event_cancelled": EventStatus.CANCELLED, "event_postponed": EventStatus.POSTPONED}
 _NOWHERE = Venue()
+_FREE = Price(free=True, minimum=0.0, maximum=0.0)
+_UNSAID = (None, None, None)
 
 
 def read_event(record: dict[str, Json], *, default_zone: str) -> Event | LeftOut:
@@ -55,7 +57,7 @@ def read_event(record: dict[str, Json], *, default_zone: str) -> Event | LeftOut
     if record.get("listed") is False or record.get("invite_only") is True or record.get("password"):
         return LeftOut("private_event")
     source_id = identifier(record.get("id"))
-    start = _moment(record.get("start"), default_zone, hidden=record.get("hide_start_date") is True)
+    start, end, warnings = _times(record, default_zone)
     day = start.date if start else None
     if source_id is None:
         raise RecordFault(RejectReason.MISSING_ID, "the event has no usable id", day=day)
@@ -67,17 +69,10 @@ def read_event(record: dict[str, Json], *, default_zone: str) -> Event | LeftOut
             raise RecordFault(RejectReason.MISSING_START, "the event has no start", source_id=source_id)
         raise RecordFault(RejectReason.INVALID_START, "the start is not a date and time", source_id=source_id)
 
-    warnings = ["zone_assumed"] if start.zone_assumed else []
-    end = None if record.get("hide_end_date") is True else _moment(record.get("end"), start.zone)
-    if end is not None and start.time is None:
-        end = Moment(end.date, None, end.zone, end.zone_assumed)
-    if end is not None and _ends_before(start, end):
-        end = None
-        warnings.append("end_before_start")
     # An event that was called off keeps its place in the life cycle: `completed`, with the sales saying why.
     sales = _BY_SALES.get(str(mapping(record.get("event_sales_status")).get("message_code")))
     if code not in _STATUSES:
-        warnings.append("unknown_status")
+        warnings = (*warnings, "unknown_status")
 
     return Event(
         source_id=source_id,
@@ -93,10 +88,10 @@ def read_event(record: dict[str, Json], *, default_zone: str) -> Event | LeftOut
         image_url=_image(mapping(record.get("logo"))),
         price=_price(record),
         organizer=label(mapping(record.get("organizer")).get("name")),
-        categories=names([mapping(record.get(kind)).get("name") for kind in ("category", "subcategory", "format")]),
+        categories=_categories(record),
         language=language(record.get("locale")),
         series_id=identifier(record.get("series_id")),
-        warnings=tuple(warnings),
+        warnings=warnings,
     )
 
 
@@ -111,18 +106,47 @@ def _title(name: Json) -> str | None:
     return title
 
 
-def _moment(value: Json, default_zone: str, *, hidden: bool = False) -> Moment | None:
-    """A `datetime-tz` object. Of a hidden start only the day is taken: its time is not for the public."""
-    parts = mapping(value)
-    zone, local, utc = (
-        said if isinstance(said, str) else None for said in map(parts.get, ("timezone", "local", "utc"))
+def _times(record: Mapping[str, Json], default_zone: str) -> tuple[Moment | None, Moment | None, tuple[str, ...]]:
+    """Start, end, and warnings about them."""
+    hidden = record.get("hide_start_date") is True
+    end = _UNSAID if record.get("hide_end_date") is True else _said(record.get("end"))
+    return _times_said(_said(record.get("start")), end, default_zone, hidden)
+
+
+def _said(value: Json) -> tuple[str | None, str | None, str | None]:
+    """Zone, local time and instant of a `datetime-tz` object, as written."""
+    if not isinstance(value, dict):
+        return _UNSAID
+    zone, local, utc = value.get("timezone"), value.get("local"), value.get("utc")
+    return (
+        zone if isinstance(zone, str) else None,
+        local if isinstance(local, str) else None,
+        utc if isinstance(utc, str) else None,
     )
-    return _moment_said(zone, local, utc, default_zone, hidden)
 
 
 @lru_cache(maxsize=4_096)
-def _moment_said(said_zone: str | None, said: str | None, utc: str | None, default: str, hidden: bool) -> Moment | None:
-    """Remembered: a calendar has few times of the day, and many events at each."""
+def _times_said(
+    start_said: tuple[str | None, str | None, str | None],
+    end_said: tuple[str | None, str | None, str | None],
+    default_zone: str,
+    hidden: bool,
+) -> tuple[Moment | None, Moment | None, tuple[str, ...]]:
+    """Remembered: a calendar has few times of the day, and many events at each.
+
+    Of a hidden start only the day is taken, and of its end: their times are not for the public.
+    """
+    start = _moment(*start_said, default_zone, hidden)
+    if start is None:
+        return None, None, ()
+    warnings = ("zone_assumed",) if start.zone_assumed else ()
+    end = _moment(*end_said, start.zone, start.time is None)
+    if end is not None and _ends_before(start, end):
+        return start, None, (*warnings, "end_before_start")
+    return start, end, warnings
+
+
+def _moment(said_zone: str | None, said: str | None, utc: str | None, default: str, hidden: bool) -> Moment | None:
     known = zone_name(said_zone)
     zone = known or default
     local: datetime | None = timestamp(said)
@@ -146,8 +170,24 @@ def _description(record: Mapping[str, Json]) -> str | None:
     """The full text where it was fetched, else what the event object holds: today mostly its summary."""
     described = mapping(record.get("description"))
     candidates = (record.get(FULL_DESCRIPTION), described.get("html"), described.get("text"), record.get("summary"))
-    texts = (plain_text(text) for text in candidates if isinstance(text, str))
-    return next((text for text in texts if text), None)
+    for text in candidates:
+        if isinstance(text, str) and (plain := plain_text(text)):
+            return plain
+    return None
+
+
+def _categories(record: Mapping[str, Json]) -> tuple[str, ...]:
+    """A service has few kinds of events: which labels they are is remembered."""
+    said = [mapping(record.get(kind)).get("name") for kind in ("category", "subcategory", "format")]
+    try:
+        return _labels(*said)
+    except TypeError:  # an object or a list, which cannot be remembered
+        return names(said)
+
+
+@lru_cache(maxsize=1_024, typed=True)
+def _labels(*said: Json) -> tuple[str, ...]:
+    return names(said)
 
 
 def _venue(venue: Mapping[str, Json]) -> Venue | None:
@@ -193,11 +233,16 @@ def _price(record: Mapping[str, Json]) -> Price | None:
     """
     elsewhere = mapping(record.get("external_ticketing"))
     if record.get("is_free") is True or elsewhere.get("is_free") is True:
-        return Price(free=True, minimum=0.0, maximum=0.0)
+        return _FREE
     for tickets in (mapping(record.get("ticket_availability")), elsewhere):
         lowest, highest = mapping(tickets.get("minimum_ticket_price")), mapping(tickets.get("maximum_ticket_price"))
         low, high = number(lowest.get("major_value")), number(highest.get("major_value"))
         if low is not None or high is not None:
             unit = currency(lowest.get("currency")) or currency(highest.get("currency"))
-            return Price(free=False if high else None, minimum=low, maximum=high, currency=unit)
+            return _priced(low, high, unit)
     return Price(free=False) if record.get("is_free") is False else None
+
+
+@lru_cache(maxsize=2_048)
+def _priced(low: float | None, high: float | None, unit: str | None) -> Price:
+    return Price(free=False if high else None, minimum=low, maximum=high, currency=unit)
