@@ -155,6 +155,16 @@ def _tls() -> ssl.SSLContext:
     return httpx.create_ssl_context(trust_env=False)
 
 
+class _Pool(httpcore.ConnectionPool):
+    """httpcore's pool, which reads the trusted certificates when the first https address is called."""
+
+    def create_connection(self, origin: httpcore.Origin) -> httpcore.ConnectionInterface:
+        """As the base class. Left without a context, each connection would make one of its own."""
+        if self._ssl_context is None and origin.scheme == b"https":
+            self._ssl_context = _tls()
+        return super().create_connection(origin)
+
+
 class Wire:
     """A pool of kept-alive HTTP/1.1 connections to checked addresses. Shared by threads."""
 
@@ -168,8 +178,8 @@ class Wire:
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self._policy = policy
-        self._pool = httpcore.ConnectionPool(
-            ssl_context=tls or _tls(),
+        self._pool = _Pool(
+            ssl_context=tls,
             max_connections=20,
             max_keepalive_connections=10,
             # Shorter than common server idle limits, so that a kept connection is seldom found closed.

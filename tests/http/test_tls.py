@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from resources.errors import PermanentError
-from resources.http import OutboundClient
+from resources.http import OutboundClient, wire
 from tests.http.server import PUBLIC, Exchange, RawServer, Rerouted, Resolver
 
 
@@ -92,6 +92,19 @@ def test_a_certificate_nobody_vouches_for_is_permanent(
     with pytest.raises(PermanentError, match="certificate is not valid"):
         client_for(build, server, None).get("https://feed.example/")
     assert server.seen == []
+
+
+def test_certificates_are_read_once_and_when_they_are_needed(
+    secure: tuple[RawServer, ssl.SSLContext], server: RawServer, build: Callable[..., OutboundClient]
+) -> None:
+    wire._tls.cache_clear()
+    server.routes["/"] = Exchange.send
+    assert build().get(server.url("/")).status == 200
+    assert wire._tls.cache_info().misses == 0
+    for _ in range(2):
+        with pytest.raises(PermanentError, match="certificate is not valid"):
+            client_for(build, secure[0], None).get("https://feed.example/")
+    assert wire._tls.cache_info().misses == 1
 
 
 def test_authorization_does_not_follow_a_downgrade(
