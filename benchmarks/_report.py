@@ -189,19 +189,22 @@ def _summary(result: Result) -> list[str]:
     if result.failed is not None:
         lines.append(f"  - **Failed** {result.failed['date']}: {_code(result.failed['error'])}")
     lines += [f"  - {text}" for one in result.comparisons if (text := _beside(one))]
+    if not result.comparisons:  # then the bars are all that there is to sum up
+        lines += [f"  - {_measured(bar)}" for bar in result.bars if bar["held"]]
     ahead = peers_ahead(result.comparisons)
     told = {peer for _, peer, _ in ahead}
     for bar in result.bars:
         if not bar["held"] and bar.get("peer", "") not in told:
-            sign, unit = "≥" if bar.get("at_least") else "≤", bar.get("unit", "")
-            lines.append(
-                f"  - **Missed**: {bar['bar']}: {bar['measured']:.2f} {unit}".rstrip()
-                + f", wanted {sign} {bar['limit']:g} {unit}".rstrip()
-            )
+            lines.append(f"  - **Missed**: {_measured(bar)}")
     for comparison, peer, groups in ahead:
         said = "; ".join(_lead(comparison, peer, group) for group in groups)
         lines.append(f"  - **Peer ahead**: {peer}, {_small(comparison['title'])}: {said}")
     return lines
+
+
+def _measured(bar: Mapping[str, Any]) -> str:
+    sign, unit = "≥" if bar.get("at_least") else "≤", bar.get("unit", "")
+    return f"{bar['bar']}: {bar['measured']:.2f} {unit}".rstrip() + f", wanted {sign} {bar['limit']:g} {unit}".rstrip()
 
 
 def peers_ahead(comparisons: Sequence[Comparison]) -> list[tuple[Comparison, str, list[Group]]]:

@@ -80,6 +80,12 @@ def test_a_bar_that_only_names_who_is_ahead_is_said_once() -> None:
     assert "other over ours" in text
 
 
+def test_bars_sum_up_what_compares_with_nobody() -> None:
+    bars = [missed(), {"bar": "exponent", "measured": 1.042, "limit": 1.1, "unit": "", "held": True}]
+    assert "  - exponent: 1.04, wanted ≤ 1.1" in in_short([result(bars=bars)]).splitlines()
+    assert "exponent" not in in_short([result(bars=bars, comparisons=[F1])])
+
+
 def test_more_is_better_the_other_way_round() -> None:
     better: Comparison = {**F1, "groups": [{"label": "held back", "values": {"ours": 0.9, "slow": 0.95}}]}
     assert [peer for _, peer, _ in peers_ahead([better])] == ["slow"]
