@@ -16,8 +16,8 @@ from benchmarks._figures import Comparison, Line, Series
 WIDTH = 780
 _NAMES = 250
 """Where bars begin: names stand left of it."""
-_VALUES = 110
-"""Kept free right of the longest bar, for its value."""
+_VALUES, _NOTES = 90, 200
+"""Kept free right of the longest bar, for its value, and for what its method left out."""
 _ROW, _BAR = 21, 14
 _MARGIN = 18
 _NAME_LENGTH = 38
@@ -61,10 +61,11 @@ def bars(comparison: Comparison) -> str:
     """
     groups = comparison["groups"]
     largest = max((value for group in groups for value in group["values"].values()), default=0) or 1
-    scale = (WIDTH - _NAMES - _VALUES - _MARGIN) / largest
+    noted = any(group.get("not_comparable") for group in groups)
+    scale = (WIDTH - _NAMES - (_NOTES if noted else _VALUES) - _MARGIN) / largest
     better = "less" if comparison["lower_is_better"] else "more"
-    drawn, y = [], 66
     alone = all(len(group["values"]) == 1 for group in groups)
+    drawn, y = [], 54 if alone else 66
     for group in groups:
         if not alone:
             drawn.append(_text(_MARGIN, y, group["label"], "head"))

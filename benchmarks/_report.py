@@ -30,8 +30,8 @@ make bench                                        # everything, with peers in en
 
 Other work on the machine makes wall times and latencies upper bounds; CPU time is what compares, hence the load average
 beside each part."""
-_EACH = 4
-"""Groups of scores that a summary says one by one; of more it says from where to where they go."""
+_EACH = 8
+"""Scores that a summary says one by one; of more it says from where to where they go."""
 _PATH = re.compile(r"(?:/[\w.@+-]+){2,}/([\w.@+-]+)")
 
 
@@ -244,7 +244,8 @@ def _beside(comparison: Comparison) -> str:
     """One sentence: each peer's values by ours, or the values where a quotient means nothing."""
     better = "less" if comparison["lower_is_better"] else "more"
     head = f"{comparison['title']} ({better} is better): "
-    if comparison.get("score") and _peers(comparison) and len(comparison["groups"]) <= _EACH:
+    values = sum(len(group["values"]) for group in comparison["groups"])
+    if comparison.get("score") and _peers(comparison) and values <= _EACH:
         return head + "; ".join(
             f"{group['label']}: " + ", ".join(_value(group, name) for name in group["values"])
             for group in comparison["groups"]
