@@ -20,7 +20,9 @@ def pull(task: dict[str, Any]) -> None:
     os.environ["RUNTIME__LOG_LEVEL"] = "ERROR"
 
     import dlt
+    import dlt._workspace.cli  # what it would import in its run
     import dlt.destinations.impl.postgres.postgres
+    import pluggy  # noqa: F401
     from dlt.sources.rest_api import rest_api_source
 
     with measured() as cost:

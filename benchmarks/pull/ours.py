@@ -20,6 +20,8 @@ def pull(task: dict[str, Any]) -> None:
     import psycopg  # noqa: F401
     import selectolax.lexbor  # noqa: F401
 
+    import resources.http.retry
+    import resources.http.wire  # noqa: F401
     from ingestion_assets.events.loading import load_pages
     from ingestion_assets.events.model import FetchWindow
     from ingestion_assets.events.sources.eventbrite import EventbriteSettings, EventbriteSource

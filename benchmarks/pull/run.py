@@ -3,7 +3,8 @@
     python -m benchmarks.pull.run [--quick] [--json FILE] [--without-peers]
 
 Two passes: everything new, then 10 % changed and 2 % new. The service is a process of its own, and so is every pass of
-every method. Prints Markdown.
+every method. Up to 20,000 events each pass of each method is measured three times, by turns and in alternating order, so
+that what else the machine does falls on all alike; medians are compared. Prints Markdown.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from benchmarks._database import BenchDatabase, ServerCost, bench_server
@@ -24,6 +26,9 @@ from benchmarks.pull import service
 REQUIREMENTS = Path(__file__).parents[1] / "loading" / "requirements.txt"
 PASSES = ("first", "10 % changed, 2 % new")
 OURS = "ours"
+REPEATS = 3
+REPEATED_UP_TO = 20_000
+"""Events; a pass over more of them is long enough to see good and bad moments of the machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +95,12 @@ class Measurement:
     rss_mb: float
     counts: Mapping[str, int] | None
     exact: bool
+    repeats: tuple[float, ...] = ()
+    """`client_us` of each repeat, ascending; `client_us`, `server_us` and `wall` are medians, `rss_mb` the highest."""
+
+    @property
+    def spread(self) -> str:
+        return f"{self.repeats[0]:.0f}–{self.repeats[-1]:.0f}" if len(self.repeats) > 1 else "–"
 
 
 def measure(count: int, options: Options) -> Iterator[Measurement]:
@@ -101,20 +112,41 @@ def measure(count: int, options: Options) -> Iterator[Measurement]:
         bench_server() as server,
         fake_service(service.FACTORY, {"count": count}) as fake,
     ):
-        databases: dict[str, BenchDatabase] = {}
-        for index, method in enumerate(METHODS):
-            if method.stores and (python is not None or not method.peer):
-                databases[method.name] = BenchDatabase(server, f"bench_{index}")
+        repeats = range(REPEATS if WARM_UP < count <= REPEATED_UP_TO else 1)
+        taking_part = [
+            method
+            for method in METHODS
+            if (python is not None or not method.peer) and (method.largest is None or count <= method.largest)
+        ]
+        databases: dict[tuple[str, int], BenchDatabase] = {}
+        for index, method in enumerate(taking_part):
+            for repeat in repeats if method.stores else ():
+                databases[method.name, repeat] = BenchDatabase(server, f"bench_{index}_{repeat}")
                 if not method.peer:
-                    databases[method.name].migrate()
+                    databases[method.name, repeat].migrate()
         for number, truth in enumerate(truths(count)):
             fake.advance_to_pass(number + 1)
-            for index, method in enumerate(METHODS):
-                if (method.peer and python is None) or (method.largest or count) < count:
-                    continue
-                note(f"pull: {method.name}, {count} events, {PASSES[number]}")
-                state = Path(folder) / f"state_{index}"
-                yield _pass(method, number, truth, count, databases.get(method.name), fake, state, python)
+            found: dict[str, list[Measurement]] = {method.name: [] for method in taking_part}
+            for repeat in repeats:
+                for method in taking_part if repeat % 2 == 0 else reversed(taking_part):
+                    note(f"pull: {method.name}, {count} events, {PASSES[number]}, {repeat + 1} of {len(repeats)}")
+                    state = Path(folder) / f"state_{taking_part.index(method)}_{repeat}"
+                    database = databases.get((method.name, repeat))
+                    found[method.name].append(_pass(method, number, truth, count, database, fake, state, python))
+            yield from map(_median, found.values())
+
+
+def _median(repeats: Sequence[Measurement]) -> Measurement:
+    """One measurement for all repeats of a pass. Right only if every repeat was."""
+    servers = [one.server_us for one in repeats if one.server_us is not None]
+    return replace(
+        next((one for one in repeats if not one.exact), repeats[0]),
+        client_us=median(one.client_us for one in repeats),
+        server_us=median(servers) if servers else None,
+        wall=median(one.wall for one in repeats),
+        rss_mb=max(one.rss_mb for one in repeats),
+        repeats=tuple(sorted(one.client_us for one in repeats)),
+    )
 
 
 def truths(count: int) -> list[dict[str, int]]:
@@ -230,6 +262,7 @@ def report(found: Sequence[Measurement]) -> str:
                 "method": one.method,
                 "pass": PASSES[one.number],
                 "client µs": f"{one.client_us:.0f}",
+                "least–most": one.spread,
                 "server µs": "–" if one.server_us is None else f"{one.server_us:.0f}",
                 "start-up s": f"{one.start_up_cpu:.1f}",
                 "wall s": f"{one.wall:.1f}",
@@ -252,7 +285,8 @@ def _counts(one: Measurement) -> str:
 
 NOTE = (
     "CPU microseconds per event of the pass: of the client's process after its imports (those are `start-up`), and of "
-    "the database server with all its processes. Every client reads the same lists, 200 events a page, one request "
+    "the database server with all its processes. Up to 20,000 events they are medians of three repeats, which the methods "
+    "take by turns; `least–most` are the client's. Every client reads the same lists, 200 events a page, one request "
     "after the other, without pacing. Ours makes normalised events of the records, hashes them and counts what changed; "
     "dlt stores the records. `JSON columns, CSV` is dlt told to leave nested values alone and to use COPY. Wall times "
     "include the service, whose answers take longer than any client."
