@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from benchmarks._database import BenchDatabase, ServerCost, bench_server
+from benchmarks._figures import Comparison, Group
 from benchmarks._measure import Bar, bars_table, markdown_table
 from benchmarks._options import WARM_UP, Options, note, read_options
 from benchmarks._processes import peer_python, run_child
@@ -190,6 +191,47 @@ def bars(found: Sequence[Measurement]) -> list[Bar]:
     return result
 
 
+def comparisons(found: Sequence[Measurement]) -> list[Comparison]:
+    """What a record costs, pass by pass, and the memory of the largest pass."""
+    places = list(dict.fromkeys((one.events, one.number) for one in found))
+    sizes = list(dict.fromkeys(one.events for one in found))
+
+    def groups(value: Callable[[Measurement], float]) -> list[Group]:
+        return [
+            {
+                "label": f"{size:,} records, {PASSES[number]}",
+                "values": {one.method: value(one) for one in found if (one.events, one.number) == (size, number)},
+            }
+            for size, number in places
+        ]
+
+    memory: list[Group] = [
+        {
+            "label": f"{size:,} records",
+            "values": {
+                method: max(one.rss_mb for one in found if (one.method, one.events) == (method, size))
+                for method in dict.fromkeys(one.method for one in found if one.events == size)
+            },
+        }
+        for size in sizes
+    ]
+    return [
+        {
+            "title": "Client CPU a record",
+            "unit": "µs",
+            "lower_is_better": True,
+            "groups": groups(lambda one: one.client_us),
+        },
+        {
+            "title": "Client and server CPU a record",
+            "unit": "µs",
+            "lower_is_better": True,
+            "groups": groups(lambda one: one.both_us),
+        },
+        {"title": "Peak memory of the client", "unit": "MB", "lower_is_better": True, "groups": memory},
+    ]
+
+
 def report(found: Sequence[Measurement], record_note: str) -> str:
     """The section of the report."""
     parts = ["## Loading: records into PostgreSQL", record_note, bars_table(bars(found))]
@@ -238,7 +280,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             pass
     found = [one for count in options.sizes for one in measure(count, options)]
     wrong = [f"{one.method}, {PASSES[one.number]}" for one in found if not one.exact]
-    options.write(report(found, NOTE), [asdict(one) for one in found], bars(found))
+    rows = [asdict(one) for one in found]
+    options.write(report(found, NOTE), rows, bars(found), comparisons=comparisons(found))
     if wrong:
         raise SystemExit(f"the counts differ from the truth: {'; '.join(wrong)}")
 

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from benchmarks._database import BenchDatabase, ServerCost, bench_server
+from benchmarks._figures import Comparison, Group
 from benchmarks._measure import Bar, bars_table, markdown_table
 from benchmarks._options import WARM_UP, Options, note, read_options
 from benchmarks._processes import FakeProcess, fake_service, peer_python, run_child
@@ -253,6 +254,43 @@ def bars(found: Sequence[Measurement]) -> list[Bar]:
     return result
 
 
+def comparisons(found: Sequence[Measurement]) -> list[Comparison]:
+    """What an event costs, pass by pass. A download that stores nothing is a floor and no peer."""
+    places = list(dict.fromkeys((one.events, one.number) for one in found))
+
+    def groups(value: Callable[[Measurement], float]) -> list[Group]:
+        result: list[Group] = []
+        for size, number in places:
+            values = {one.method: value(one) for one in found if (one.events, one.number) == (size, number)}
+            floors = {
+                method.name: "stores nothing" for method in METHODS if not method.stores and method.name in values
+            }
+            label = f"{size:,} events, {PASSES[number]}"
+            result.append({"label": label, "values": values, "not_comparable": floors})
+        return result
+
+    return [
+        {
+            "title": "Client CPU an event",
+            "unit": "µs",
+            "lower_is_better": True,
+            "groups": groups(lambda one: one.client_us),
+        },
+        {
+            "title": "Client and server CPU an event",
+            "unit": "µs",
+            "lower_is_better": True,
+            "groups": groups(lambda one: one.client_us + (one.server_us or 0.0)),
+        },
+        {
+            "title": "Peak memory of the client",
+            "unit": "MB",
+            "lower_is_better": True,
+            "groups": groups(lambda one: one.rss_mb),
+        },
+    ]
+
+
 def report(found: Sequence[Measurement]) -> str:
     """The section of the report."""
     parts = ["## Pull: a service over HTTP into rows", NOTE, bars_table(bars(found))]
@@ -300,7 +338,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             pass
     found = [one for count in options.sizes for one in measure(count, options)]
     wrong = [f"{one.method}, {PASSES[one.number]}" for one in found if not one.exact]
-    options.write(report(found), [asdict(one) for one in found], bars(found))
+    rows = [asdict(one) for one in found]
+    options.write(report(found), rows, bars(found), comparisons=comparisons(found))
     if wrong:
         raise SystemExit(f"the counts differ from the truth: {'; '.join(wrong)}")
 
