@@ -1,6 +1,6 @@
 """Two years of events as seven sources would list them: one file a source, ordered by day.
 
-    python -m benchmarks.scale.records '{"count": 100000, "folder": "/tmp/records"}'
+    python -m benchmarks.scale.records '{"count": 100000, "sources": 7, "folder": "/tmp/records"}'
 
 The calendar has the same length at every size, so ten times the records are ten times as many a day and place: the hard
 way to grow for anything that compares records with their neighbours.
@@ -15,26 +15,31 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from benchmarks.deduplication.generate import Labelled
 
 WEEKS = 104
 FIRST = date(2024, 11, 18)
 LAST = FIRST + timedelta(weeks=WEEKS - 1)
 """The Mondays of the first and the last week."""
 PAGE_RECORDS = 200
+SOURCES = 7
 _WORDS = (
     "A long evening of music, words and images for people of every age, with an interval and a talk after it. "
     "Doors open half an hour before; bring a friend, leave the car at home. "
 )
 
 
-def write(folder: Path, count: int) -> dict[str, Any]:
-    """Write `<source>.ndjson` for each source; returns how many records each has, and how many events there are."""
+def write(folder: Path, count: int, sources: int = SOURCES) -> dict[str, Any]:
+    """Write `<source>.ndjson` for each source; returns how many records each has, and how many events there are.
+
+    With fewer `sources` (the largest ones) there are as many records, of more events: each is listed less often.
+    """
     import orjson
 
-    from benchmarks.deduplication.generate import Spec, generate
-
-    labelled = generate(Spec(rows=count, seed=7, days=WEEKS * 7, first_day=FIRST))
+    labelled = _labelled(count, sources)
     labelled.sort(key=lambda one: (one.record.local_date, one.record.source_id))
     records: Counter[str] = Counter()
     last_day = LAST + timedelta(days=6)
@@ -63,6 +68,19 @@ def write(folder: Path, count: int) -> dict[str, Any]:
     return {"records": dict(records), "events": len({one.event for one in labelled}), "bytes": round(size / total)}
 
 
+def _labelled(count: int, sources: int) -> list[Labelled]:
+    from benchmarks.deduplication.generate import Spec, generate
+
+    rows = count
+    while True:
+        made = generate(Spec(rows=rows, seed=7, days=WEEKS * 7, first_day=FIRST))
+        largest = [name for name, _ in Counter(one.record.source for one in made).most_common(sources)]
+        found = [one for one in made if one.record.source in largest]
+        if len(found) >= count or len(largest) == SOURCES:
+            return found[:count] if len(largest) < SOURCES else found
+        rows = round(rows * count / len(found) * 1.05)
+
+
 def lines(path: Path, first: date, end: date) -> Iterator[dict[str, Any]]:
     """The records of a file whose day is from `first` to the day before `end`."""
     import orjson
@@ -79,4 +97,4 @@ def lines(path: Path, first: date, end: date) -> Iterator[dict[str, Any]]:
 
 if __name__ == "__main__":
     task = json.loads(sys.argv[1])
-    print(json.dumps(write(Path(task["folder"]), task["count"])))
+    print(json.dumps(write(Path(task["folder"]), task["count"], task.get("sources", SOURCES))))

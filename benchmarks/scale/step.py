@@ -1,4 +1,4 @@
-"""One Dagster run of one asset over all weeks, in a process of its own, as a run worker would execute it.
+"""One Dagster run of one asset over some weeks, in a process of its own, as a run worker would execute it.
 
 Sources read generated files instead of asking services: what a service and its parser cost is measured by the benchmark
 `pull`. Everything behind `Source.fetch` is the platform's own: asset, ledger, hashing, COPY, checks, metadata, event log.
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks._measure import measured
-from benchmarks.scale.records import FIRST, LAST, PAGE_RECORDS, lines
+from benchmarks.scale.records import PAGE_RECORDS, lines
 
 if TYPE_CHECKING:
     from ingestion_assets.events.model import Event, FetchWindow, Page
@@ -74,7 +74,7 @@ def _event(record: dict[str, Any]) -> Event:
 
 
 def run(task: dict[str, Any]) -> None:
-    """`task`: asset (a source, or `deduplicated_events`), folder of the records."""
+    """`task`: asset (a source, or `deduplicated_events`), folder of the records, first and last week, workers."""
     import dagster as dg
 
     from ingestion_assets.cli.environment import platform
@@ -85,15 +85,19 @@ def run(task: dict[str, Any]) -> None:
     raw_events.source_class = sources.__getitem__
     raw_events.missing_settings = lambda _name: []
     from ingestion_assets.definitions import build_definitions
+    from ingestion_assets.events.deduplicated_events import POOL
     from ingestion_assets.launch import materialize
+    from sensors.pool_slots import keep_limit
 
     definitions = build_definitions()
     asset = task["asset"]
+    first, last = (date.fromisoformat(task[name]) for name in ("first", "last"))
     key = raw_events.raw_events_key(asset) if asset in sources else dg.AssetKey(asset)
     with platform() as databases, dg.DagsterInstance.get() as instance:
+        keep_limit(instance, POOL, task["workers"])  # as the sensor does
         with measured() as cost:
             began = datetime.now().astimezone()
-            outcome = materialize(definitions, [key], first=FIRST, last=LAST, instance=instance)
+            outcome = materialize(definitions, [key], first=first, last=last, instance=instance)
         if not outcome.success:
             raise RuntimeError("; ".join(outcome.problems))
         [row] = databases.database.fetch_all(
