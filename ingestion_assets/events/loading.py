@@ -13,12 +13,14 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime
-from typing import TYPE_CHECKING, Any
+from datetime import date
+from itertools import starmap
+from typing import TYPE_CHECKING, Any, LiteralString
 
 from ingestion_assets.counts import Counts
 from ingestion_assets.events import loading_statements as statements
 from ingestion_assets.events.admission import MAX_ID_BYTES, admit, rejected_payload, storable_text
+from ingestion_assets.events.copy_rows import blocks, event_row, key_row
 from ingestion_assets.events.garbage import rare_collections
 from ingestion_assets.events.hashing import Canonicaliser
 from ingestion_assets.events.model import Event, FetchWarning, Page, RejectedRecord, RejectReason, week_of
@@ -226,36 +228,12 @@ class _Loader:
         add_counts(connection, self._job, counts)
 
     def _copy_keys(self, connection: Connection[Any], batch: _Batch) -> None:
-        with connection.cursor().copy("COPY stage_keys FROM STDIN (FORMAT BINARY)") as copy:
-            copy.set_types(["int4", "text", "bytea", "date"])
-            for key in batch.keys:
-                copy.write_row(key)
+        _copy(connection, "COPY stage_keys FROM STDIN (FORMAT BINARY)", starmap(key_row, batch.keys))
 
     def _copy_rows(self, connection: Connection[Any], batch: _Batch, todo: Sequence[int]) -> None:
-        if not todo:
-            return
-        with connection.cursor().copy("COPY stage_rows FROM STDIN (FORMAT BINARY)") as copy:
-            copy.set_types(statements.ROW_TYPES)
-            for ordinal in todo:
-                _, source_id, content_hash, week = batch.keys[ordinal]
-                event, written = batch.events[ordinal]
-                start = event.start
-                local: datetime | None = None if start is None else start.local
-                copy.write_row(
-                    (
-                        source_id,
-                        content_hash,
-                        week,
-                        None if start is None else start.date,
-                        local,
-                        None if start is None else start.utc,
-                        None if start is None else start.zone,
-                        event.precision.value,
-                        event.status.value,
-                        mask_credentials(event.title),
-                        *map(mask_credentials_in, _json(event, written)),
-                    )
-                )
+        if todo:
+            rows = (_row(batch, ordinal) for ordinal in todo)
+            _copy(connection, "COPY stage_rows FROM STDIN (FORMAT BINARY)", rows)
 
     def _insert_rejected(self, connection: Connection[Any], batch: _Batch, counts: dict[date, Counts]) -> None:
         if not batch.rejected:
@@ -331,6 +309,27 @@ class _Loader:
 
         # The ledger says the same when the acknowledgement was lost, but not how many were missing.
         return self._job.commit(work) or Withdrawal(known=0, missing=0, withdrawn=0, refused=None)
+
+
+def _copy(connection: Connection[Any], statement: LiteralString, rows: Iterable[bytes]) -> None:
+    with connection.cursor().copy(statement) as copy:
+        for block in blocks(rows):
+            copy.write(block)
+
+
+def _row(batch: _Batch, ordinal: int) -> bytes:
+    _, source_id, content_hash, _ = batch.keys[ordinal]
+    event, written = batch.events[ordinal]
+    described, payload = _json(event, written)
+    return event_row(
+        source_id=source_id,
+        content_hash=content_hash,
+        start=event.start,
+        status=event.status,
+        title=mask_credentials(event.title),
+        event=mask_credentials_in(described),
+        payload=mask_credentials_in(payload),
+    )
 
 
 def _warnings_json(warnings: Sequence[FetchWarning]) -> str:

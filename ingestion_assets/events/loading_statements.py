@@ -10,10 +10,6 @@ CREATE TEMP TABLE IF NOT EXISTS stage_rows
     WITH (toast_tuple_target = 8160) ON COMMIT DELETE ROWS;
 """
 
-ROW_TYPES = ("text", "bytea", "date", "date", "timestamp", "timestamptz", *("text",) * 4, "bytea", "bytea")
-"""Types of the columns of `stage_rows`; binary COPY needs them said. In it, text is its bytes: JSON is sent as it was
-written, not decoded and encoded first."""
-
 # The source is a column of what is joined, not a constant: of a source that is new, or has grown since the last ANALYZE,
 # PostgreSQL expects no rows, and would read all that it has once for every batch.
 TODO = """
