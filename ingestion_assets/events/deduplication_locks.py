@@ -14,6 +14,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterable
 from datetime import date, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ingestion_assets.ledger.import_jobs import ImportJob, end_silent_sessions
@@ -59,7 +60,7 @@ def holding_weeks(job: ImportJob, week: date, work: Callable[[Connection[Any], f
     tries = 0
     while True:
         try:
-            return job.commit(lambda connection, held=held: _locked(connection, held, work))  # type: ignore[misc]
+            return job.commit(partial(_locked, weeks=held, work=work))
         except LockNotAvailable:
             job.session.transact(lambda connection: end_silent_sessions(connection, job.source))
             if time.monotonic() > deadline:
@@ -78,7 +79,7 @@ def holding_weeks(job: ImportJob, week: date, work: Callable[[Connection[Any], f
 
 
 def _locked(
-    connection: Connection[Any], weeks: frozenset[date], work: Callable[[Connection[Any], frozenset[date]], T]
+    connection: Connection[Any], *, weeks: frozenset[date], work: Callable[[Connection[Any], frozenset[date]], T]
 ) -> T:
     _lock(connection, weeks)
     return work(connection, weeks)

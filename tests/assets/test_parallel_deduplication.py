@@ -13,6 +13,8 @@ import pytest
 
 from ingestion_assets.events import deduplicated_events as asset
 from ingestion_assets.events import deduplication_locks
+from ingestion_assets.events.checks import _EVENT_RULES, evaluate
+from ingestion_assets.ledger.import_jobs import ImportJob
 from resources.errors import TransientError
 from resources.postgres.database import Database
 from tests.assets.parallel import FIRST, Calendar, Listing, Town, dawdling
@@ -155,3 +157,25 @@ def test_records_that_never_come_to_rest_end_the_attempt(database: Database, mon
     with pytest.raises(TransientError, match=r"keep moving while it is resolved \(1 more weeks"):
         town.resolve(calendar.weeks)
     assert town.ids() == {}
+
+
+def test_a_record_of_a_monday_may_wait_for_the_week_before_it(database: Database) -> None:
+    """The week before is another run's; a check that failed meanwhile would end this one."""
+    [rule] = [rule for rule in _EVENT_RULES if rule.name == "every_dated_record_has_an_event"]
+    calendar, town = Calendar(random.Random(0)), Town(database)
+    monday = FIRST + timedelta(weeks=1)
+    for source in ("city", "shifted"):
+        evening = Listing(source, 1, "Abricot Brume Opus", monday - timedelta(days=1), "Club Soda")
+        calendar.listings[source, 1] = evening
+    town.store(calendar)
+    with ImportJob(database, source=asset.NAME, run_id="r", partition_start=monday, partition_end=monday) as job:
+        work = partial(asset._resolve, job=job, week=monday, counted=monday, versions=asset.deduplication_versions())
+        deduplication_locks.holding_weeks(job, monday, work)
+        job.commit(job.succeed)
+    assert town.ids() == {}
+    assert evaluate(database, rule, {}).passed
+    town.resolve([FIRST])
+    assert len(set(town.ids().values())) == 1
+    with database.transaction() as connection:
+        connection.execute("DELETE FROM event_links WHERE source = 'shifted'")
+    assert not evaluate(database, rule, {}).passed
