@@ -52,16 +52,16 @@ def test_equal_starts_share_their_bytes_and_different_ones_do_not(importer: Impo
     assert rows["0"]["start_at"] != rows["2"]["start_at"]
 
 
-@pytest.mark.parametrize("status", EventStatus)
-def test_texts_of_any_length_come_back_as_they_were(status: EventStatus, importer: Importer) -> None:
+def test_texts_of_any_length_come_back_as_they_were(importer: Importer) -> None:
     made: list[Event] = []
+    statuses = [*EventStatus, *EventStatus]
     for n, length in enumerate((1, 2, 127, 128, 40_000, 99_000, 120_000)):
-        made.append(replace(event(f"é{n}", title="Ω" * length, text="é\\\n\t" * length), status=status))
+        made.append(replace(event(f"é{n}", title="Ω" * length, text="é\\\n\t" * length), status=statuses[n]))
     importer(made)
     rows = importer.rows()
     for one in made:
         row = rows[one.source_id]
-        assert (row["title"], row["payload"], row["status"]) == (one.title, one.payload, status.value)
+        assert (row["title"], row["payload"], row["status"]) == (one.title, one.payload, one.status.value)
         assert row["event"]["title"] == one.title
 
 
