@@ -14,13 +14,13 @@ from xml.sax.saxutils import escape
 from benchmarks._figures import Comparison, Line, Series
 
 WIDTH = 780
-_NAMES = 250
+_NAMES = 272
 """Where bars begin: names stand left of it."""
 _VALUES, _NOTES = 90, 200
 """Kept free right of the longest bar, for its value, and for what its method left out."""
 _ROW, _BAR = 21, 14
 _MARGIN = 18
-_NAME_LENGTH = 38
+_NAME_LENGTH = 42
 """Letters of the smaller size that fit left of the bars."""
 _COLOURS = 6
 _STYLE = """

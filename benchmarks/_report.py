@@ -246,8 +246,8 @@ def _beside(comparison: Comparison) -> str:
     head = f"{comparison['title']} ({better} is better): "
     values = sum(len(group["values"]) for group in comparison["groups"])
     if comparison.get("score") and _peers(comparison) and values <= _EACH:
-        return head + "; ".join(
-            f"{group['label']}: " + ", ".join(_value(group, name) for name in group["values"])
+        return head + " · ".join(
+            f"{group['label']}: " + "; ".join(_value(group, name) for name in group["values"])
             for group in comparison["groups"]
         )
     said = []
@@ -267,11 +267,11 @@ def _beside(comparison: Comparison) -> str:
             said.append(f"{peer} {_range([value / ours for value, ours in pairs])} × ours")
     if not said:
         values = [(group["label"], ours) for group in comparison["groups"] if (ours := _ours(group)) is not None]
-        return head + ", ".join(f"{label} {with_unit(value, comparison['unit'])}" for label, value in values)
+        return head + "; ".join(f"{label} {with_unit(value, comparison['unit'])}" for label, value in values)
     if comparison.get("score") or "× ours" not in " ".join(said):
         ours_all = [value for group in comparison["groups"] if (value := _ours(group)) is not None]
         said.insert(0, f"ours {_range(ours_all)}")
-    return head + ", ".join(said)
+    return head + "; ".join(said)  # names of methods have commas
 
 
 def _value(group: Group, method: str) -> str:

@@ -64,8 +64,8 @@ def test_the_summary_says_quotients_then_what_is_missed_and_who_is_ahead() -> No
     text = in_short([result(bars=[held, missed()], comparisons=[CPU, F1]), Result(benchmark="scale")])
     assert text.startswith("1 of 2 bars are held; a peer is ahead on 1 line.")
     assert "- **Queue**: 1 of 2 bars held." in text
-    assert "CPU a job (less is better): slow 6 to 7.5 × ours, fast 0.5 to 2 × ours" in text
-    assert "F1 (more is better): held back: ours 0.97, slow 0.8" in text
+    assert "CPU a job (less is better): slow 6 to 7.5 × ours; fast 0.5 to 2 × ours" in text
+    assert "F1 (more is better): held back: ours 0.97; slow 0.8" in text
     assert "**Missed**: wall: 1.50 s, wanted ≤ 1 s" in text
     assert "**Peer ahead**: fast, CPU a job: 100 jobs 5, ours 10 µs" in text
     assert "lazy" not in text, "who does less is not ahead"
@@ -212,7 +212,7 @@ def test_many_scores_are_said_from_where_to_where() -> None:
         **F1,
         "groups": [{"label": str(n), "values": {"ours": 0.9 + n / 100, "slow": 0.5 + n / 10}} for n in range(5)],
     }
-    assert "F1 (more is better): ours 0.9 to 0.94, slow 0.5 to 0.9" in in_short([result(comparisons=[many])])
+    assert "F1 (more is better): ours 0.9 to 0.94; slow 0.5 to 0.9" in in_short([result(comparisons=[many])])
 
 
 def test_where_there_is_nobody_to_compare_with_a_group_is_a_bar() -> None:
