@@ -31,7 +31,7 @@ def event_dict(event: Event) -> dict[str, Any]:
     result: dict[str, Any] = {"source_id": event.source_id, "status": event.status.value}
     for name in _PLAIN:
         value = getattr(event, name)
-        if value not in (None, False):
+        if value is not None and value is not False:  # `in` would compare each text with both
             result[name] = value
     for name in _LISTS:
         if values := getattr(event, name):

@@ -10,6 +10,8 @@ from datetime import datetime
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
+import orjson
+
 from ingestion_assets.events.model import Event, EventStatus, Json, Moment, Price, RejectReason, Venue
 from ingestion_assets.events.sources.fields import (
     MAX_TITLE_CHARS,
@@ -192,15 +194,11 @@ def _labels(*said: Json) -> tuple[str, ...]:
 
 def _venue(venue: Mapping[str, Json]) -> Venue | None:
     """A watched place is in all its events, word for word: what it means is remembered by what it says."""
-    import orjson
-
     return _venue_written(orjson.dumps(venue)) if venue else None
 
 
 @lru_cache(maxsize=1_024)
 def _venue_written(written: bytes) -> Venue | None:
-    import orjson
-
     venue = mapping(orjson.loads(written))
     address = mapping(venue.get("address"))
     lat, lon = coordinates(venue.get("latitude"), venue.get("longitude"))

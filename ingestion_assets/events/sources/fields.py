@@ -14,6 +14,8 @@ from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from unicodedata import is_normalized
 
+import orjson
+
 from ingestion_assets.events.model import (
     Event,
     FetchWarning,
@@ -292,8 +294,6 @@ def _fit(raw: dict[str, Json]) -> tuple[dict[str, Json], bytes | None]:
     Nearly every record is already, and to write it once in C is ten times cheaper than to walk it: what orjson writes
     without complaint is JSON, nested less than 255 deep, free of lone surrogates.
     """
-    import orjson
-
     try:
         written = orjson.dumps(raw)
     except orjson.JSONEncodeError:
