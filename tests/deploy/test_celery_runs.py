@@ -65,7 +65,9 @@ def fakes() -> Iterator[dict[str, FakeService]]:
 @pytest.fixture
 def feeds(fakes: dict[str, FakeService]) -> dict[str, str]:
     values = {name: value for fake in fakes.values() for name, value in fake.environment().items()}
-    return {**ALLOW, **values, "LLM_PROVIDERS": "offline"}
+    # Fifteen weeks: four deduplications, of which two may work at once.
+    shared = {"INGESTION_DEDUPLICATION_WEEKS_PER_RUN": "4", "INGESTION_DEDUPLICATION_RUNS": "2"}
+    return {**ALLOW, **values, **shared, "LLM_PROVIDERS": "offline"}
 
 
 @pytest.fixture
@@ -198,6 +200,57 @@ def slow_import(database: Database) -> tuple[int, str]:
         "the slow import did not begin",
     )
     return int(row["process"].rpartition(":")[2]), row["run_id"]
+
+
+def test_two_workers_share_a_deduplication_and_one_of_them_dies(
+    installation: CeleryInstallation,
+    make_instance: Callable[[], dg.DagsterInstance],
+    database: Database,
+    databases: Databases,
+    migrated_template: str,
+    fakes: dict[str, FakeService],
+    feeds: dict[str, str],
+) -> None:
+    """Killed in a week while the other one resolves weeks of its own."""
+    sources, instance = list(fakes), make_instance()
+    expected = in_one_process(databases, migrated_template, feeds, sources)
+    instance.event_log_storage.set_concurrency_slots("deduplication", 2)
+    SlowAllEvents.pause = 0.0
+    launch_backfill(instance, sources, "weeks", downstream=("deduplicated_events",))
+    victim = wait_for(lambda: two_deduplications(database), 300, "no two deduplications were under way together")
+    psutil.Process(victim).kill()
+    finish(instance, "weeks")
+
+    found = tables(database)
+    for made in (*found["clusters"], *expected["clusters"]):
+        for name in ("status", "type", "genres", "ambiance", "audience"):  # nothing was tagged here
+            made.pop(name)
+    assert (found["raw"], found["clusters"]) == (expected["raw"], expected["clusters"])
+    events = [count for count in expected["counts"] if count["source"] == "deduplicated_events"]
+    assert [count for count in found["counts"] if count["source"] == "deduplicated_events"] == events
+    jobs = database.fetch_all(
+        "SELECT status, partition_start FROM import_jobs WHERE source = 'deduplicated_events' ORDER BY id"
+    )
+    assert [job["status"] for job in jobs].count("ERROR") == 1
+    done = {job["partition_start"] for job in jobs if job["status"] == "SUCCESS"}
+    assert done >= {FIRST + timedelta(weeks=4 * number) for number in range(4)}
+
+
+def two_deduplications(database: Database) -> int | None:
+    """The process of one of two deduplications that are at work, stopped in the middle of it."""
+    rows = database.fetch_all(
+        "SELECT j.id, h.process FROM import_jobs j JOIN run_heartbeats h USING (run_id)"
+        " WHERE j.source = 'deduplicated_events' AND j.status = 'RUNNING' ORDER BY j.id DESC"
+    )
+    if len(rows) < 2:
+        return None
+    process = psutil.Process(int(rows[0]["process"].rpartition(":")[2]))
+    process.suspend()
+    [job] = database.fetch_all("SELECT status FROM import_jobs WHERE id = %(id)s", {"id": rows[0]["id"]})
+    if job["status"] == "RUNNING":
+        return process.pid
+    process.resume()
+    return None
 
 
 def test_a_run_that_is_cancelled_ends_on_its_worker(
