@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+import re
 import threading
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -179,3 +181,15 @@ def test_a_record_of_a_monday_may_wait_for_the_week_before_it(database: Database
     with database.transaction() as connection:
         connection.execute("DELETE FROM event_links WHERE source = 'shifted'")
     assert not evaluate(database, rule, {}).passed
+
+
+def test_the_runbook_shows_who_holds_which_weeks(database: Database) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "runbook.md").read_text(encoding="utf-8")
+    [query] = [block for block in re.findall(r"```sql\n(.*?)```", page, re.DOTALL) if "classid" in block]
+    weeks = [FIRST, FIRST + timedelta(weeks=9)]
+    with database.transaction(role="import deduplicated_events 1234") as connection:
+        deduplication_locks._lock(connection, weeks)
+        found = connection.execute(query).fetchall()
+    assert [(row[0], row[1], row[2]) for row in found] == [
+        (week, True, "ingestion/import deduplicated_events 1234") for week in weeks
+    ]
