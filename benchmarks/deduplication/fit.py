@@ -71,7 +71,7 @@ ORDER: dict[str, tuple[str, ...]] = {
         "slip_past_midnight > slip_and_doors_past_midnight",
     ),
     "end": ("same > unknown > differ",),
-    "length": ("same > few_days > one_day_to_more",),
+    "length": ("same > few_days > one_day_to_more", "same > unknown_to_more"),
     "url": ("same > unknown > differ",),
     "people": ("shared > unknown",),
     "places_of_title": ("one > two > many_venue_known > many_venue_unknown",),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import unicodedata
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
@@ -103,6 +104,7 @@ class _Season:
         self.days = days
         self.groups = count()
         self.seed = seed
+        self.booked: set[tuple[str, str, date]] = set()
 
     def pick(self) -> list[Booking]:
         makers: list[tuple[Callable[[], list[Booking]], int]] = [
@@ -111,7 +113,15 @@ class _Season:
         ]  # fmt: skip
         make = self.dice.choices([maker for maker, _ in makers], [weight for _, weight in makers])[0]
         group = f"o{self.seed}.{next(self.groups)}"
-        return [replace(booking, group=group) for booking in make()]
+        while True:
+            bookings = make()
+            # Two runs of one play in one house at once are one run: nothing could tell them apart.
+            taken = {(booking.names[0], booking.spot[0], booking.start.date()) for booking in bookings}
+            shown = Counter((one.names[0], one.tag, one.spot[0], one.start.date()) for one in bookings)
+            twice = max(shown.values()) > 1 and make != self.double_bill
+            if not taken & self.booked and not twice:
+                self.booked |= taken
+                return [replace(booking, group=group) for booking in bookings]
 
     def where(self) -> tuple[tuple[str, str, str, str], tuple[str, str, float, float]]:
         city = self.dice.choices(list(_PLACES), [5, 3, 2, 2])[0]

@@ -8,6 +8,7 @@ for the same event; slips are rarer and on top. So errors come in families, as t
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time, timedelta
@@ -143,6 +144,7 @@ class _Editors:
     dice: random.Random = field(init=False)
     serial: int = 0
     scene_number: int = 0
+    booked: set[tuple[str, str, date]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.dice = random.Random(f"third {self.seed}")
@@ -155,7 +157,15 @@ class _Editors:
             (self.concert, self.thing, self.run, self.twice, self.feast, self.homage, self.sold_beside, self.everywhere, self.rooms, self.around, self.numbered, self.weekly, self.publics, self.late_show),
             (22, 22, 8, 9, 5, 5, 6, 5, 6, 6, 6, 5, 4, 4),
         )[0]  # fmt: skip
-        return [replace(one, group=f"t{self.seed}.{self.scene_number}") for one in chosen()]
+        while True:
+            events = chosen()
+            # Two runs of one play in one house at once are one run: nothing could tell them apart.
+            taken = {(one.fr, one.place[0][0], one.start.date()) for one in events}
+            shown = Counter((one.fr, one.label, one.place[0][0], one.start.date()) for one in events)
+            twice = max(shown.values()) > 1 and chosen not in (self.twice, self.late_show)
+            if not taken & self.booked and not twice:
+                self.booked |= taken
+                return [replace(one, group=f"t{self.seed}.{self.scene_number}") for one in events]
 
     def where(self) -> tuple[tuple[str, tuple[str, ...], str, float, float], tuple[tuple[str, ...], str]]:
         city = self.dice.choices(list(_CITIES), (5, 2, 2, 2))[0]

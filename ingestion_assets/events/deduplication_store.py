@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
 
-RULES_VERSION = "1"
+RULES_VERSION = "2"
 """Raised when matching, survivorship or identity work differently on the same records: every week is then dirty."""
 WEEK = timedelta(days=7)
 DAY = timedelta(days=1)

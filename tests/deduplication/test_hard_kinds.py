@@ -132,6 +132,48 @@ APART: dict[str, tuple[list[Listing], str]] = {
         [("a", "Antigone", "20:00", "TNM"), ("b", "Antigone : causerie", "18:30", "Théâtre du Nouveau Monde")],
         "xy",
     ),
+    "pottery and watercolour, each in its language": (
+        [("a", "Poterie au parc", "13:00", "Parc Jarry"), ("b", "Watercolour in the Park", "13:00", "Parc Jarry")],
+        "xy",
+    ),
+    "one series of evenings, two guests": (
+        [
+            ("a", "Jeudi jazz : Béatrice Thériault", "20:00", "Upstairs"),
+            ("b", "Jeudi jazz : Priya Nadeau", "20:00", "Upstairs"),
+        ],
+        "xy",
+    ),
+    "two games of one team, told by a dash": (
+        [("a", "Comets - Kites", "19:00", "Centre Claude-Robillard"), ("b", "Comets - Rivers", "19:00", "Centre Claude-Robillard")],
+        "xy",
+    ),
+    "two singers of one family name, one misspelt": (
+        [("a", "Philémon Elllsworth", "20:00", "Quai des Brumes"), ("b", "Simone Ellsworth", "20:00", "Quai des Brumes")],
+        "xy",
+    ),
+    "two groups of one age range and another": (
+        [
+            ("a", "Atelier de magie (6-12 ans)", "13:00", "Bibliothèque de Verdun"),
+            ("b", "Magic workshop (ages 13 to 17)", "13:00", "Bibliothèque de Verdun"),
+        ],
+        "xy",
+    ),
+    "a date without a time between a matinee and an evening": (
+        [
+            ("a", "La Mouette", "14:00", "Théâtre Prospero"),
+            ("b", "LA MOUETTE", "20:00", "Prospero Theatre"),
+            ("c", "La Mouette", "", "Théâtre Prospero"),
+        ],
+        "xyz",
+    ),
+    "a title without a part between two parts": (
+        [
+            ("a", "Club de tango - épisode 1", "19:00", "Maison de la culture"),
+            ("b", "Tango Club (Episode 2)", "19:00", "Maison de la culture"),
+            ("c", "Tango Club", "19:00", "Maison de la culture"),
+        ],
+        "xyz",
+    ),
     "two classes of one studio": (
         [("a", "Salsa Class", "18:00", "Studio Lumière"), ("b", "Bachata Class", "18:00", "Studio Lumière")],
         "xy",
@@ -180,6 +222,21 @@ TOGETHER: dict[str, tuple[list[Listing], str]] = {
             ("a", "Casse-Noisette - matinée", "14:00", "Place des Arts"),
             ("b", "The Nutcracker (Matinee)", "14:00", "Place des Arts"),
         ],
+        "xx",
+    ),
+    "a known word misspelt": (
+        [("a", "The Shadow of the WWolves", "20:00", "Usine C"), ("b", "The Shadow of the Wolves", "20:00", "Usine C")],
+        "xx",
+    ),
+    "a part whose clock is shifted by day": (
+        [
+            ("a", "Histoire de l'art, partie 2", "14:00", "Musée McCord"),
+            ("b", "Histoire de l'art, partie 2", "18:00", "Musée McCord"),
+        ],
+        "xx",
+    ),
+    "a concert shifted late into the evening": (
+        [("a", "Ghost Ferry", "19:00", "Club Soda"), ("b", "Ghost Ferry", "23:00", "Club Soda")],
         "xx",
     ),
     "the same part": (

@@ -80,6 +80,9 @@ def test_words_that_tell_events_apart_stay_in_the_head(one, two):
         ("Atelier de poterie", "secondary", {"workshop"}),
         ("Vernissage : X", "secondary", {"opening"}),
         ("Toy Story 3", "numbers", {"3"}),
+        ("Heure du conte (6-12 ans)", "publics", {"child"}),
+        ("Storytime (ages 6 to 12)", "numbers", {"6-12"}),
+        ("Atelier 14-17 ans", "publics", {"teen"}),
     ],
 )
 def test_labels_are_read_where_they_stand_and_only_there(title, field, expected):

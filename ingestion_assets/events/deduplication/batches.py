@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING
 
 from ingestion_assets.events.deduplication import exact_key
 from ingestion_assets.events.deduplication.blocks import candidate_pairs
-from ingestion_assets.events.deduplication.cluster import Doubts, Grouping, Scored, components, group
+from ingestion_assets.events.deduplication.cluster import Grouping, group
 from ingestion_assets.events.deduplication.conflicts import Conflict, conflicts
+from ingestion_assets.events.deduplication.doubts import Doubts
 from ingestion_assets.events.deduplication.levels import LEVELS
+from ingestion_assets.events.deduplication.links import Scored, components
 from ingestion_assets.events.deduplication.neighbours import second_levels
 from ingestion_assets.events.deduplication.pairs import PairFeatures, pair_features
 from ingestion_assets.events.deduplication.plan import Plan, pair_of
-from ingestion_assets.events.deduplication.prepare import Batch, prepare
+from ingestion_assets.events.deduplication.prepare import Batch, distinct, prepare
 from ingestion_assets.events.deduplication.records import Key, Record
 from ingestion_assets.events.deduplication.statistics import CorpusStatistics
 from ingestion_assets.events.deduplication.weights import Model
@@ -222,6 +224,7 @@ def _doubts(batch: Batch) -> Doubts:
         timeless=(batch.minute < 0) & (batch.parsed["clock"] < 0),
         placeless=(batch.alias < 0) & np.isnan(batch.lat) & (batch.place == 0),
         labelled=(batch.parsed["sessions"] > 0) | (batch.parsed["parts"] > 0),
+        minute=np.where(batch.minute >= 0, batch.minute, batch.parsed["clock"]),
     )
 
 
@@ -238,7 +241,7 @@ def _with_pairs(size: int, a: Ints, b: Ints, more: Iterable[tuple[int, int]]) ->
     import numpy as np
 
     extra = np.asarray([min(pair) * size + max(pair) for pair in more], dtype=np.int64)
-    codes = np.unique(np.r_[a * size + b, extra])
+    codes = distinct(np.r_[a * size + b, extra])
     return codes // size, codes % size
 
 

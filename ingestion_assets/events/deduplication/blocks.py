@@ -8,10 +8,11 @@ whole; in a large one a record meets only its neighbours in two sortings, by tit
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ingestion_assets.events.deduplication.days import DAY
-from ingestion_assets.events.deduplication.prepare import Batch, Csr
+from ingestion_assets.events.deduplication.prepare import Batch, Csr, distinct
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,7 +47,7 @@ def candidate_pairs(batch: Batch) -> tuple[Ints, Ints]:
                 first, second = second, first
             sorting = np.lexsort((rows, second, first, key))
             found.append(_meet(batch, key[sorting], rows[sorting], size, whole=order == "title"))
-    codes = np.unique(np.concatenate(found))
+    codes = distinct(np.concatenate(found))
     return codes // size, codes % size
 
 
@@ -94,9 +95,8 @@ def _block_keys(batch: Batch) -> list[tuple[NDArray[np.uint64], Ints]]:
     every = np.arange(len(batch))
     day = batch.day
     located = ~np.isnan(batch.lat)
-    one, two = _rarest(batch.head, batch.idf)
-    titled_one, titled_two = one[batch.title], two[batch.title]
-    spot_one, spot_two = _rarest(batch.context, batch.idf)
+    titled_one, titled_two, titled_three = (rare[batch.title] for rare in _rarest(batch.head, batch.idf, 3))
+    spot_one, spot_two = _rarest(batch.context, batch.idf, 2)
     # A title without a venue beside it often ends in one.
     unnamed = batch.alias < 0
     spot_one, spot_two = np.where(unnamed, titled_one, spot_one), np.where(unnamed, titled_two, spot_two)
@@ -108,22 +108,28 @@ def _block_keys(batch: Batch) -> list[tuple[NDArray[np.uint64], Ints]]:
         if len(rows) > 1:
             keys.append((_mix(kind, *(part[rows] for part in (day, *parts))), rows))
 
+    def add_any(kind: int, columns: Sequence[Ints], part: Ints) -> None:
+        """One record's rarest word may be the second rarest of another."""
+        rows = np.concatenate([every[column >= 0] for column in columns])
+        if len(rows) > 1:
+            words = np.concatenate([column[column >= 0] for column in columns])
+            keys.append((_mix(kind, day[rows], words, part[rows]), rows))
+
     add(1, batch.alias >= 0, batch.alias)
     add(2, batch.place > 0, batch.place, area)
-    add(3, titled_one >= 0, titled_one, area)
-    add(4, titled_two >= 0, titled_two, area)
+    add_any(3, (titled_one, titled_two, titled_three), area)
     add(5, every >= 0, batch.title)
     # A grid cell of about 200 m, and the same grid half a cell off, so that neighbours across a border still meet.
     for kind, shift in ((6, 0.0), (7, 0.5)):
         cell_lat = np.floor(np.nan_to_num(batch.lat) * 500 + shift).astype(np.int64)
         cell_lon = np.floor(np.nan_to_num(batch.lon) * 350 + shift).astype(np.int64)
         add(kind, located, cell_lat, cell_lon, batch.minute)
-    add(8, spot_one >= 0, spot_one, area)
-    add(9, spot_two >= 0, spot_two, area)
+    add_any(8, (spot_one, spot_two), area)
     add(10, batch.url > 0, batch.url)
     # Without a city: the venue's proper name, and both rare words at once.
     add(11, batch.spot >= 0, batch.spot)
     add(12, titled_two >= 0, titled_one, titled_two)
+    add(13, spot_two >= 0, spot_one, spot_two)
     return keys
 
 
@@ -163,21 +169,20 @@ def _areas(batch: Batch) -> Ints:
     return area
 
 
-def _rarest(csr: Csr, idf: NDArray[np.float64]) -> tuple[Ints, Ints]:
-    """By row: its rarest token and the second rarest, -1 where there is none. Ties go by the alphabet."""
+def _rarest(csr: Csr, idf: NDArray[np.float64], count: int) -> list[Ints]:
+    """By row: its `count` rarest tokens, the rarest first, -1 where there are fewer. Ties go by the alphabet."""
     import numpy as np
 
     lengths = np.diff(csr.start)
     row = np.repeat(np.arange(len(lengths)), lengths)
-    sorting = np.lexsort((csr.data, -idf[csr.data], row))
-    data = csr.data[sorting]
-    one = np.full(len(lengths), -1, dtype=np.int64)
-    two = one.copy()
-    has = lengths >= 1
-    one[has] = data[csr.start[:-1][has]]
-    has = lengths >= 2
-    two[has] = data[csr.start[:-1][has] + 1]
-    return one, two
+    data = csr.data[np.lexsort((csr.data, -idf[csr.data], row))]
+    result = []
+    for place in range(count):
+        column = np.full(len(lengths), -1, dtype=np.int64)
+        has = lengths > place
+        column[has] = data[csr.start[:-1][has] + place]
+        result.append(column)
+    return result
 
 
 def _mix(kind: int, *parts: Ints) -> NDArray[np.uint64]:

@@ -13,37 +13,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ingestion_assets.events.deduplication.conflicts import Conflict
+from ingestion_assets.events.deduplication.doubts import Doubts, undecided
+from ingestion_assets.events.deduplication.links import Scored, connected
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ingestion_assets.events.deduplication.prepare import Floats, Ints
+    from ingestion_assets.events.deduplication.prepare import Ints
 
 _CLIP = 8.0
 """No single pair counts for more than these log-odds when the pairs between two groups are added up."""
-
-
-@dataclass(slots=True)
-class Scored:
-    """Pairs with their log-odds and conflicts, ascending by `(a, b)`, each once, a < b."""
-
-    a: Ints
-    b: Ints
-    odds: Floats
-    conflict: NDArray[np.int8]
-    shifted: NDArray[np.bool_]
-    """The two starts agree only if one clock is taken for wrong."""
-
-
-@dataclass(slots=True)
-class Doubts:
-    """By record: what it leaves open. A record that leaves much open must not choose between rivals."""
-
-    timeless: NDArray[np.bool_]
-    placeless: NDArray[np.bool_]
-    labelled: NDArray[np.bool_]
-    """Its title names a session or a part, so the day has more than one."""
 
 
 @dataclass(slots=True)
@@ -52,23 +32,6 @@ class Grouping:
 
     label: Ints
     refused: dict[int, Conflict] = field(default_factory=dict)
-
-
-def components(size: int, a: Sequence[int], b: Sequence[int]) -> list[int]:
-    """For each of `size` records the smallest index it is connected to."""
-    parent = list(range(size))
-
-    def root(i: int) -> int:
-        while parent[i] != i:
-            parent[i] = parent[parent[i]]
-            i = parent[i]
-        return i
-
-    for one, two in zip(a, b, strict=True):
-        x, y = root(one), root(two)
-        if x != y:
-            parent[max(x, y)] = min(x, y)
-    return [root(i) for i in range(size)]
 
 
 def group(
@@ -82,9 +45,8 @@ def group(
 ) -> Grouping:
     """Group the records. `accept` and `margin` are log-odds, `forced` pairs are united before anything else.
 
-    A record without a time or a place whose two best links lead to records that exclude each other, with less than
-    `margin` between them, joins neither; nor does one without a time where others name sessions or parts and it does
-    not. A wrong merge hides an event, a missed one only repeats it.
+    A record that leaves open what its candidates differ in joins none of them (`doubts`). A wrong merge hides an event,
+    a missed one only repeats it.
     """
     import numpy as np
 
@@ -94,34 +56,13 @@ def group(
     for position in np.flatnonzero((pairs.odds >= accept) & (pairs.conflict != Conflict.NONE)).tolist():
         refused[position] = Conflict(int(pairs.conflict[position]))
     free = _forced_pairs(pairs, forced)
-    for position in (*_ambiguous(pairs, doubts, open_, margin), *_unsaid(pairs, doubts, open_)):
+    for position in undecided(pairs, doubts, open_, accept=accept, margin=margin):
         if position not in free:
             refused[position] = Conflict.AMBIGUOUS
             open_[position] = False
-    result = _components(size, pairs, open_, forced)
+    result = connected(size, pairs, open_, forced)
     _settle(result, pairs, open_, refused, largest=largest, forced=forced)
     return Grouping(result, refused)
-
-
-def _components(size: int, pairs: Scored, open_: NDArray[np.bool_], forced: Sequence[tuple[int, int]] = ()) -> Ints:
-    import numpy as np
-
-    edges = np.flatnonzero(open_)
-    a, b = pairs.a[edges].tolist(), pairs.b[edges].tolist()
-    return np.asarray(components(size, [*a, *(i for i, _ in forced)], [*b, *(j for _, j in forced)]), dtype=np.int64)
-
-
-def _unsaid(pairs: Scored, doubts: Doubts, open_: NDArray[np.bool_]) -> list[int]:
-    """Links of a record without time and label, or across a shifted clock, among records that name sessions or parts."""
-    import numpy as np
-
-    label = _components(len(doubts.labelled), pairs, open_)
-    several = np.bincount(label, weights=doubts.labelled, minlength=len(label)) > 0
-    vague = doubts.timeless & ~doubts.labelled
-    mute = vague[pairs.a] != vague[pairs.b]
-    shifted = pairs.shifted & ~(doubts.labelled[pairs.a] & doubts.labelled[pairs.b])
-    dropped: list[int] = np.flatnonzero(open_ & several[label[pairs.a]] & (mute | shifted)).tolist()
-    return dropped
 
 
 def _forced_pairs(pairs: Scored, forced: Sequence[tuple[int, int]]) -> set[int]:
@@ -129,37 +70,6 @@ def _forced_pairs(pairs: Scored, forced: Sequence[tuple[int, int]]) -> set[int]:
         return set()
     wanted = {(min(pair), max(pair)) for pair in forced}
     return {i for i, pair in enumerate(zip(pairs.a.tolist(), pairs.b.tolist(), strict=True)) if pair in wanted}
-
-
-def _ambiguous(pairs: Scored, doubts: Doubts, open_: NDArray[np.bool_], margin: float) -> list[int]:
-    """Positions of the links that lead one record to two events that exclude each other, and are about as good."""
-    import numpy as np
-
-    edges = np.flatnonzero(open_)
-    if len(edges) < 2:
-        return []
-    size = len(doubts.timeless)
-    code = pairs.a * size + pairs.b
-    vague = doubts.timeless | doubts.placeless
-    ends = np.r_[pairs.a[edges], pairs.b[edges]]
-    others = np.r_[pairs.b[edges], pairs.a[edges]]
-    position = np.r_[edges, edges]
-    odds = pairs.odds[position]
-    sorting = np.lexsort((others, -np.round(odds, 9), ends))
-    ends, others, position, odds = ends[sorting], others[sorting], position[sorting], odds[sorting]
-    first = np.r_[True, ends[1:] != ends[:-1]]
-    best = np.maximum.accumulate(np.where(first, np.arange(len(ends)), 0))
-    second = np.flatnonzero(~first & (odds[best] - odds < margin) & vague[ends])
-    if not len(second):
-        return []
-    one, two = others[best[second]], others[second]
-    low, high = np.minimum(one, two), np.maximum(one, two)
-    place = np.minimum(np.searchsorted(code, low * size + high), len(code) - 1)
-    known = code[place] == low * size + high
-    rival = known & ((pairs.conflict[place] != Conflict.NONE) | (pairs.odds[place] < 0))
-    # Not only the runner-up is dropped: which of the two it is cannot be said.
-    dropped: list[int] = np.unique(np.r_[position[second[rival]], position[best[second[rival]]]]).tolist()
-    return dropped
 
 
 def _settle(

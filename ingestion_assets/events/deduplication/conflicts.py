@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ingestion_assets.events.deduplication.blocks import plausible_times
 from ingestion_assets.events.deduplication.levels import code
+from ingestion_assets.events.deduplication.lexicon import default_lexicon
 from ingestion_assets.events.deduplication.pairs import PairFeatures
 from ingestion_assets.events.deduplication.prepare import Batch
 
@@ -130,8 +131,17 @@ def other_words(batch: Batch, pairs: PairFeatures, asked: NDArray[np.bool_]) -> 
     # In French only names are written large all through, and names are not translated.
     acts = (batch.act[pairs.a] & batch.act[pairs.b]) | batch.french_act[pairs.a] | batch.french_act[pairs.b]
     two_acts = acts & (levels["shared_words"] == code("shared_words", "none"))
+    # Pottery and watercolour: both are understood, whatever the language, and they are not the same.
+    understood = (levels["understood"] == code("understood", "both")) & (levels["title"] > code("title", "mostly"))
+    # So is a night of wine: what it means in the other language is known, and a name is not it.
+    half = (levels["understood"] == code("understood", "one_side")) & (
+        levels["shared_words"] == code("shared_words", "none")
+    )
+    understood |= half & (levels["languages"] != code("languages", "same"))
+    known = set(np.flatnonzero(understood).tolist())
     untranslated = (
         two_acts
+        | understood
         | (batch.match[pairs.a] & batch.match[pairs.b])  # teams keep their names
         | (rare & (levels["languages"] == code("languages", "same")))
         | (
@@ -141,29 +151,63 @@ def other_words(batch: Batch, pairs: PairFeatures, asked: NDArray[np.bool_]) -> 
         )
         | ((levels["proper"] == code("proper", "both_missing")) & (one_language | in_a_frame))
     )
-    result = np.asarray(asked & both & untranslated & (levels["letters"] > code("letters", "88")))
+    open_ = asked & both & (levels["letters"] > code("letters", "88"))
+    result = np.asarray(open_ & untranslated)
     for row in np.flatnonzero(result).tolist():
-        result[row] = not _act_in_both(batch, int(pairs.a[row]), int(pairs.b[row]))
+        result[row] = not _act_in_both(batch, int(pairs.a[row]), int(pairs.b[row]), row in known)
+    for row in np.flatnonzero(open_ & ~result & batch.framed[pairs.a] & batch.framed[pairs.b]).tolist():
+        result[row] = _under_one_frame(batch, int(pairs.a[row]), int(pairs.b[row]))
     return result
 
 
-def _act_in_both(batch: Batch, one: int, two: int) -> bool:
-    """What names something, and not the place, stands in both titles: a whole piece, or the rest but for misspellings."""
-    from rapidfuzz.fuzz import ratio
+def _under_one_frame(batch: Batch, one: int, two: int) -> bool:
+    """Both titles write the same frame, so they are of one language, and what they put into it is not alike.
 
+    Two words on both sides of a dash or an `@` are two teams, and a team plays one game at a time.
+    """
     first, second = batch.titles[one], batch.titles[two]
-    around = {
+    apart = set(first.head) ^ set(second.head)
+    teams = len(first.head) == len(second.head) == len(apart) == 2 and default_lexicon().frames.isdisjoint(apart)
+    return (teams or not first.frames.isdisjoint(second.frames)) and not _misspelt(batch, one, two)
+
+
+def _act_in_both(batch: Batch, one: int, two: int, understood: bool) -> bool:
+    """What names an act, and not the place or a series, stands in both titles: a whole piece, or the rest but for typos."""
+    first, second = batch.titles[one], batch.titles[two]
+    shared = () if understood else first.pieces & second.pieces
+    if shared:
+        around, frames = _around(batch, one, two), default_lexicon().frames
+        # `Nuits Comets` is what several acts play under.
+        if any(not around.issuperset(piece) and frames.isdisjoint(piece) for piece in shared):
+            return True
+    return _misspelt(batch, one, two)
+
+
+def _around(batch: Batch, one: int, two: int) -> set[str]:
+    """The words of the two venues and cities."""
+    return {
         batch.tokens[token]
         for i in (one, two)
         for token in batch.around.data[batch.around.start[i] : batch.around.start[i + 1]].tolist()
     }
-    if any(not around.issuperset(piece) for piece in first.pieces & second.pieces):
-        return True
-    left = "".join(word for word in first.head if word not in second.head and word not in around)
-    right = "".join(word for word in second.head if word not in first.head and word not in around)
-    return ratio(left, right) >= _MISSPELT
 
 
+def _misspelt(batch: Batch, one: int, two: int) -> bool:
+    """What the two titles do not share is spelt much alike: word by word, then what is left as a whole."""
+    from rapidfuzz.fuzz import ratio
+
+    first, second, around = batch.titles[one], batch.titles[two], _around(batch, one, two)
+    left = [word for word in first.head if word not in second.head and word not in around]
+    right = [word for word in second.head if word not in first.head and word not in around]
+    for word in tuple(left):
+        twin = max(right, key=lambda other: ratio(word, other), default="")
+        if ratio(word, twin) >= _TYPO:
+            left.remove(word)
+            right.remove(twin)
+    return not left or not right or ratio("".join(left), "".join(right)) >= _MISSPELT
+
+
+_TYPO = 80.0
 _MISSPELT = 72.0
 
 

@@ -54,7 +54,7 @@ LEVELS: dict[str, tuple[str, ...]] = {
         "apart",
     ),
     "end": ("unknown", "same", "differ"),
-    "length": ("same", "few_days", "one_day_to_more"),
+    "length": ("same", "few_days", "unknown_to_more", "one_day_to_more"),
     "source": ("other", "same"),
     "url": ("unknown", "same", "differ"),
     "people": ("unknown", "shared"),
@@ -69,6 +69,7 @@ FACTS: dict[str, tuple[str, ...]] = {
     "city": ("unknown", "same", "differ"),
     "names": ("neither", "one_side", "both"),
     "languages": ("unknown", "same", "differ", "differ_in_words"),
+    "understood": ("no", "one_side", "both"),
 }
 """Measured as well, but not weighed by themselves: other features and the conflicts are made of them."""
 

@@ -33,6 +33,10 @@ class Lexicon:
     """Codes that carry meaning: two different ones are two different things, whatever the language."""
     frames: frozenset[str] = frozenset()
     """Codes that say what kind of event, or for whom: a title of these alone is about whoever it names besides."""
+    weekdays: frozenset[str] = frozenset()
+    """Codes of weekdays and months: `Saturdays` is what a series is called."""
+    spellings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """For each code the single words that stand for it, in both languages."""
     by_shape: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Single long words by each of their shapes with one letter left out, for finding misspelt ones."""
     _looked_up: dict[str, Entry | None] = field(default_factory=dict, compare=False, repr=False)
@@ -96,6 +100,7 @@ def build_lexicon(tables: Mapping[str, Mapping[str, list[str]]]) -> Lexicon:
     """The lexicon of parsed tables `role -> code -> phrases`. ValueError names a phrase that stands in two lines."""
     weak = {_key(phrase) for phrases in tables.get("weak", {}).values() for phrase in phrases}
     seen: dict[tuple[str, ...], str] = {}
+    spellings: dict[str, list[str]] = {}
     by_first: dict[str, list[Entry]] = {}
     for role, lines in tables.items():
         if role == "weak":
@@ -112,6 +117,8 @@ def build_lexicon(tables: Mapping[str, Mapping[str, list[str]]]) -> Lexicon:
                     raise ValueError(f"the phrase {phrase!r} stands in {seen[key]} and in {place}; keep one of them")
                 seen[key] = place
                 by_first.setdefault(key[0], []).append(Entry(key, role, code, key in weak))
+                if len(key) == 1 and role in _MEANING:
+                    spellings.setdefault(code, []).append(key[0])
     shapes: dict[str, set[str]] = {}
     for (word, *more), place in seen.items():
         if not more and len(word) >= _LONG and not place.startswith(("stop", "calendar")):
@@ -124,6 +131,8 @@ def build_lexicon(tables: Mapping[str, Mapping[str, list[str]]]) -> Lexicon:
         },
         concepts=frozenset(code for role in _MEANING for code in tables.get(role, {})),
         frames=frozenset(code for role in _FRAMES for code in tables.get(role, {})) | {"night", "music"},
+        weekdays=frozenset(tables.get("calendar", {})),
+        spellings={code: tuple(found) for code, found in spellings.items()},
         by_shape={shape: tuple(sorted(known)) for shape, known in shapes.items()},
     )
 

@@ -116,6 +116,8 @@ def distance_levels(batch: Batch, a: Ints, b: Ints) -> Levels:
 
 EVENING = 18 * 60
 """From here on a start is an evening's."""
+LATE = 22 * 60 + 45
+"""From here on hardly any show begins that is the second of its day."""
 _CITY_MIDDLE = 5
 """Distinct venues on one spot, to the fourth decimal, from which the spot is taken for a geocoder's default."""
 
@@ -155,6 +157,10 @@ def time_levels(batch: Batch, a: Ints, b: Ints) -> dict[str, Levels]:
     # for it only: from an afternoon to an evening the clock slips just as far as from a matinee to the evening show.
     west = np.where(np.abs(batch.offset[a]) >= np.abs(batch.offset[b]), batch.offset[a], batch.offset[b]) < 0
     shifted = np.where((one > two) == west, batch.shifting[a], batch.shifting[b])
+    # Of any source where both titles name one session or part, and late in the evening, when no second show begins.
+    labels = [batch.parsed[name] for name in ("sessions", "parts")]
+    shifted |= np.any([(column[a] > 0) & (column[a] == column[b]) for column in labels], axis=0)
+    shifted |= np.maximum(one, two) >= LATE
     near_slip = (np.abs(apart - offset) <= DOORS) & (offset >= 240)
     later = np.maximum(one, two)
     neither, either = (one < 0) & (two < 0), (one < 0) | (two < 0)
@@ -180,8 +186,10 @@ def time_levels(batch: Batch, a: Ints, b: Ints) -> dict[str, Levels]:
     span_one, span_two = batch.span[a], batch.span[b]
     long_one, long_two = span_one >= 1, span_two >= 1
     # A night that ends after midnight lasts one further day and is no festival.
-    length = np.where(
-        span_one == span_two, 0, np.where(long_one & long_two, 1, np.where(np.maximum(span_one, span_two) >= 2, 2, 1))
+    longest = np.maximum(span_one, span_two)
+    open_ended = ((span_one == 0) & (end_one < 0)) | ((span_two == 0) & (end_two < 0))
+    length = np.select(
+        [span_one == span_two, long_one & long_two, (longest >= 1) & open_ended, longest >= 2], [0, 1, 2, 3], default=1
     )
     return {"time": time.astype(np.int8), "end": end.astype(np.int8), "length": length.astype(np.int8)}
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ingestion_assets.events.deduplication.levels import LEVELS
-from ingestion_assets.events.deduplication.prepare import Batch, Csr
+from ingestion_assets.events.deduplication.lexicon import default_lexicon
+from ingestion_assets.events.deduplication.prepare import Batch, Csr, distinct
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,6 +31,8 @@ class Overlap:
     rest: tuple[Floats, Floats]
     known: tuple[Mask, Mask]
     """A word of the lexicon is among what only this head has."""
+    understood: tuple[Mask, Mask]
+    """All that only this head has are words of the lexicon, and one of them says which event it is."""
     missing: tuple[Mask, Mask]
     """A word that is written like a name is among what only this head has."""
     names: Mask
@@ -65,6 +68,7 @@ def overlap_of(batch: Batch, a: Ints, b: Ints) -> Overlap:
 
     rests: list[Floats] = []
     knowns: list[Mask] = []
+    understood: list[Mask] = []
     missing: list[Mask] = []
     for own, other, pair, token, found in ((a, b, pair_a, token_a, in_b), (b, a, pair_b, token_b, in_a)):
         left = ~found
@@ -72,7 +76,7 @@ def overlap_of(batch: Batch, a: Ints, b: Ints) -> Overlap:
         rows = pair[left]
         if len(rows):
             known = np.zeros(len(rows), dtype=bool)
-            touched = np.unique(rows)
+            touched = distinct(rows)
             position = np.searchsorted(touched, rows)
             # A name in the cast of the other is in both; in the own cast it is the act that the other lacks.
             for csr, side in ((batch.around, a), (batch.around, b), (batch.cast, other)):
@@ -82,12 +86,16 @@ def overlap_of(batch: Batch, a: Ints, b: Ints) -> Overlap:
         rests.append(weight(pair, token, left * np.where(explained, _EXPLAINED, 1.0)))
         solid = left & ~explained
         knowns.append(some(pair, solid & batch.known[token]))
+        understood.append(
+            some(pair, solid & batch.known[token] & ~batch.frame[token]) & ~some(pair, solid & ~batch.known[token])
+        )
         named_pair, named_token = _expand(batch.proper, own)
         missing.append(some(pair, solid & _within(pair * width + token, named_pair * width + named_token)))
     return Overlap(
         shared=(weight(pair_a, token_a, in_b) + weight(pair_b, token_b, in_a)) / 2,
         rest=(rests[0], rests[1]),
         known=(knowns[0], knowns[1]),
+        understood=(understood[0], understood[1]),
         missing=(missing[0], missing[1]),
         names=some(pair_a, in_b & ~batch.known[token_a]),
         meant=meant,
@@ -148,10 +156,27 @@ def _forgive_typos(batch: Batch, side_a: tuple[Ints, Ints, Mask], side_b: tuple[
     width = len(batch.tokens) + 1
     low, high = np.minimum(token_a[one], token_b[two]), np.maximum(token_a[one], token_b[two])
     codes, back = np.unique(low * width + high, return_inverse=True)
-    left, right = [batch.tokens[i] for i in codes // width], [batch.tokens[i] for i in codes % width]
-    near = cpdist(left, right, scorer=OSA.distance, score_cutoff=2, dtype=np.int32) <= np.asarray(
-        [_typos_allowed(x, y) for x, y in zip(left, right, strict=True)], dtype=np.int32
-    )
+    # A word that the lexicon knows was written as one of its spellings, and it is these that are misspelt.
+    spellings = default_lexicon().spellings
+    owner: list[int] = []
+    left: list[str] = []
+    right: list[str] = []
+    for place, code in enumerate(codes.tolist()):
+        first, second = batch.tokens[code // width], batch.tokens[code % width]
+        known = spellings.get(first), spellings.get(second)
+        if known[0] and known[1]:
+            continue
+        for x in known[0] or (first,):
+            for y in known[1] or (second,):
+                owner.append(place)
+                left.append(x)
+                right.append(y)
+    near = np.zeros(len(codes), dtype=bool)
+    if left:
+        close = cpdist(left, right, scorer=OSA.distance, score_cutoff=2, dtype=np.int32) <= np.asarray(
+            [_typos_allowed(x, y) for x, y in zip(left, right, strict=True)], dtype=np.int32
+        )
+        near[np.asarray(owner)[close]] = True
     hit = near[back]
     found_a[one[hit]] = True
     found_b[two[hit]] = True
@@ -182,7 +207,7 @@ def _forgive_translations(
         return np.zeros(size, dtype=bool)
     ordered = np.sort(np.asarray(known, dtype=np.uint64), axis=1)
     with np.errstate(over="ignore"):
-        codes = np.unique(ordered[:, 0] * factor ^ ordered[:, 1])
+        codes = distinct(ordered[:, 0] * factor ^ ordered[:, 1])
         sums = []
         for pair, token, found in (side_a, side_b):
             total = np.zeros(size, dtype=np.uint64)
@@ -200,6 +225,8 @@ def _typos_allowed(one: str, two: str) -> int:
     if not one.isalpha() or not two.isalpha():
         return -1
     shorter = min(len(one), len(two))
+    if shorter == 4:
+        return 1 if len(one) == len(two) and sorted(one) == sorted(two) else -1  # `Oamr`: two letters swapped
     return -1 if shorter < 5 else 1 if shorter < 9 else 2
 
 
@@ -267,6 +294,9 @@ def title_levels(batch: Batch, a: Ints, b: Ints, overlap: Overlap) -> dict[str, 
             [letters >= 100, letters >= 95, letters >= 88, letters >= 75], [0, 1, 2, 3], default=4
         ).astype(np.int8),
         "languages": languages.astype(np.int8),
+        "understood": np.select(
+            [overlap.understood[0] & overlap.understood[1], overlap.understood[0] | overlap.understood[1]], [2, 1]
+        ).astype(np.int8),
         "translated": np.select(
             [languages < 2, title <= 3, title <= 5, languages == 2], [0, 1, 2, 3], default=4
         ).astype(np.int8),
@@ -306,7 +336,7 @@ def label_levels(batch: Batch, a: Ints, b: Ints, overlap: Overlap) -> dict[str, 
     low, high = np.minimum(*overlap.rest), np.maximum(*overlap.rest)
     parts = _sets(batch, parsed["parts"], a, b)
     day_parts = np.zeros(len(batch.sets), dtype=bool)
-    for code in np.unique(np.r_[parsed["parts"][a], parsed["parts"][b]]).tolist():
+    for code in distinct(np.r_[parsed["parts"][a], parsed["parts"][b]]).tolist():
         day_parts[code] = any(word == "day" for word, _ in batch.sets[code])
     one_sided_day = (parts == 2) & day_parts[np.maximum(parsed["parts"][a], parsed["parts"][b])]
     parts = np.where(parts == 3, 4, np.where(one_sided_day, 3, parts))

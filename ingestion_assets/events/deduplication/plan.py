@@ -9,8 +9,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ingestion_assets.events.deduplication.cluster import components
 from ingestion_assets.events.deduplication.days import logical_day
+from ingestion_assets.events.deduplication.links import components
 from ingestion_assets.events.deduplication.records import Key, Override, Record, Verdict
 from ingestion_assets.events.deduplication.statistics import CorpusStatistics
 

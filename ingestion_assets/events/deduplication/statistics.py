@@ -221,7 +221,8 @@ class StatisticsBuilder:
             shifting_sources=frozenset(
                 source
                 for source, count in self._small_hours.items()
-                if count >= 3 and count > _SHIFTING * self._timed[source]
+                # Less a standard deviation: of few records, three in the small hours may be chance.
+                if count >= 3 and count - count**0.5 > _SHIFTING * self._timed[source]
             ),
             midnight_sources=frozenset(
                 source

@@ -15,6 +15,7 @@ from ingestion_assets.events.deduplication.text import bare, fold, stem
 
 _ITEM = re.compile(
     r"(?P<clock>\b\d{1,2}\s?h\s?\d{2}\b|\b\d{1,2}\s?h\b(?!')|\b\d{1,2}(?::\d{2})?\s?[ap]\.?m\b\.?|\b\d{1,2}:\d{2}\b)"
+    r"|(?P<ages>\bages?\s\d{1,2}\s?(?:[-–]|to|a)\s?\d{1,2}\b|\b\d{1,2}\s?(?:[-–]|to|a)\s?\d{1,2}\s(?:ans|years)\b)"
     r"|(?P<ofmany>\b\d{1,2}\s?(?:/|\bof\b|\bde\b|\bsur\b)\s?\d{1,2}\b)"
     r"|(?P<hash>(?:#|\bn[o°º]\.?)\s?\d+)"
     r"|(?P<word>[^\W_]+(?:['&.][^\W_]+)*)"
@@ -78,6 +79,8 @@ class ParsedTitle:
     """Its words as written, folded: what tells the language of titles without little words."""
     pieces: frozenset[tuple[str, ...]] = frozenset()
     """What stands between separators and names something: an act, not a festival, not a genre."""
+    frames: frozenset[str] = frozenset()
+    """The pieces, as written, that say under what an act or a topic is on: a festival, a night, a kind of event."""
     framed: bool = False
     """Several pieces make the head: a frame and what it frames, an act and its tour."""
     act: bool = False
@@ -118,6 +121,7 @@ class _Parser:
         support: list[str] = []
         presenters: list[str] = []
         pieces: list[tuple[str, ...]] = []
+        frames: set[str] = set()
         flags: dict[str, set[str]] = {
             name: set() for name in ("kind", "secondary", "public", "session", "addon", "status")
         }
@@ -172,6 +176,8 @@ class _Parser:
                 (support if lesser else head).append(unit.code)
             if len(head) > before:
                 frame = any(unit.role == "umbrella" for unit in segment)
+                if any(_frames(unit, self.lexicon) for unit in segment):
+                    frames.add(" ".join(unit.word for unit in segment))
                 pieces.append(tuple(sorted(set(head[before:]))) if named and not frame else ())
         large = _proper(title)
         before_support = head[:alone] if alone else head
@@ -195,7 +201,8 @@ class _Parser:
             sessions=frozenset(flags["session"]),
             clock=clock,
             parts=frozenset(parts),
-            numbers=frozenset(word for word in head if word.isdigit()),
+            numbers=frozenset(word for word in head if word.isdigit())
+            | {unit.word for unit in units if unit.role == "public" and unit.word[0].isdigit()},
             addons=frozenset(flags["addon"]),
             tribute=tribute,
             umbrella=umbrella,
@@ -205,6 +212,7 @@ class _Parser:
             lang=_language(title),
             words=tuple(unit.word for unit in units if unit.role not in ("sep", "clock", "number", "stop")),
             pieces=frozenset(filter(None, pieces)),
+            frames=frozenset(frames) if len(pieces) > 1 else frozenset(),
             framed=framed or len(pieces) > 1,
             act=len(head) > 1 and _is_act(title),
             proper=frozenset(unit.code for unit in units if large.intersection(unit.word.split())) & frozenset(head),
@@ -225,6 +233,8 @@ class _Parser:
             run = []
             if group == "clock":
                 units.append(_Unit("clock", "clock", value=_minutes(found[0])))
+            elif group == "ages":
+                units.append(_ages(found[0]))
             elif group in {"ofmany", "hash"}:
                 units.append(_Unit("number", "part", value=int(re.findall(r"\d+", found[0])[0])))
             elif group == "join":
@@ -242,7 +252,10 @@ class _Parser:
             if entry is None:
                 entry = self.lexicon.misspelt(known[position])
             if entry is None:
-                units.append(_Unit("word", stem(run[position]), word=run[position]))
+                # A stem that happens to be a code of the lexicon is none: `belle` is no bell.
+                plain = stem(run[position])
+                plain = f"{run[position]}'" if plain in self.lexicon.concepts else plain
+                units.append(_Unit("word", plain, word=run[position]))
                 position += 1
                 continue
             # `Saturday` repeats the date; `Saturdays` is what a series is called.
@@ -252,6 +265,17 @@ class _Parser:
             units.append(_Unit(role, entry.code, weak=entry.weak, word=word))
             position += len(entry.phrase)
         return units
+
+
+def _frames(unit: _Unit, lexicon: Lexicon) -> bool:
+    return unit.code in lexicon.frames or unit.code in lexicon.weekdays
+
+
+def _ages(text: str) -> _Unit:
+    """`6-12 ans`, `ages 6 to 12`: for whom it is, and its own number where a day has several groups."""
+    youngest, oldest = (int(found) for found in re.findall(r"\d+", text))
+    public = "child" if oldest <= 12 else "teen" if oldest <= 17 else "adult"
+    return _Unit("public", public, word=f"{youngest}-{oldest}")
 
 
 _CUT_OFF = re.compile(r"(?<=\w)\W+\w*(?:…|\.\.\.)\s*$")
