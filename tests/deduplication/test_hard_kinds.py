@@ -144,7 +144,7 @@ APART: dict[str, tuple[list[Listing], str]] = {
         "xy",
     ),
     "two games of one team, told by a dash": (
-        [("a", "Comets - Kites", "19:00", "Centre Claude-Robillard"), ("b", "Comets - Rivers", "19:00", "Centre Claude-Robillard")],
+        [("a", "Comets - Kites", "19:00", "Aréna Raymond"), ("b", "Comets - Rivers", "19:00", "Aréna Raymond")],
         "xy",
     ),
     "two singers of one family name, one misspelt": (
