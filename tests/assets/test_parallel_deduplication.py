@@ -21,8 +21,8 @@ from resources.errors import TransientError
 from resources.postgres.database import Database
 from tests.assets.parallel import FIRST, Calendar, Listing, Town, dawdling
 
-QUICK = range(8)
-LONG = range(8, 72)
+QUICK = range(6)
+LONG = range(6, 72)
 
 
 def several_at_once(database: Database, seed: int) -> None:
