@@ -13,7 +13,8 @@ import typer
 from resources.errors import PermanentError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from datetime import date
 
     from ingestion_assets.events.deduplication.explain import Contribution, Explanation
     from ingestion_assets.events.deduplication.records import Key
@@ -81,6 +82,7 @@ def explain(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Say why two records of the platform are one event, or are not: the features and what each weighs."""
+    from ingestion_assets.events import corpus_statistics
     from ingestion_assets.events.deduplication.explain import explain as explain_pair
     from ingestion_assets.events.deduplication_store import read_overrides, read_records
     from resources.postgres.platform import open_databases
@@ -93,7 +95,8 @@ def explain(
             for record in read_records(connection, week)
         }
         overrides = read_overrides(connection)
-    explanation = explain_pair(keys[0], keys[1], list(records.values()), overrides=overrides)
+        statistics = corpus_statistics.adopted(connection)
+    explanation = explain_pair(keys[0], keys[1], list(records.values()), overrides=overrides, statistics=statistics)
     if as_json:
         typer.echo(json.dumps(_as_dict(explanation)))
     else:
@@ -110,6 +113,103 @@ def merge(a: _Record, b: _Record, who: _Who, why: _Why) -> None:
 def split(a: _Record, b: _Record, who: _Who, why: _Why) -> None:
     """Decide that two records are not one event, whatever lies between them."""
     _decide(a, b, "split", who, why)
+
+
+@app.command("learn")
+def learn(
+    adopt_: Annotated[bool, typer.Option("--adopt", help="Use it from now on; needs --who.")] = False,
+    who: Annotated[str | None, typer.Option(help="Who adopts it.")] = None,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Learn from the stored records how common words are, which venue names are one place, whose clocks are shifted."""
+    from ingestion_assets.cli.console import stderr
+    from ingestion_assets.cli.environment import platform
+    from ingestion_assets.events import corpus_statistics
+
+    if adopt_ and not who:
+        raise typer.BadParameter("--adopt needs --who")
+    with platform() as databases, databases.database.transaction(role="learn") as connection:
+        with stderr.status("learning …") if stderr.is_terminal else _nothing():
+            statistics, records = corpus_statistics.learn(connection)
+        known = corpus_statistics.adopted(connection)
+        new = corpus_statistics.keep(connection, statistics, records=records)
+        dirty = corpus_statistics.adopt(connection, statistics.version, who=who) if adopt_ and who else None
+        changes = corpus_statistics.differences(known, statistics)
+    if as_json:
+        typer.echo(
+            json.dumps({"version": statistics.version, "records": records, "new": new, "adopted": adopt_, **changes})
+        )
+        return
+    _print_changes(f"{statistics.version}, learned from {records} records, against {known.version} in use", changes)
+    typer.echo(
+        _to_resolve(dirty) if dirty is not None else f"In use from: ingest dedup adopt {statistics.version} --who NAME"
+    )
+
+
+@app.command("adopt")
+def adopt(
+    version: Annotated[str, typer.Argument(help="A version that `ingest dedup statistics` lists, or `shipped`.")],
+    who: Annotated[str, typer.Option(help="Who decides.")],
+) -> None:
+    """Resolve every week from this snapshot of corpus statistics from now on."""
+    from ingestion_assets.cli.environment import platform
+    from ingestion_assets.events import corpus_statistics
+
+    with platform() as databases, databases.database.transaction(role="learn") as connection:
+        dirty = corpus_statistics.adopt(connection, version, who=who)
+    typer.echo(_to_resolve(dirty))
+
+
+@app.command("statistics")
+def list_statistics(*, as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False) -> None:
+    """List the kept snapshots of corpus statistics, and which one is in use."""
+    from dataclasses import asdict
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from ingestion_assets.cli.environment import platform
+    from ingestion_assets.events import corpus_statistics
+
+    with platform() as databases, databases.database.transaction(role="learn") as connection:
+        snapshots = corpus_statistics.snapshots(connection)
+    if as_json:
+        typer.echo(json.dumps({"snapshots": [asdict(snapshot) for snapshot in snapshots]}, default=str))
+        return
+    table = Table("version", "records", "learned", "in use since", "adopted by")
+    in_use = any(snapshot.adopted_at for snapshot in snapshots)
+    table.add_row(corpus_statistics.SHIPPED, "", "", "" if in_use else "always", "")
+    for snapshot in snapshots:
+        table.add_row(
+            snapshot.version,
+            str(snapshot.records),
+            f"{snapshot.learned_at:%Y-%m-%d %H:%M}",
+            f"{snapshot.adopted_at:%Y-%m-%d %H:%M}" if snapshot.adopted_at else "",
+            snapshot.adopted_by or "",
+        )
+    Console().print(table)
+
+
+def _to_resolve(dirty: Sequence[date]) -> str:
+    if not dirty:
+        return "In use. No week has to be resolved anew."
+    return (
+        f"In use. {len(dirty)} weeks are resolved anew by the nightly sweep; at once: ingest run --asset"
+        f" deduplicated_events --from {dirty[0]} --to {dirty[-1]}"
+    )
+
+
+def _print_changes(title: str, changes: Mapping[str, Mapping[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("what", "added", "gone", "changed", "for example", title=title, title_justify="left")
+    for what, change in changes.items():
+        counts = (str(change[name]) for name in ("added", "gone", "changed"))
+        table.add_row(what.replace("_", " "), *counts, Text(", ".join(change["examples"])))
+    Console().print(table)
 
 
 def _decide(a: str, b: str, decision: str, who: str, why: str) -> None:

@@ -15,6 +15,8 @@ import dagster as dg
 from ingestion_assets import progress
 from ingestion_assets.counts import Counts
 from ingestion_assets.events.automation import when_inputs_changed
+from ingestion_assets.events.corpus_statistics import SHIPPED
+from ingestion_assets.events.corpus_statistics import adopted as adopted_statistics
 from ingestion_assets.events.deduplication_locks import WeeksMissingError, holding_weeks
 from ingestion_assets.events.deduplication_store import (
     WEEK,
@@ -102,7 +104,7 @@ def resolve_weeks(job: ImportJob, weeks: Sequence[date]) -> Iterator[WeekOutcome
     week on either side is resolved as well when its records are not what it was resolved from: last, because a run
     that was asked for it may do so meanwhile. Counts are kept with the week of the run that stands next to it.
     """
-    versions = deduplication_versions()
+    versions = deduplication_versions(job.session.transact(adopted_statistics))
     around = [*weeks, weeks[0] - WEEK, weeks[-1] + WEEK]
     now = job.session.transact(lambda connection: fingerprints(connection, around, versions=versions))
     before = job.session.transact(lambda connection: stored_fingerprints(connection, around))
@@ -114,18 +116,17 @@ def resolve_weeks(job: ImportJob, weeks: Sequence[date]) -> Iterator[WeekOutcome
                 yield job.commit(partial(_skip, job=job, week=week)) or WeekOutcome(week=week, unchanged=True)
         elif inside or week not in empty:
             counted = min(max(week, weeks[0]), weeks[-1])
-            resolve = partial(_resolve, job=job, week=week, counted=counted, versions=versions)
+            resolve = partial(_resolve, job=job, week=week, counted=counted)
             yield holding_weeks(job, week, resolve) or WeekOutcome(week=week)
 
 
-def _resolve(
-    connection: Any, held: frozenset[date], *, job: ImportJob, week: date, counted: date, versions: Sequence[str]
-) -> WeekOutcome:
+def _resolve(connection: Any, held: frozenset[date], *, job: ImportJob, week: date, counted: date) -> WeekOutcome:
     """Resolve a week, unless another run has done so since this one looked. `held` are the weeks that are locked."""
     from ingestion_assets.events.deduplication.resolve import resolve
 
+    statistics = adopted_statistics(connection)
     # Before the records: what an import changes in between makes the week dirty again.
-    fingerprint = fingerprints(connection, [week], versions=versions)[week]
+    fingerprint = fingerprints(connection, [week], versions=deduplication_versions(statistics))[week]
     if stored_fingerprints(connection, [week]).get(week) == fingerprint:
         if week == counted:
             return _skip(connection, job=job, week=week)
@@ -133,7 +134,7 @@ def _resolve(
     records = read_records(connection, week)
     if missing := weeks_of_ids(connection, records) - held:
         raise WeeksMissingError(missing)
-    resolution = resolve(records, overrides=read_overrides(connection))
+    resolution = resolve(records, overrides=read_overrides(connection), statistics=statistics)
     owned = resolution.owned(week, week + WEEK)
     identities, previous = identify(connection, owned, mint=_mint)
     outcome = write_week(
@@ -186,7 +187,8 @@ def _metadata(
     seconds: float,
 ) -> Mapping[str, Any]:
     [row] = database.fetch_all(
-        "SELECT count(*) AS events, coalesce(sum(nb_records), 0) AS records,"
+        "SELECT (SELECT version FROM corpus_statistics WHERE adopted_at IS NOT NULL) AS statistics,"
+        " count(*) AS events, coalesce(sum(nb_records), 0) AS records,"
         " count(*) FILTER (WHERE nb_sources > 1) AS shared FROM deduplicated_events WHERE replaced_by IS NULL"
     )
     return {
@@ -200,6 +202,7 @@ def _metadata(
         "records_moved": sum(outcome.moved for outcome in outcomes),
         "unions_refused": sum(outcome.refused for outcome in outcomes),
         "events_in_several_sources": row["shared"],
+        "corpus_statistics": row["statistics"] or SHIPPED,
         "dagster/row_count": row["events"],
         "found_in_several_sources": table(_shared(database, weeks)),
         "review_queue": table(_reviews(database, weeks)),

@@ -35,6 +35,8 @@ from ingestion_assets.events.serialising import event_from_dict
 if TYPE_CHECKING:
     from psycopg import Connection
 
+    from ingestion_assets.events.deduplication.statistics import CorpusStatistics
+
 
 RULES_VERSION = "2"
 """Raised when matching, survivorship or identity work differently on the same records: every week is then dirty."""
@@ -122,12 +124,11 @@ class WeekOutcome:
     """The fingerprint was the stored one: nothing was read or written."""
 
 
-def versions() -> tuple[str, ...]:
+def versions(statistics: CorpusStatistics) -> tuple[str, ...]:
     """What every resolution depends on besides the records: rules, weights and corpus statistics."""
-    from ingestion_assets.events.deduplication.statistics import default_statistics
     from ingestion_assets.events.deduplication.weights import default_model
 
-    return RULES_VERSION, default_model().version, default_statistics().version
+    return RULES_VERSION, default_model().version, statistics.version
 
 
 def fingerprints(connection: Connection[Any], weeks: Iterable[date], *, versions: Sequence[str]) -> Mapping[date, str]:

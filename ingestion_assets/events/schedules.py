@@ -65,10 +65,11 @@ follow_up = dg.define_asset_job(
 )
 def sweep(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
     """One run for each contiguous range of dirty weeks that are partitions; long ones are shared out as a backfill is."""
+    from ingestion_assets.events.corpus_statistics import adopted
     from ingestion_assets.events.deduplication_store import dirty_weeks, versions
 
     with context.resources.postgres.database.transaction(role="sweep") as connection:
-        dirty = dirty_weeks(connection, versions=versions())
+        dirty = dirty_weeks(connection, versions=versions(adopted(connection)))
     known = set(weekly_partitions().get_partition_keys())
     ranges = contiguous(
         [week for week in dirty if key_of(week) in known], longest=DeduplicationSettings().weeks_per_run

@@ -14,7 +14,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib.resources import files
 from typing import Self
 
@@ -53,7 +53,7 @@ class CorpusStatistics:
     shifting_sources: frozenset[str] = frozenset()
     """Sources with more starts in the small hours than there are nights out: some of their clocks are UTC."""
 
-    @property
+    @cached_property
     def version(self) -> str:
         """A short digest of the content: equal snapshots have equal versions, on every machine."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()[:12]

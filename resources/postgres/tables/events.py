@@ -137,6 +137,20 @@ event_links = Table(
 )
 """Which event each raw record belongs to, and why."""
 
+corpus_statistics = Table(
+    "corpus_statistics",
+    metadata,
+    Column("version", Text, primary_key=True, comment="Digest of the snapshot"),
+    Column("snapshot", Text, nullable=False, comment="JSON, byte for byte as it was learned"),
+    Column("records", BigInteger, nullable=False, comment="Records that it was learned from"),
+    moment("learned_at", now=True),
+    moment("adopted_at"),
+    Column("adopted_by", Text),
+    CheckConstraint("(adopted_at IS NULL) = (adopted_by IS NULL)", name="adopted"),
+    Index("uq_corpus_statistics_adopted", text("(true)"), unique=True, postgresql_where=text("adopted_at IS NOT NULL")),
+)
+"""What deduplication knows of words, venues and clocks in general. One snapshot is adopted, or the shipped one is used."""
+
 deduplication_weeks = Table(
     "deduplication_weeks",
     metadata,
