@@ -113,7 +113,7 @@ def test_two_hundred_batches_end_once_each_though_their_workers_are_killed(
     database: Database,
     ada: dict[str, str],
     platform_environment: dict[str, str],
-    record_property: pytest.RecordProperty,
+    record_property: Callable[[str, object], None],
 ) -> None:
     server = serve(documents_per_day=10**6, streams_per_user=1000)
     ends, killed = run(server, database, ada, platform_environment, count=200, longest=12.0)

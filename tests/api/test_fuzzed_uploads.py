@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import string
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import httpx
@@ -168,7 +168,7 @@ def test_hostile_uploads_are_refused_or_kept_with_a_reason(
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
 def test_a_thousand_hostile_uploads(
-    api: Calls, database: Database, ada: dict[str, str], folder: Path, record_property: pytest.RecordProperty
+    api: Calls, database: Database, ada: dict[str, str], folder: Path, record_property: Callable[[str, object], None]
 ) -> None:
     statuses, ends = fuzz(api, database, ada, folder, count=1000, read=1000)
     for status, count in sorted(statuses.items()):

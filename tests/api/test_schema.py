@@ -80,7 +80,7 @@ def test_a_few_requests_to_every_endpoint_get_what_the_document_says(
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
 def test_no_request_makes_the_service_fail_or_leave_its_document(
-    everything: LiveServer, admin: dict[str, str], record_property: pytest.RecordProperty
+    everything: LiveServer, admin: dict[str, str], record_property: Callable[[str, object], None]
 ) -> None:
     asked = exercise(everything, admin, examples=100)
     record_property("requests", asked)

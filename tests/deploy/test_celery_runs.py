@@ -155,7 +155,7 @@ def test_two_workers_make_what_one_process_makes(
     feeds: dict[str, str],
     victim: str | None,
     *,
-    record_property: pytest.RecordProperty,
+    record_property: Callable[[str, object], None],
 ) -> None:
     """The victim is a worker's machine, or the one process that executes the run."""
     sources, instance = list(fakes), make_instance()

@@ -148,7 +148,7 @@ def test_a_terminated_command_closes_its_ledger_itself(commands: Commands, datab
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
 def test_ten_moments_of_a_load(
-    commands: Commands, database: Database, dagster_url: str, record_property: pytest.RecordProperty
+    commands: Commands, database: Database, dagster_url: str, record_property: Callable[[str, object], None]
 ) -> None:
     more = (0.02, 0.1, 0.3, 0.6)
     for moment, reached in MOMENTS.items():

@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -81,7 +82,7 @@ def test_kills_at_every_point_in_random_batches(
     feeds: Feeds,
     databases: object,
     first_pass: str,
-    record_property: pytest.RecordProperty,
+    record_property: Callable[[str, object], None],
 ) -> None:
     """14 points, ten times: the release slice of the fault matrix."""
     draw = random.Random(seed)
@@ -106,7 +107,7 @@ def test_kills_at_random_moments(
     feeds: Feeds,
     databases: object,
     first_pass: str,
-    record_property: pytest.RecordProperty,
+    record_property: Callable[[str, object], None],
 ) -> None:
     """Twenty a seed: two hundred in all."""
     draw = random.Random(1000 + seed)

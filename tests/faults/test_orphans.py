@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
 
 import pytest
 
@@ -94,7 +95,7 @@ def test_seventy_late_writers(
     feeds: Feeds,
     databases: object,
     first_pass: str,
-    record_property: pytest.RecordProperty,
+    record_property: Callable[[str, object], None],
 ) -> None:
     for nth in range(1, 11):
         database = Database(databases.create(template=first_pass), patience=60)  # type: ignore[attr-defined]

@@ -76,7 +76,7 @@ def test_an_import_waits_for_a_server_that_stays_away_for_a_while(
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
 def test_twenty_restarts_at_random_moments(
-    workers: Workers, feeds: Feeds, own_server: OwnServer, record_property: pytest.RecordProperty
+    workers: Workers, feeds: Feeds, own_server: OwnServer, record_property: Callable[[str, object], None]
 ) -> None:
     draw = random.Random(7)
     reconnects = 0
@@ -119,7 +119,7 @@ def test_sessions_that_are_ended_again_and_again_cost_nothing_but_time(
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
 def test_two_hundred_sessions_are_ended(
-    workers: Workers, feeds: Feeds, databases: object, first_pass: str, record_property: pytest.RecordProperty
+    workers: Workers, feeds: Feeds, databases: object, first_pass: str, record_property: Callable[[str, object], None]
 ) -> None:
     ended = imports = 0
     while ended < 200:

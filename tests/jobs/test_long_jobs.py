@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -21,7 +22,7 @@ JOB_SECONDS = 240
 @pytest.mark.soak
 @pytest.mark.timeout(2 * 3600)
 def test_an_hour_of_four_minute_jobs_has_no_false_alarm(
-    queue: Queue, database: Database, record_property: pytest.RecordProperty
+    queue: Queue, database: Database, record_property: Callable[[str, object], None]
 ) -> None:
     settings = JobSettings()
     jobs = queue.add(LONG, WORKERS * settings.concurrency * ROUNDS)

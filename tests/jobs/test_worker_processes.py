@@ -42,7 +42,7 @@ def test_four_workers_never_do_a_job_twice(queue: Queue, start_process: Start, t
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
 def test_ten_thousand_jobs_and_eight_workers_twenty_times(
-    queue: Queue, start_process: Start, tmp_path: Path, record_property: pytest.RecordProperty
+    queue: Queue, start_process: Start, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     for _ in range(20):
         assert drain(queue, start_process, tmp_path, jobs=10_000, workers=8) == [1] * 10_000

@@ -6,6 +6,7 @@ test is a small slice that always runs; the bars themselves take minutes of real
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -40,7 +41,7 @@ BARS: dict[str, tuple[float, float]] = {
 
 @pytest.mark.soak
 @pytest.mark.parametrize("name", sorted(BARS))
-def test_the_bar_is_met(name: str, database: Database, record_property: pytest.RecordProperty) -> None:
+def test_the_bar_is_met(name: str, database: Database, record_property: Callable[[str, object], None]) -> None:
     scenario = SCENARIOS[name]
     result = measure(scenario, "ours", database.url)
     _record(result, record_property)
@@ -54,7 +55,7 @@ def test_the_bar_is_met(name: str, database: Database, record_property: pytest.R
         assert result["accepted"] <= 1.01 * scenario.rows
 
 
-def _record(result: dict[str, Any], record_property: pytest.RecordProperty) -> None:
+def _record(result: dict[str, Any], record_property: Callable[[str, object], None]) -> None:
     record_property("span by the ideal", float(result["x"]))
     record_property("refusals", result["rejected"])
     record_property("rows lost", result["lost"])
@@ -79,7 +80,7 @@ MILLISECONDS = Scenario(name="milliseconds", provider={"hint": "ms"})
     ids=lambda value: value.name if isinstance(value, Scenario) else "",
 )
 def test_other_providers_manners_are_met_too(
-    scenario: Scenario, largest_x: float, largest_share: float, record_property: pytest.RecordProperty
+    scenario: Scenario, largest_x: float, largest_share: float, record_property: Callable[[str, object], None]
 ) -> None:
     result = measure(scenario, "ours", None)
     _record(result, record_property)

@@ -48,7 +48,12 @@ def _imported(fake: FakeService, url: str) -> dict[str, Any]:
 )
 @pytest.mark.timeout(1800)
 def test_memory_stays_flat(
-    name: str, few: int, many: int, databases: Databases, migrated_template: str, record_property: pytest.RecordProperty
+    name: str,
+    few: int,
+    many: int,
+    databases: Databases,
+    migrated_template: str,
+    record_property: Callable[[str, object], None],
 ) -> None:
     peaks = {}
     for count in (few, many):

@@ -177,10 +177,14 @@ def test_a_restart_of_the_server_in_the_middle_of_a_transaction_is_survived(
         session.transact(lambda connection: connection.execute("CREATE TABLE t (a int)"))
         restarts: list[threading.Thread] = []
 
+        def restart() -> None:
+            server.stop(force=True)
+            server.start()
+
         def work(connection: psycopg.Connection[Any]) -> str:
             connection.execute("INSERT INTO t VALUES (1)")
             if not restarts:
-                restarts.append(threading.Thread(target=server.restart))
+                restarts.append(threading.Thread(target=restart))
                 restarts[0].start()
                 connection.execute("SELECT pg_sleep(30)")
             return "committed"

@@ -42,7 +42,7 @@ print("done", flush=True)
 @pytest.mark.soak
 @pytest.mark.parametrize("seed", range(5))
 def test_holders_that_come_go_and_are_killed_never_see_a_dead_server(
-    make_server: Callable[..., EmbeddedServer], seed: int, record_property: pytest.RecordProperty
+    make_server: Callable[..., EmbeddedServer], seed: int, record_property: Callable[[str, object], None]
 ) -> None:
     """The postmaster is left alone here: whoever holds the server finds it answering until he lets go."""
     server = make_server()
@@ -83,7 +83,7 @@ def test_holders_that_come_go_and_are_killed_never_see_a_dead_server(
 
 @pytest.mark.soak
 def test_committed_rows_survive_thirty_kills_of_the_postmaster(
-    make_server: Callable[..., EmbeddedServer], record_property: pytest.RecordProperty
+    make_server: Callable[..., EmbeddedServer], record_property: Callable[[str, object], None]
 ) -> None:
     server = make_server()
     server.start()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -71,7 +71,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("away", [0.5, 5.0, 30.0, 120.0])
 def test_the_work_ends_by_itself_and_the_first_launch_afterwards_works(
-    site: Site, away: float, record_property: pytest.RecordProperty
+    site: Site, away: float, record_property: Callable[[str, object], None]
 ) -> None:
     for name in ("code", "daemon"):
         site.installation.start(name)

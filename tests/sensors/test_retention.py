@@ -164,7 +164,10 @@ def test_the_asset_purges_and_shows_the_sizes(
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
 def test_a_month_of_schedules_does_not_grow_the_database(
-    instance: dg.DagsterInstance, storage: Database, add_run: Callable[..., Any], record_property: pytest.RecordProperty
+    instance: dg.DagsterInstance,
+    storage: Database,
+    add_run: Callable[..., Any],
+    record_property: Callable[[str, object], None],
 ) -> None:
     """Each day nine runs of a range of partitions; a week is kept. The second fortnight ends as the first did."""
     rows: list[int] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -37,7 +37,7 @@ def test_an_import_whose_processes_are_killed_is_done_without_a_manual_step(
     dagster_url: str,
     victims: str,
     round_: int,
-    record_property: pytest.RecordProperty,
+    record_property: Callable[[str, object], None],
 ) -> None:
     """The worker dies in every case: killed, or paused so that it wakes up later as a late writer."""
     for name in ("code", "daemon"):

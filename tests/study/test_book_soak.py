@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,7 @@ COMMAND = "import typer; from ingestion_assets.cli.study import study; a = typer
 
 
 def test_a_book_of_500_pages_offline_is_whole_grounded_and_counted(
-    tmp_path: Path, record_property: pytest.RecordProperty
+    tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     known = {fact.term: fact.meaning for fact in write_pdf(tmp_path / "book.pdf", 500)}
     started = time.monotonic()
@@ -94,7 +95,7 @@ def test_a_killed_process_loses_no_answer_and_pays_at_most_for_what_was_in_fligh
     database: Database,
     platform_environment: dict[str, str],
     monkeypatch: pytest.MonkeyPatch,
-    record_property: pytest.RecordProperty,
+    record_property: Callable[[str, object], None],
 ) -> None:
     with study_provider(latency=0.2) as provider:
         for name, value in {

@@ -7,6 +7,7 @@ the part `held` was not, and its figures are what to expect of events nobody has
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -64,7 +65,7 @@ FLOORS = {
 
 
 @pytest.mark.parametrize("split", ["tune", "held"])
-def test_the_rules_are_right_as_often_as_they_were(split: str, record_property: pytest.RecordProperty) -> None:
+def test_the_rules_are_right_as_often_as_they_were(split: str, record_property: Callable[[str, object], None]) -> None:
     found = scores(split)
     for axis, score in found.items():
         record_property(f"{split}-{axis}", round(score, 3))
