@@ -134,8 +134,9 @@ def _resolve(connection: Any, held: frozenset[date], *, job: ImportJob, week: da
     records = read_records(connection, week)
     if missing := weeks_of_ids(connection, records) - held:
         raise WeeksMissingError(missing)
-    resolution = resolve(records, overrides=read_overrides(connection), statistics=statistics)
-    owned = resolution.owned(week, week + WEEK)
+    window = week, week + WEEK
+    resolution = resolve(records, overrides=read_overrides(connection), statistics=statistics, window=window)
+    owned = resolution.owned(*window)
     identities, previous = identify(connection, owned, mint=_mint)
     outcome = write_week(
         connection,

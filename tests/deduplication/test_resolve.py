@@ -154,6 +154,9 @@ def test_a_window_with_a_day_on_each_side_finds_what_the_whole_run_finds(corpus,
         window = [record for record in corpus if day - beside <= record.local_date < end + beside]
         part = resolve(window, statistics=statistics).owned(day, end)
         assert same(part, whole.owned(day, end))
+        short = resolve(window, statistics=statistics, window=(day, end))
+        assert same(short.owned(day, end), part)
+        assert short.pairs_compared <= resolve(window, statistics=statistics).pairs_compared
         compared += len(part.clusters)
         day = end
     assert compared == len(whole.clusters)

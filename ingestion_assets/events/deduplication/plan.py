@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 
 from ingestion_assets.events.deduplication.days import logical_day
 from ingestion_assets.events.deduplication.links import components
@@ -45,6 +46,14 @@ class Plan:
             days[day_of[key]].remove(everyone[key])
             days[day].append(everyone[key])
         return cls(dict(days), moved, merges, splits, unmet)
+
+    def keep(self, start: date, end: date) -> None:
+        """Drop the logical days without any record of the local dates `[start, end)`."""
+        self.days = {
+            day: records
+            for day, records in self.days.items()
+            if any(start <= record.local_date < end for record in records)
+        }
 
 
 def plan_days(records: Iterable[Record], overrides: Sequence[Override], statistics: CorpusStatistics) -> Plan:

@@ -13,6 +13,7 @@ A forced merge across days brings its records into the logical day of the earlie
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import date
 
 from ingestion_assets.events.deduplication.batches import Config, resolve_batches
 from ingestion_assets.events.deduplication.collecting import no_cycles_sought
@@ -41,8 +42,12 @@ def resolve(
     statistics: CorpusStatistics | None = None,
     model: Model | None = None,
     config: Config | None = None,
+    window: tuple[date, date] | None = None,
 ) -> Resolution:
     """Cluster records. The same records give the same result in any order.
+
+    With a `window` of local dates, the second of them outside, only logical days with a record inside are resolved: those
+    that `Resolution.owned` of the same dates needs. A crowded Sunday is then no work for the week after it.
 
     `statistics` must be the same snapshot run after run (default: the shipped one). ValueError when two records have
     one key. Overrides that name a record which is not among `records` are ignored.
@@ -54,6 +59,8 @@ def resolve(
     refused: list[RefusedUnion] = []
     review: list[UncertainPair] = []
     plan = plan_days(records, overrides, statistics)
+    if window is not None:
+        plan.keep(*window)
     compared = 0
     with no_cycles_sought():
         for result in resolve_batches(plan, statistics=statistics, model=model, config=config):
