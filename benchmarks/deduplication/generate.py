@@ -787,27 +787,3 @@ class _Maker:
         elif style == 3 and venue.alias:
             name = venue.alias
         return self.typo(name) if self.chance(habits.typo * self.spec.noise * 0.5) else name
-
-
-def edited(rows: list[Labelled], share: float, seed: int) -> list[Labelled]:
-    """The same records with a share of them edited as sources do: a status, a typo mended, a start half an hour later."""
-    chooser = random.Random(seed)
-    result = []
-    for row in rows:
-        if chooser.random() < share:
-            record = row.record
-            style = chooser.randrange(4)
-            if style == 0:
-                record = replace(record, title=f"ANNULÉ - {record.title}")
-            elif style == 1:
-                record = replace(record, url=None, lat=None, lon=None)
-            elif style == 2 and record.local_time and record.local_time.hour < 23:
-                record = replace(
-                    record,
-                    local_time=(datetime.combine(record.local_date, record.local_time) + timedelta(minutes=30)).time(),
-                )
-            else:
-                record = replace(record, title=f"{record.title} (mise à jour)", address=None)
-            row = replace(row, record=record)
-        result.append(row)
-    return result

@@ -199,16 +199,6 @@ class FetchWindow:
     def __contains__(self, day: date) -> bool:
         return self.start <= day < self.end
 
-    @property
-    def start_utc(self) -> datetime:
-        """Midnight that begins the first day, in UTC."""
-        return datetime.combine(self.start, time(), ZoneInfo(self.zone)).astimezone(UTC)
-
-    @property
-    def end_utc(self) -> datetime:
-        """Midnight that ends the last day, in UTC. Local: a week with a clock change is 167 or 169 hours long."""
-        return datetime.combine(self.end, time(), ZoneInfo(self.zone)).astimezone(UTC)
-
     def days(self) -> Iterator[date]:
         for offset in range((self.end - self.start).days):
             yield self.start + timedelta(days=offset)

@@ -6,7 +6,8 @@ import csv
 import json
 import sys
 from collections.abc import Callable
-from datetime import date
+from dataclasses import replace
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import dotenv
 import pytest
 
-from benchmarks.deduplication.generate import Spec, edited, generate
+from benchmarks.deduplication.generate import Labelled, Spec, generate
 from benchmarks.deduplication.records_file import write_csv
 
 Row = dict[str, Any]
@@ -215,3 +216,28 @@ def test_a_damaged_state_is_not_overwritten(dedup: Callable[..., Any], tmp_path:
     assert status != 0
     assert "state.jsonl" in messages
     assert state.read_text() == "{}\n"
+
+
+def edited(rows: list[Labelled], share: float, seed: int) -> list[Labelled]:
+    """The same records with a share of them edited as sources do: a status, a typo mended, a start half an hour later."""
+    chooser = Random(seed)
+    result = []
+    for row in rows:
+        if chooser.random() < share:
+            record = row.record
+            style = chooser.randrange(4)
+            if style == 0:
+                record = replace(record, title=f"ANNULÉ - {record.title}")
+            elif style == 1:
+                record = replace(record, url=None, lat=None, lon=None)
+            elif style == 2 and record.local_time and record.local_time.hour < 23:
+                record = replace(
+                    record,
+                    local_time=(datetime.combine(record.local_date, record.local_time) + timedelta(minutes=30)).time(),
+                )
+            else:
+                record = replace(record, title=f"{record.title} (mise à jour)", address=None)
+            result.append(replace(row, record=record))
+        else:
+            result.append(row)
+    return result

@@ -1,6 +1,7 @@
 """Recurring calendar events: rules, exceptions, overrides, and what is left when a rule is broken or too much."""
 
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
@@ -455,9 +456,10 @@ def test_occurrences_are_those_of_the_reference_library(
     lines = [f"UID:1\nSUMMARY:x\nDTSTART;TZID={TORONTO}:{first:%Y%m%d}T190000\nDURATION:PT1H\nRRULE:{rule}"]
     lines += [f"EXDATE;TZID={TORONTO}:{first + timedelta(days=7 * weeks):%Y%m%d}T190000" for weeks in excluded]
     text = vcalendar("\n".join(lines))
+    bounds = [datetime.combine(day, time(), ZoneInfo(WINDOW.zone)) for day in (WINDOW.start, WINDOW.end)]
     expected = sorted(
         occurrence.start.replace(tzinfo=None).isoformat()
-        for occurrence in recurring_ical_events.of(Calendar.from_ical(text)).between(WINDOW.start_utc, WINDOW.end_utc)
+        for occurrence in recurring_ical_events.of(Calendar.from_ical(text)).between(*bounds)
         if WINDOW.start <= occurrence.start.date() < WINDOW.end
     )
     found = read_bytes(text.encode(), max_occurrences=100_000)
