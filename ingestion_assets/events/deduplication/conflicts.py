@@ -5,14 +5,16 @@ A label on one side only is evidence and weighs in the score; only two labels th
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import IntEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ingestion_assets.events.deduplication.blocks import plausible_times
 from ingestion_assets.events.deduplication.levels import code
 from ingestion_assets.events.deduplication.lexicon import default_lexicon
 from ingestion_assets.events.deduplication.pairs import PairFeatures
 from ingestion_assets.events.deduplication.prepare import Batch
+from ingestion_assets.events.deduplication.titles import parts_contradict
 
 if TYPE_CHECKING:
     import numpy as np
@@ -65,13 +67,13 @@ def conflicts(batch: Batch, pairs: PairFeatures) -> NDArray[np.int8]:
         [
             batch.day[a] != batch.day[b],
             _contradict(batch, "sessions", a, b),
-            _contradict(batch, "parts", a, b),
-            pairs.levels["addon"] == code("addon", "one_side"),
+            _contradict(batch, "parts", a, b, parts_contradict),
+            (pairs.levels["addon"] == code("addon", "one_side")) | _contradict(batch, "addons", a, b),
             ~plausible_times(batch, a, b) | two_showings(pairs),
             twice,
             nothing_in_common(batch, pairs),
             pairs.levels["numbers"] == code("numbers", "differ"),
-            pairs.levels["tribute"] == code("tribute", "differ"),
+            (pairs.levels["tribute"] == code("tribute", "differ")) | _plays_another(batch, a, b),
             (pairs.levels["beside"] == code("beside", "one_side")) & (one >= 0) & (two >= 0) & (one != two),
         ],
         [
@@ -97,15 +99,34 @@ def conflicts(batch: Batch, pairs: PairFeatures) -> NDArray[np.int8]:
     return result
 
 
-def _contradict(batch: Batch, name: str, a: Ints, b: Ints) -> NDArray[np.bool_]:
-    """Both say something, and nothing that they say is the same."""
+def _contradict(
+    batch: Batch, name: str, a: Ints, b: Ints, contradict: Callable[[Any, Any], bool] = frozenset.isdisjoint
+) -> NDArray[np.bool_]:
+    """Both say something, and what they say cannot be true of one."""
     import numpy as np
 
     one, two = batch.parsed[name][a], batch.parsed[name][b]
     result = (one > 0) & (two > 0) & (one != two)
     for i in np.flatnonzero(result).tolist():
-        result[i] = not batch.sets[int(one[i])] & batch.sets[int(two[i])]
+        result[i] = contradict(batch.sets[int(one[i])], batch.sets[int(two[i])])
     return np.asarray(result)
+
+
+def _plays_another(batch: Batch, a: Ints, b: Ints) -> NDArray[np.bool_]:
+    """One title says who plays whom, and the other does not name who plays."""
+    import numpy as np
+
+    tribute = batch.parsed["tribute"]
+    result = (tribute[a] != tribute[b]) & (tribute[a] + tribute[b] == _PLAYS)
+    for i in np.flatnonzero(result).tolist():
+        one, two = (int(a[i]), int(b[i])) if tribute[a[i]] == _PLAYS else (int(b[i]), int(a[i]))
+        other = batch.titles[two]
+        result[i] = not {*other.head, *other.support, *_around(batch, one, two)}.issuperset(batch.titles[one].head)
+    return np.asarray(result)
+
+
+_PLAYS = 2
+"""What `X plays Y` is among the values of `parsed["tribute"]`."""
 
 
 def two_showings(pairs: PairFeatures) -> NDArray[np.bool_]:

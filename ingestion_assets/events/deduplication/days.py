@@ -14,6 +14,7 @@ from ingestion_assets.events.deduplication.records import Record
 DAY = 1440
 _NIGHT_ENDS = 300
 _NIGHT_ENDS_LATEST = 480
+_DAY_IS_OVER = 18
 
 
 @lru_cache(maxsize=32_768)
@@ -28,6 +29,14 @@ def utc_offset(zone: str | None, day: date) -> int | None:
     return None if offset is None else int(offset.total_seconds() // 60)
 
 
+def _whole_days(record: Record) -> bool:
+    """What starts at midnight and ends on a day without a time, at midnight, or late that day is said by the day."""
+    end = record.end_time
+    if record.end_date is None or record.end_date < record.local_date:
+        return False
+    return end is None or end.hour >= _DAY_IS_OVER or (end.hour == end.minute == 0)
+
+
 def logical_day(record: Record, *, no_time_at_midnight: bool = False) -> tuple[int, int, int]:
     """Day number, minutes after that day's midnight (-1: no time) and UTC offset in minutes.
 
@@ -39,7 +48,8 @@ def logical_day(record: Record, *, no_time_at_midnight: bool = False) -> tuple[i
     offset = utc_offset(record.zone, record.local_date)
     known = 0 if offset is None else offset
     clock = record.local_time
-    if clock is None or (no_time_at_midnight and clock.hour == 0 and clock.minute == 0):
+    midnight = clock is not None and clock.hour == 0 and clock.minute == 0
+    if clock is None or (midnight and (no_time_at_midnight or _whole_days(record))):
         return day, -1, known
     minute = clock.hour * 60 + clock.minute
     if minute < min(max(-known, _NIGHT_ENDS), _NIGHT_ENDS_LATEST):

@@ -161,6 +161,8 @@ def time_levels(batch: Batch, a: Ints, b: Ints) -> dict[str, Levels]:
     labels = [batch.parsed[name] for name in ("sessions", "parts")]
     shifted |= np.any([(column[a] > 0) & (column[a] == column[b]) for column in labels], axis=0)
     shifted |= np.maximum(one, two) >= LATE
+    # A clock in a title is right, and tells the showings of a day apart.
+    shifted &= (batch.parsed["clock"][a] < 0) & (batch.parsed["clock"][b] < 0)
     near_slip = (np.abs(apart - offset) <= DOORS) & (offset >= 240)
     later = np.maximum(one, two)
     neither, either = (one < 0) & (two < 0), (one < 0) | (two < 0)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ingestion_assets.events.deduplication.levels import LEVELS
 from ingestion_assets.events.deduplication.lexicon import default_lexicon
 from ingestion_assets.events.deduplication.prepare import Batch, Csr, distinct
+from ingestion_assets.events.deduplication.titles import parts_contradict
 
 if TYPE_CHECKING:
     import numpy as np
@@ -335,6 +336,9 @@ def label_levels(batch: Batch, a: Ints, b: Ints, overlap: Overlap) -> dict[str, 
     umbrella = parsed["umbrella"][a] + parsed["umbrella"][b]
     low, high = np.minimum(*overlap.rest), np.maximum(*overlap.rest)
     parts = _sets(batch, parsed["parts"], a, b)
+    for i in np.flatnonzero(parts == 3).tolist():
+        if not parts_contradict(batch.sets[int(parsed["parts"][a[i]])], batch.sets[int(parsed["parts"][b[i]])]):
+            parts[i] = 2
     day_parts = np.zeros(len(batch.sets), dtype=bool)
     for code in distinct(np.r_[parsed["parts"][a], parsed["parts"][b]]).tolist():
         day_parts[code] = any(word == "day" for word, _ in batch.sets[code])
@@ -345,7 +349,8 @@ def label_levels(batch: Batch, a: Ints, b: Ints, overlap: Overlap) -> dict[str, 
         "numbers": _sets(batch, parsed["numbers"], a, b),
         "parts": parts.astype(np.int8),
         "sessions": _sessions(batch, a, b),
-        "tribute": (parsed["tribute"][a] != parsed["tribute"][b]).astype(np.int8),
+        # `X plays Y` (2) may be a tribute (1), or a recital that the other title words otherwise.
+        "tribute": (parsed["tribute"][a] + parsed["tribute"][b] == 1).astype(np.int8),
         "addon": np.select(
             [(addon_a == 0) & (addon_b == 0), addon_a == addon_b, (addon_a > 0) & (addon_b > 0)], [0, 1, 2], default=3
         ).astype(np.int8),

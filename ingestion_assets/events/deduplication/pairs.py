@@ -13,6 +13,7 @@ from ingestion_assets.events.deduplication import pair_listings as listings
 from ingestion_assets.events.deduplication.levels import FACTS, LEVELS
 from ingestion_assets.events.deduplication.pair_titles import label_levels, overlap_of, title_levels
 from ingestion_assets.events.deduplication.prepare import Batch
+from ingestion_assets.events.deduplication.venues import Likeness
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,6 +48,10 @@ def pair_features(batch: Batch, a: Ints, b: Ints) -> PairFeatures:
     distance = listings.distance_levels(batch, a, b)
     address = listings.address_levels(batch, a, b)
     city = listings.agreement(batch.city, a, b)
+    # `NEW VENUE`: the other listing may still name the old one, and two places say nothing.
+    moved = (batch.parsed["moved"][a] > 0) | (batch.parsed["moved"][b] > 0)
+    venue[moved & (venue < Likeness.UNKNOWN)] = Likeness.UNKNOWN
+    distance[moved], address[moved] = 0, 0
     place = listings.place_levels(venue, distance, address, city)
     levels: dict[str, Levels] = {
         **title_levels(batch, a, b, overlap),

@@ -19,7 +19,7 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from ingestion_assets.events.deduplication.records import Key, Record
-from ingestion_assets.events.deduplication.venues import parse_city
+from ingestion_assets.events.deduplication.venues import parse_city, parse_venue, split_place
 
 REQUIRED = ("source", "source_id", "title", "start_at")
 OPTIONAL = (
@@ -76,11 +76,12 @@ def read_table(path: Path, *, default_zone: str | None = None, shown_problems: i
     """Read a file. UnreadableFileError when its format is unknown, it cannot be parsed, or a required column is missing.
 
     `start_at` and `end_at` are ISO 8601: a date, a local time, or a time with an offset. An offset is converted to the
-    row's `timezone`; where that is missing, to the zone that most rows of the same city name, then to `default_zone`.
+    row's `timezone`. Where that is missing, UTC is converted to the zone that most rows of the same city name, of the
+    same venue, or of the region around its coordinates; then to `default_zone`, then to the zone of most rows.
     """
     table = Table()
     position: dict[Key, int] = {}
-    zones: dict[str, Counter[str]] = defaultdict(Counter)
+    zones = _Zones()
     unzoned: list[int] = []
     shared: dict[str, str] = {}
     for number, row in enumerate(_rows(path), start=1):
@@ -100,30 +101,71 @@ def read_table(path: Path, *, default_zone: str | None = None, shown_problems: i
             table.repeats += 1
             table.records[place] = record
         if record.zone is not None:
-            zones[parse_city(record.city)][record.zone] += 1
+            zones.add(record)
         else:
             unzoned.append(place)
     _fill_zones(table.records, unzoned, zones, default_zone)
     return table
 
 
-def _fill_zones(
-    records: list[Record], unzoned: list[int], zones: Mapping[str, Counter[str]], default_zone: str | None
-) -> None:
+class _Zones:
+    """Which zone is usual where: told by the rows that name theirs."""
+
+    def __init__(self) -> None:
+        self._usual: dict[tuple[str, Any], Counter[str]] = defaultdict(Counter)
+        self._everywhere: Counter[str] = Counter()
+
+    def add(self, record: Record) -> None:
+        """Count a row that names its zone."""
+        assert record.zone is not None
+        self._everywhere[record.zone] += 1
+        for clue in _clues(record):
+            self._usual[clue][record.zone] += 1
+
+    def of(self, record: Record) -> str | None:
+        """The zone of most rows of its city, else of its venue, else of its region on the map."""
+        return next((_most(self._usual[clue]) for clue in _clues(record) if clue in self._usual), None)
+
+    def of_most(self) -> str | None:
+        """The zone of the file, where most of its rows are in one."""
+        zone = _most(self._everywhere)
+        return zone if zone and 2 * self._everywhere[zone] > self._everywhere.total() else None
+
+
+def _clues(record: Record) -> Iterator[tuple[str, Any]]:
+    city = parse_city(record.city)
+    if city:
+        yield "city", city
+    venue = parse_venue(record.venue_name, city)
+    if venue.core:
+        yield "venue", venue.key
+    if record.lat is not None and record.lon is not None:
+        yield "spot", (round(record.lat), round(record.lon))
+
+
+def _most(counts: Counter[str]) -> str | None:
+    return min(counts, key=lambda zone: (-counts[zone], zone), default=None)
+
+
+def _fill_zones(records: list[Record], unzoned: list[int], zones: _Zones, default_zone: str | None) -> None:
     from dataclasses import replace
 
-    usual = {
-        city: min(counts.items(), key=lambda item: (-item[1], item[0]))[0] for city, counts in zones.items() if city
-    }
+    of_most = zones.of_most()
     for place in unzoned:
         record = records[place]
-        zone = usual.get(parse_city(record.city), default_zone)
-        if zone is None or record.zone is not None:
+        if record.zone is not None:
+            continue
+        zone = zones.of(record) or default_zone or of_most
+        if zone is None:
             continue
         instant = record.event.get("instant")
         if isinstance(instant, datetime):
             local = instant.astimezone(ZoneInfo(zone))
             record = replace(record, local_date=local.date(), local_time=local.time(), event=_NO_VALUES)
+            ends = records[place].event.get("end_instant")
+            if isinstance(ends, datetime):
+                ends = ends.astimezone(ZoneInfo(zone))
+                record = replace(record, end_date=ends.date(), end_time=ends.time())
         records[place] = replace(record, zone=zone)
 
 
@@ -207,9 +249,9 @@ def _record(row: Mapping[str, Any], shared: dict[str, str]) -> Record:
     source, source_id, title = (_required(row, column) for column in ("source", "source_id", "title"))
     zone = _zone(_text(row, "timezone"))
     day, clock, instant = _moment(row.get("start_at"), "start_at", zone)
-    end_day, end_clock = None, None
+    end_day, end_clock, end_instant = None, None, None
     if row.get("end_at") not in (None, ""):
-        end_day, end_clock, _ = _moment(row["end_at"], "end_at", zone)
+        end_day, end_clock, end_instant = _moment(row["end_at"], "end_at", zone)
     lat, lon = _degrees(row, "lat", 90.0), _degrees(row, "lon", 180.0)
 
     def once(column: str) -> str | None:
@@ -217,6 +259,7 @@ def _record(row: Mapping[str, Any], shared: dict[str, str]) -> Record:
         text = _text(row, column)
         return None if text is None else shared.setdefault(text, text)
 
+    venue_name, address, city = split_place(once("venue_name"), once("address"), once("city"))
     return Record(
         source=shared.setdefault(source, source),
         source_id=source_id,
@@ -227,9 +270,9 @@ def _record(row: Mapping[str, Any], shared: dict[str, str]) -> Record:
         end_time=end_clock,
         zone=zone,
         lang=once("lang"),
-        venue_name=once("venue_name"),
-        address=once("address"),
-        city=once("city"),
+        venue_name=venue_name,
+        address=address,
+        city=city,
         # Half a position, or the empty position that some feeds send, is none.
         lat=lat if lon is not None and (lat, lon) != (0.0, 0.0) else None,
         lon=lon if lat is not None and (lat, lon) != (0.0, 0.0) else None,
@@ -238,7 +281,7 @@ def _record(row: Mapping[str, Any], shared: dict[str, str]) -> Record:
         organizer=once("organizer"),
         performers=_people(row.get("performers")),
         content_hash=_digest(row),
-        event=_NO_VALUES if instant is None else {"instant": instant},
+        event=_NO_VALUES if instant is None else {"instant": instant, "end_instant": end_instant},
     )
 
 

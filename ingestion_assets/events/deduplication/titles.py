@@ -15,13 +15,29 @@ from ingestion_assets.events.deduplication.text import bare, fold, stem
 
 _ITEM = re.compile(
     r"(?P<clock>\b\d{1,2}\s?h\s?\d{2}\b|\b\d{1,2}\s?h\b(?!')|\b\d{1,2}(?::\d{2})?\s?[ap]\.?m\b\.?|\b\d{1,2}:\d{2}\b)"
-    r"|(?P<ages>\bages?\s\d{1,2}\s?(?:[-–]|to|a)\s?\d{1,2}\b|\b\d{1,2}\s?(?:[-–]|to|a)\s?\d{1,2}\s(?:ans|years)\b)"
+    r"|(?P<ages>\bages?\s\d{1,2}\s?(?:[-–]|to|a)\s?\d{1,2}\b|\b\d{1,2}\s?(?:[-–]|to|a)\s?\d{1,2}\s(?:ans|years|yrs?|y/?o)\b)"
     r"|(?P<ofmany>\b\d{1,2}\s?(?:/|\bof\b|\bde\b|\bsur\b)\s?\d{1,2}\b)"
     r"|(?P<hash>(?:#|\bn[o°º]\.?)\s?\d+)"
     r"|(?P<word>[^\W_]+(?:['&.][^\W_]+)*)"
     r"|(?P<sep>[()\[\]{}:|/@;!?•·\"«»]|\s[-–—~_]+\s|[–—]|[-–—]\s|,\s)"
     r"|(?P<join>[+])"
 )
+_MONTH = (
+    r"(?:janvier|january|janv|jan|fevrier|february|fevr?|feb|mars|march|mar|avril|april|avr|apr|mai|may|juin|june|jun|"
+    r"juillet|july|juil|jul|aout|august|aug|septembre|september|sept?|octobre|october|oct|novembre|november|nov|"
+    r"decembre|december|dec)\b\.?"
+)
+_DAY = r"\d{1,2}(?:er|st|nd|rd|th)?\b"
+_TO = r"\s*(?:[-–&,]|\b(?:to|au|a|et|and)\b)\s*"
+_LEAD = r"(?:\b(?:du|le|les|from|on|the)\s+)?"
+_DATE = re.compile(
+    rf"{_LEAD}\b(?:{_DAY}(?:\s+{_MONTH})?{_TO})*{_DAY}\s+{_MONTH}(?:,?\s+20\d\d\b)?"
+    rf"|{_LEAD}\b{_MONTH}\s+{_DAY}(?:{_TO}(?:{_MONTH}\s+)?{_DAY})*(?:,?\s+20\d\d\b)?"
+    r"|\b20\d\d-[01]\d-[0-3]\d\b|\b[0-3]?\d/[0-3]?\d/20\d\d\b"
+    # How long it lasts, said beside its name: `: 3 jours`, `(2-day)`.
+    r"|(?<=[,:(\[|–-])\s?\d{1,2}[\s-](?:days?|jours)(?=\s*(?:$|[)\]|,:–-]))"
+)
+"""A date in a title repeats what the record says in its own field, or says how long the event lasts."""
 _ROMAN = {"ii": 2, "iii": 3, "iiii": 4, "iv": 4, "vi": 6, "vii": 7, "viii": 8, "ix": 9, "xi": 11, "xii": 12}
 _ROMAN_PART = {**_ROMAN, "i": 1, "v": 5, "x": 10}
 _NUMBER = {
@@ -41,6 +57,8 @@ _YEAR = re.compile(r"^(?:19|20)\d\d$")
 _OF_NAMES = frozenset({"word", "sep", "support", "clock", "status", "number"})
 _ELISION = re.compile(r"\b(?:l|d|qu|j|c|s|n|m)['’]\w")
 _EDITION = frozenset({"edition", "annual", "annuel", "annuelle", "anniversaire", "anniversary"})
+_GATHERINGS = frozenset({"meetup", "meetups", "meeting", "rencontre", "rencontres"})
+_CLOSING = frozenset({"tickets", "live"})
 _MEALS = frozenset({"dinner", "brunch"})
 _LABELS = frozenset({"status", "session", "addon", "calendar", "stop", "clock", "part", "number"})
 
@@ -67,8 +85,12 @@ class ParsedTitle:
     numbers: frozenset[str] = frozenset()
     addons: frozenset[str] = frozenset()
     tribute: bool = False
+    plays: bool = False
+    """`X plays Y`: a tribute by X where the other listing is of Y alone, a recital where it names both."""
     umbrella: bool = False
     statuses: frozenset[str] = frozenset()
+    moved: bool = False
+    """It says that the place has changed: another listing may still name the old one."""
     name: bool = False
     """It is made of words that nobody knows and none that joins them: a name, which is not translated."""
     lang: str = ""
@@ -115,6 +137,7 @@ class _Parser:
     def parse(self, title: str) -> ParsedTitle:
         title = _CUT_OFF.sub("", title) if title.rstrip().endswith(("…", "...")) else title
         folded = fold(title)
+        folded = _DATE.sub(" ", folded) if not folded.isalpha() and _DATE.sub("", folded).strip(" -–:,()[]|") else folded
         units = _number_parts(self._units(folded))
         segments = _segments(units)
         head: list[str] = []
@@ -128,7 +151,7 @@ class _Parser:
         parts: set[tuple[str, int]] = set()
         clock: int | None = None
         alone = 0
-        tribute = umbrella = trailing = framed = False
+        tribute = plays = umbrella = trailing = framed = False
         for segment in segments:
             label = all(unit.role in _LABELS for unit in segment)
             # `w/ X` and `et invités : X`: the word stands before the separator, its names behind it.
@@ -148,6 +171,9 @@ class _Parser:
                 if role in ("status", "session", "addon") and (label or not unit.weak):
                     flags[role].add(unit.code)
                     continue
+                if role == "tribute" and unit.code == "plays":
+                    plays = plays or position > 0
+                    continue
                 if role == "tribute":
                     tribute = True
                     if not unit.weak:
@@ -164,8 +190,8 @@ class _Parser:
                     continue
                 elif role == "umbrella":
                     umbrella = True
-                elif role == "status" and unit.code == "tickets" and unit is segment[-1] and head:
-                    continue  # `X Tickets`
+                elif role == "status" and unit.code in _CLOSING and unit is segment[-1] and head:
+                    continue  # `X Tickets`, `X Live`
                 elif lesser and unit.code in _MEALS:
                     flags["addon"].add("package")  # `X + souper` sells X with a meal
                 elif role in ("kind", "secondary", "public"):
@@ -205,8 +231,10 @@ class _Parser:
             | {unit.word for unit in units if unit.role == "public" and unit.word[0].isdigit()},
             addons=frozenset(flags["addon"]),
             tribute=tribute,
+            plays=plays,
             umbrella=umbrella,
             statuses=frozenset(flags["status"]),
+            moved="moved" in flags["status"],
             name=all(unit.role in _OF_NAMES for unit in units) and not _ELISION.search(title.lower()),
             letters="".join(filter(str.isalnum, folded)),
             lang=_language(title),
@@ -377,10 +405,11 @@ def _number_parts(units: list[_Unit]) -> list[_Unit]:
             if following is not None and following.role == "number":
                 number = following.value
             if number is not None:
-                result.append(_Unit("number", unit.code, value=number))
+                result.append(_Unit("number", _counted(unit.code), value=number))
                 position += 2
                 continue
-            unit = _Unit("word", unit.code)  # `class`, `part` and the like without a number are plain words
+            # `class`, `part` and the like without a number are plain words; a meeting is a kind of event.
+            unit = _Unit("kind", "gathering") if unit.word in _GATHERINGS else _Unit("word", unit.code)
         elif following is not None and unit.role in ("word", "concept"):
             ordinal = _ORDINAL.match(unit.word)
             number = int(ordinal[1]) if ordinal else _NUMBER.get(unit.word)
@@ -388,7 +417,7 @@ def _number_parts(units: list[_Unit]) -> list[_Unit]:
                 following_code = following.code
                 position += 2
                 if not (following_code == "volume" and ordinal):  # `12e édition` counts years, not pieces
-                    result.append(_Unit("number", following_code, value=number))
+                    result.append(_Unit("number", _counted(following_code), value=number))
                 continue
             if ordinal and following.word in _EDITION:
                 position += 2
@@ -403,6 +432,19 @@ def _number_parts(units: list[_Unit]) -> list[_Unit]:
         result.append(unit)
         position += 1
     return result
+
+
+_ONE_COUNT = frozenset({"part", "course", "session", "episode", "volume", "concert_no"})
+
+
+def _counted(code: str) -> str:
+    """What is counted: one source calls it the third session, another part 3, and means the same."""
+    return "part" if code in _ONE_COUNT else code
+
+
+def parts_contradict(one: frozenset[tuple[str, int]], two: frozenset[tuple[str, int]]) -> bool:
+    """Both count the same sort of thing, and no number is the same. A level and a session say nothing of each other."""
+    return not one & two and not {code for code, _ in one}.isdisjoint(code for code, _ in two)
 
 
 def _as_number(unit: _Unit | None, *, roman: bool) -> int | None:

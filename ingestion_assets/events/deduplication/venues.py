@@ -47,7 +47,9 @@ class ParsedVenue:
 class _Tables:
     generic: Mapping[str, str]
     filler: frozenset[str]
+    rooms: frozenset[str]
     nowhere: frozenset[str]
+    online: frozenset[str]
     city: Mapping[str, str]
     region: frozenset[str]
 
@@ -58,7 +60,9 @@ def _tables() -> _Tables:
     return _Tables(
         generic={" ".join(words(word)): sort for sort, names in raw["generic"].items() for word in names},
         filler=frozenset(raw["filler"]["filler"]),
+        rooms=frozenset(raw["room"]["room"]),
         nowhere=frozenset(" ".join(words(name)) for name in raw["nowhere"]["nowhere"]),
+        online=frozenset(raw["nowhere"]["online"]),
         city={" ".join(words(name)): city for city, names in raw["city"].items() for name in names},
         region=frozenset(raw["region"]["region"]),
     )
@@ -81,14 +85,57 @@ def parse_city(city: str | None) -> str:
     return tables.city.get(name, name)
 
 
+_POSTAL = re.compile(r"\b(?:[a-z]\d[a-z]\s?\d[a-z]\d|\d{5}(?:-\d{4})?)\b", re.IGNORECASE)
+_STREET = re.compile(
+    r"^\d{1,6}[a-z]?(?:-\d+)?\s+\S|^(?:rue|avenue|av\.?|boulevard|boul\.?|chemin|ch\.?|place|route)\s", re.IGNORECASE
+)
+
+
+@lru_cache(maxsize=32_768)
+def split_place(name: str | None, address: str | None, city: str | None) -> tuple[str | None, str | None, str | None]:
+    """Name, address and city, where a calendar writes all of them into one: `Club, 12, rue X, Montréal, QC H2X 1Y4`.
+
+    What stands in its own field already is left as it is; a name without a street behind it is a name with a comma.
+    """
+    if name and "," in name:
+        parts = [part.strip() for part in name.split(",")]
+        parts = [part for part in parts if part]
+        begin = next((i for i, part in enumerate(parts) if i and (_STREET.match(part) or part.isdigit())), 0)
+        if begin:
+            name = ", ".join(parts[:begin])
+            address = address or ", ".join(parts[begin:])
+    if address and not city:
+        city = _city_of(address)
+    return name, address, city
+
+
+def _city_of(address: str) -> str | None:
+    """The city of a written-out address: what stands before its region or postal code, or has a name that we know."""
+    tables = _tables()
+    parts = [part.strip() for part in address.split(",")]
+    street = 2 if parts[0].isdigit() else 1  # `12, rue X` has its street behind the comma
+    located = False
+    for place in range(len(parts) - 1, street - 1, -1):
+        name = _POSTAL.sub("", parts[place]).strip()
+        written = " ".join(words(name))
+        located = located or name != parts[place]
+        if written in tables.city and (place == street or written not in tables.region):
+            return name
+        if not written or written in tables.region:
+            located = True
+        elif located:
+            return name
+    return None
+
+
 @lru_cache(maxsize=32_768)
 def parse_venue(name: str | None, city: str = "") -> ParsedVenue:
-    """The identifying words of a venue's name; `city` (as `parse_city` gives it) and what follows a comma are dropped."""
+    """The identifying words of a venue's name; `city` (as `parse_city` gives it) and rooms in it are dropped."""
     if not name:
         return _NOWHERE
     tables = _tables()
-    spoken = words(name)
-    if " ".join(spoken) in tables.nowhere or not spoken:
+    spoken = _without_rooms(name)
+    if " ".join(spoken) in tables.nowhere or tables.online.issuperset(spoken):
         return _NOWHERE
     away = set(city.split()) | ({city} if city else set())
     core: list[str] = []
@@ -118,8 +165,24 @@ def parse_venue(name: str | None, city: str = "") -> ParsedVenue:
 
 
 _NOWHERE = ParsedVenue("")
+_PIECES = re.compile(r"\s[-–—/|]\s|[,()\[\]–—:]")
+
+
+def _without_rooms(name: str) -> list[str]:
+    """The name's words but for its rooms: `Théâtre X – Salle 2` and `Studio B, Théâtre X` are in Théâtre X."""
+    pieces = [found for piece in _PIECES.split(name) if (found := words(piece))]
+    rooms = _tables().rooms
+    houses = [
+        piece for piece in pieces if not all(word in rooms or word.isdigit() or len(word) == 1 for word in piece)
+    ]
+    return [word for piece in houses or pieces for word in piece]
+
+
 _ORDINAL = re.compile(r"^(\d+)(?:e|er|re|eme|ieme|st|nd|rd|th)$")
-_COMMON_FORM = {"st": "saint", "ste": "sainte"} | {
+_COMMON_FORM = {
+    **{"st": "saint", "ste": "sainte", "nouveau": "new", "nouvelle": "new", "vieux": "old", "vieille": "old"},
+    **{"petit": "little", "petite": "little", "grande": "grand", "nord": "north", "sud": "south", "ouest": "west"},
+} | {
     word: str(number)
     for number, names in enumerate(
         ("premier premiere first", "deuxieme second", "troisieme third", "quatrieme fourth", "cinquieme fifth"), start=1
@@ -193,10 +256,8 @@ def compare_venues(a: ParsedVenue, b: ParsedVenue) -> Likeness:
         return Likeness.STRONG
     if a.joined and (a.joined == b.joined or alike >= 0.94):
         return Likeness.CLASHING if clash else Likeness.STRONG
-    if common:
-        share = len(common) / min(len(a.core), len(b.core))
-        return Likeness.PARTIAL if share >= 0.5 and not clash else Likeness.WEAK
-    return Likeness.DIFFERENT
+    # `Ciné X Verdun` and `Ciné X Lachine`: each has a word of its own.
+    return Likeness.WEAK if common else Likeness.DIFFERENT
 
 
 def _without_misspelt(left: frozenset[str], right: frozenset[str]) -> tuple[frozenset[str], frozenset[str]]:
@@ -219,4 +280,9 @@ def _abbreviates(short: ParsedVenue, long: ParsedVenue) -> bool:
     if len(short.core) != 1:
         return False
     letters = next(iter(short.core))
-    return 2 <= len(letters) <= 6 and len(long.initials) >= 2 and letters in (long.initials, long.initials[1:])
+    if not 2 <= len(letters) <= 6 or len(long.initials) < 2:
+        return False
+    # The other language has the words in another order.
+    return letters in (long.initials, long.initials[1:]) or (
+        len(letters) > 2 and sorted(letters) == sorted(long.initials)
+    )
