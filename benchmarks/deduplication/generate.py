@@ -412,7 +412,7 @@ class _Maker:
             fr.format(a=act),
             en.format(a=act),
             day,
-            clock if self.chance(0.3) else self.daytime(),
+            self.daytime(),  # nobody talks to people during a show of their own
             venue,
             "workshop",
             "",

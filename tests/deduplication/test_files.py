@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -17,6 +17,7 @@ import pytest
 
 from benchmarks.deduplication.generate import Labelled, Spec, generate
 from benchmarks.deduplication.records_file import write_csv
+from ingestion_assets.events.deduplication.reading import read_table
 
 Row = dict[str, Any]
 _CLUB = {"venue_name": "Club Soda", "city": "Montréal", "timezone": "America/Toronto", "lat": 45.51, "lon": -73.56}
@@ -241,3 +242,20 @@ def edited(rows: list[Labelled], share: float, seed: int) -> list[Labelled]:
         else:
             result.append(row)
     return result
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        {"city": "Montréal"},
+        {"venue_name": "Club Soda"},
+        {"venue_name": "Chez Nous, 12 rue Rachel, Montréal, QC H2J 1A1"},
+        {"lat": 45.6, "lon": -73.4},
+        {},  # nothing but the zone of the other rows
+    ],
+)
+def test_utc_is_shown_in_the_zone_that_other_rows_name(place: Row, tmp_path: Path) -> None:
+    known = [{**ROWS[0], "source_id": str(number)} for number in range(3)]
+    row = {"source": "ics", "source_id": "z", "title": "Half Moon", "start_at": "2026-03-08T01:00:00Z", **place}
+    *_, record = read_table(write(tmp_path / "records.jsonl", [*known, row])).records
+    assert (record.zone, record.local_date, record.local_time) == ("America/Toronto", date(2026, 3, 7), time(20))

@@ -64,6 +64,62 @@ APART: dict[str, tuple[list[Listing], str]] = {
         ],
         "xy",
     ),
+    "two things sold beside one show": (
+        [
+            ("a", "Parking Pass: Ghost Ferry", "20:00", "Centre Bell"),
+            ("b", "Ghost Ferry - VIP Package", "20:00", "Centre Bell"),
+            ("c", "Ghost Ferry (Private Suite)", "20:00", "Centre Bell"),
+            ("d", "Ghost Ferry", "20:00", "Centre Bell"),
+        ],
+        "wxyz",
+    ),
+    "beginners and the others": (
+        [
+            ("a", "Laboratoire de gravure - débutants", "09:30", "Studio B"),
+            ("b", "Laboratoire de gravure – niveau intermédiaire", "09:30", "Studio B"),
+        ],
+        "xy",
+    ),
+    "two groups of one workshop": (
+        [
+            ("a", "Atelier de macramé (groupe C)", "10:00", "Bibliothèque Benny"),
+            ("b", "Macramé Workshop - Group D", "10:00", "Benny Library"),
+        ],
+        "xy",
+    ),
+    "an hour in the title and another start": (
+        [("a", "Pinocchio à 11 h", "", "Théâtre Outremont"), ("b", "Pinocchio", "14:00", "Théâtre Outremont")],
+        "xy",
+    ),
+    "two games before one season": (
+        [
+            ("a", "Preseason: Lions vs. Comets", "19:00", "Aréna Verdun"),
+            ("b", "Preseason: Lions vs. Herons", "19:00", "Aréna Verdun"),
+        ],
+        "xy",
+    ),
+    "one story time in two libraries": (
+        [
+            ("a", "Bébés lecteurs", "14:00", "Bibliothèque Pélican"),
+            ("b", "Bébés lecteurs", "14:00", "Bibliothèque Strathcona"),
+        ],
+        "xy",
+    ),
+    "one film in two houses of a chain": (
+        [("a", "Le phare", "19:00", "Cinéma Ondine Verdun"), ("b", "Le phare", "19:00", "Ondine Cinema Lachine")],
+        "xy",
+    ),
+    "a tribute that says who plays": (
+        [("a", "The Gravel plays Ghost Ferry", "20:00", "Club Soda"), ("b", "Ghost Ferry", "20:00", "Club Soda")],
+        "xy",
+    ),
+    "a name in French and another title": (
+        [
+            ("a", "Pearl Poulin en rodage", "21:00", "Théâtre Outremont"),
+            ("b", "Comedy Night with Étienne Villeneuve", "21:00", "Outremont Theatre"),
+        ],
+        "xy",
+    ),
     "everybody and teens": (
         [
             ("a", "Écriture slam", "18:00", "Maison de la culture"),
@@ -237,6 +293,45 @@ TOGETHER: dict[str, tuple[list[Listing], str]] = {
     ),
     "a concert shifted late into the evening": (
         [("a", "Ghost Ferry", "19:00", "Club Soda"), ("b", "Ghost Ferry", "23:00", "Club Soda")],
+        "xx",
+    ),
+    "a recital in two orders": (
+        [
+            ("a", "Rosa Lind joue Satie", "15:00", "Salle Bourgie"),
+            ("b", "Satie : Gymnopédies – Rosa Lind, piano", "15:00", "Bourgie Hall"),
+        ],
+        "xx",
+    ),
+    "a show that moves": (
+        [
+            ("a", "Ghost Ferry (CHANGEMENT DE SALLE)", "20:00", "Théâtre Fairmount"),
+            ("b", "Ghost Ferry", "20:00", "Club Soda"),
+        ],
+        "xx",
+    ),
+    "a session counted under another name": (
+        [
+            ("a", "La parentalité, séance 3", "19:00", "Bibliothèque Rosemont"),
+            ("b", "La parentalité - 3 de 4", "19:00", "Rosemont Library"),
+        ],
+        "xx",
+    ),
+    "a play for young people": (
+        [
+            ("a", "Le rêve énorme – théâtre jeunesse", "10:30", "Maison de la culture Verdun"),
+            ("b", "Le rêve énorme", "10:30", "MDC Verdun"),
+        ],
+        "xx",
+    ),
+    "a game told from either side": (
+        [
+            ("a", "Lions de Verdun c. Comets de Laval", "19:00", "Aréna Verdun"),
+            ("b", "NHL: Laval Comets vs. Verdun Lions", "19:00", "Verdun Arena"),
+        ],
+        "xx",
+    ),
+    "a night of poems": (
+        [("a", "Soirée poésie", "20:00", "Café Cléopâtre"), ("b", "Poetry Night", "20:00", "Café Cléopâtre")],
         "xx",
     ),
     "the same part": (

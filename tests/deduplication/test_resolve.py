@@ -1,7 +1,7 @@
 """The pipeline as a whole: what is joined, what is kept apart, and that the result depends on nothing else."""
 
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from random import Random
 
 import pytest
@@ -21,6 +21,20 @@ def clusters(resolution: Resolution) -> set[frozenset[str]]:
 
 def override(a: Record, b: Record, verdict: Verdict, **more) -> Override:
     return Override(a=a.key, b=b.key, verdict=verdict, **more)
+
+
+@pytest.mark.parametrize(
+    ("end", "joined"),
+    [(time(23, 0), True), (time(0, 0), True), (None, True), (time(3, 0), False)],
+    ids=["ends late", "ends at midnight", "ends on a day", "ends in the night"],
+)
+def test_a_midnight_that_lasts_all_day_is_no_time(sighting, end, joined):
+    day = sighting("Half Moon", source="a", day="2026-03-06", clock="00:00")
+    listed = [
+        sighting("Half Moon", source="b", day="2026-03-06", clock="20:00"),
+        replace(day, end_date=day.local_date, end_time=end),
+    ]
+    assert (len(resolve(listed).clusters) == 1) is joined
 
 
 def test_one_event_seen_three_ways_is_one_cluster(sighting):

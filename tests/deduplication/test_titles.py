@@ -4,7 +4,7 @@ import pytest
 
 from ingestion_assets.events.deduplication.lexicon import build_lexicon, default_lexicon
 from ingestion_assets.events.deduplication.text import fold, stem, words
-from ingestion_assets.events.deduplication.titles import parse_title
+from ingestion_assets.events.deduplication.titles import parse_title, without_place
 
 SAME_EVENT = [
     ("Heure du conte", "Story Time"),
@@ -66,7 +66,18 @@ def test_words_that_tell_events_apart_stay_in_the_head(one, two):
         ("Workshop X, Part II", "parts", {("part", 2)}),
         ("Festival X - Jour 3", "parts", {("day", 3)}),
         ("X Festival Day 3", "parts", {("day", 3)}),
-        ("Cours de yoga (séance 4/8)", "parts", {("session", 4)}),
+        ("Cours de yoga (séance 4/8)", "parts", {("part", 4)}),
+        ("Cours de yoga, cours no 4", "parts", {("part", 4)}),
+        ("Cours de yoga (groupe C)", "parts", {("group", 3)}),
+        ("Yoga Class - Group D", "parts", {("group", 4)}),
+        ("Niveau 2, séance 3", "parts", {("module", 2), ("part", 3)}),
+        ("Half Moon - Loge privée", "addons", {"box"}),
+        ("Half Moon (Private Suite)", "addons", {"box"}),
+        ("Bach: Cello Suites", "addons", set()),
+        ("Half Moon – Accès anticipé", "addons", {"early"}),
+        ("Half Moon (NOUVELLE SALLE)", "statuses", {"moved"}),
+        ("Half Moon - new venue", "statuses", {"moved"}),
+        ("Half Moon – Single Day Ticket", "addons", set()),
         ("Club de lecture #5", "parts", {("part", 5)}),
         ("Troisième partie : X", "parts", {("part", 3)}),
         ("Parking - Half Moon", "addons", {"parking"}),
@@ -83,6 +94,7 @@ def test_words_that_tell_events_apart_stay_in_the_head(one, two):
         ("Heure du conte (6-12 ans)", "publics", {"child"}),
         ("Storytime (ages 6 to 12)", "numbers", {"6-12"}),
         ("Atelier 14-17 ans", "publics", {"teen"}),
+        ("Workshop (12-15 yrs)", "numbers", {"12-15"}),
     ],
 )
 def test_labels_are_read_where_they_stand_and_only_there(title, field, expected):
@@ -95,7 +107,8 @@ def test_labels_are_read_where_they_stand_and_only_there(title, field, expected)
         ("Hommage à Queen", True),
         ("Queen: A Tribute", True),
         ("Tribute to Queen", True),
-        ("The Pavement plays Queen", True),
+        ("Candlelight: Queen", True),
+        ("Queen à la chandelle", True),
         ("Queen", False),
     ],
 )
@@ -155,3 +168,47 @@ def test_a_phrase_in_two_lines_of_the_lexicon_is_refused():
 
 def test_every_line_of_the_shipped_lexicon_is_unambiguous():
     assert len(default_lexicon().by_first) > 500
+
+
+@pytest.mark.parametrize(
+    ("title", "plain"),
+    [
+        ("Salon du livre – July 2 to 8", "Salon du livre"),
+        ("Salon du livre, du 9 au 18 novembre", "Salon du livre"),
+        ("Salon du livre (vendredi 30 juillet)", "Salon du livre"),
+        ("Salon du livre - Dec 12, 2026", "Salon du livre"),
+        ("Salon du livre : 3 jours", "Salon du livre"),
+        ("Salon du livre – 30 juin au 2 juillet", "Salon du livre"),
+        ("Spinning 45 - Aug 6", "Spinning 45"),
+        ("Half Moon LIVE", "Half Moon"),
+    ],
+)
+def test_dates_in_a_title_say_nothing_of_it(title, plain):
+    assert parse_title(title).head == parse_title(plain).head
+    assert parse_title(title).numbers == parse_title(plain).numbers
+
+
+@pytest.mark.parametrize("title", ["May 4", "2026-05-02", "14 juillet"])
+def test_a_title_that_is_a_date_keeps_it(title):
+    assert parse_title(title).head
+
+
+def test_who_plays_whom_is_said_apart_from_a_tribute():
+    assert parse_title("Rosa Lind joue Satie").plays
+    assert not parse_title("Hommage à Satie").plays
+    assert not parse_title("Plays for Two").plays
+
+
+@pytest.mark.parametrize(
+    ("title", "venue", "kept"),
+    [
+        ("Dream and Turtle at Ausgang Theatre", "Théâtre Ausgang", "Dream and Turtle"),
+        ("Lansdowne Theatre: Red Wagon", "Lansdowne Theatre", "Red Wagon"),
+        ("Red Wagon (Théâtre Orphée)", "Théâtre Orphée", "Red Wagon"),
+        ("Club Soda", "Club Soda", "Club Soda"),
+        ("Orchestre symphonique de Laval : Mahler", "Salle symphonique", "Orchestre symphonique de Laval : Mahler"),
+        ("Une nuit au théâtre", "Théâtre Orphée", "Une nuit au théâtre"),
+    ],
+)
+def test_the_venue_in_a_title_is_no_part_of_it(title, venue, kept):
+    assert parse_title(without_place(title, venue, "Montréal")).head == parse_title(kept).head

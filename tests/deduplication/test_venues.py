@@ -7,6 +7,7 @@ from ingestion_assets.events.deduplication.venues import (
     parse_address,
     parse_city,
     parse_venue,
+    split_place,
 )
 
 
@@ -19,6 +20,12 @@ from ingestion_assets.events.deduplication.venues import (
         ("Club Soda", "Club Soda (Montréal)", Likeness.SAME),
         ("Salle Wilfrid-Pelletier (Place des Arts)", "Place des Arts - Salle Wilfrid-Pelletier", Likeness.SAME),
         ("Théâtre du Nouveau Monde", "TNM", Likeness.STRONG),
+        ("CCSL", "Saint-Léonard Community Centre", Likeness.STRONG),
+        ("MDC Joliette - Grande salle", "Maison de la culture Joliette", Likeness.STRONG),
+        ("Studio B, Théâtre Atwater", "Théâtre Atwater – Salle 2", Likeness.SAME),
+        ("New Bellerive Theatre", "Nouveau Théâtre Bellerive", Likeness.SAME),
+        ("Cinéma Ondine Verdun", "Ondine Cinema Lachine", Likeness.WEAK),
+        ("Webinaire Zoom", "Club Soda", Likeness.UNKNOWN),
         ("MTELUS", "M Telus", Likeness.STRONG),
         ("Parc La Fontaine", "Parc Lafontaine", Likeness.STRONG),
         ("Théâtre Bellerive", "Théâtre Bellerve", Likeness.SAME),
@@ -64,3 +71,24 @@ def test_a_city_has_one_name(city, expected):
 )
 def test_addresses_compare_by_door_and_street(one, two, expected):
     assert compare_addresses(parse_address(one), parse_address(two)) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "address", "city", "expected"),
+    [
+        (
+            "Le Ondine, 1815, rue Sherbrooke Ouest, Montréal, QC H1A 7K1",
+            None,
+            None,
+            ("Le Ondine", "1815, rue Sherbrooke Ouest, Montréal, QC H1A 7K1", "Montréal"),
+        ),
+        ("Ondine", "774 Yonge Street, Ottawa, ON", None, ("Ondine", "774 Yonge Street, Ottawa, ON", "Ottawa")),
+        ("Ondine, 1 King St", None, "Toronto", ("Ondine", "1 King St", "Toronto")),
+        ("Ondine", "12 rue X, Montréal, Québec", None, ("Ondine", "12 rue X, Montréal, Québec", "Montréal")),
+        ("Ondine", "12 rue X, 2e étage", None, ("Ondine", "12 rue X, 2e étage", None)),
+        ("Salle A, Place des Arts", None, None, ("Salle A, Place des Arts", None, None)),
+        (None, None, None, (None, None, None)),
+    ],
+)
+def test_a_place_in_one_line_is_taken_apart(name, address, city, expected):
+    assert split_place(name, address, city) == expected

@@ -14,7 +14,8 @@ from ingestion_assets.events.deduplication.levels import code
 from ingestion_assets.events.deduplication.lexicon import default_lexicon
 from ingestion_assets.events.deduplication.pairs import PairFeatures
 from ingestion_assets.events.deduplication.prepare import Batch
-from ingestion_assets.events.deduplication.titles import parts_contradict
+from ingestion_assets.events.deduplication.titles import ParsedTitle, parts_contradict
+from ingestion_assets.events.deduplication.venues import Likeness
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,6 +48,8 @@ class Conflict(IntEnum):
     TRIBUTE_OR_ORIGINAL = 15
     OTHER_PLACE = 17
     """A title of common words in two places that nothing connects: every library has its story time."""
+    PUBLICS_DIFFER = 18
+    """For beginners and for the advanced, in French and in English, for women and for men."""
     BESIDE_IT = 16
     """One is a workshop, a talk, an opening around the other, and begins at another time."""
 
@@ -69,11 +72,12 @@ def conflicts(batch: Batch, pairs: PairFeatures) -> NDArray[np.int8]:
             _contradict(batch, "sessions", a, b),
             _contradict(batch, "parts", a, b, parts_contradict),
             (pairs.levels["addon"] == code("addon", "one_side")) | _contradict(batch, "addons", a, b),
-            ~plausible_times(batch, a, b) | two_showings(pairs),
+            ~plausible_times(batch, a, b) | two_showings(pairs) | _clocks_differ(batch, a, b),
             twice,
             nothing_in_common(batch, pairs),
             pairs.levels["numbers"] == code("numbers", "differ"),
             (pairs.levels["tribute"] == code("tribute", "differ")) | _plays_another(batch, a, b),
+            _contradict(batch, "publics", a, b, _publics_contradict),
             (pairs.levels["beside"] == code("beside", "one_side")) & (one >= 0) & (two >= 0) & (one != two),
         ],
         [
@@ -86,13 +90,14 @@ def conflicts(batch: Batch, pairs: PairFeatures) -> NDArray[np.int8]:
             Conflict.NOTHING_IN_COMMON,
             Conflict.NUMBERS_DIFFER,
             Conflict.TRIBUTE_OR_ORIGINAL,
+            Conflict.PUBLICS_DIFFER,
             Conflict.BESIDE_IT,
         ],
         default=Conflict.NONE,
     ).astype(np.int8)
     elsewhere = pairs.levels["place"] >= code("place", "different")
     common = pairs.levels["shared_words"] < code("shared_words", "names")
-    result[(result == Conflict.NONE) & elsewhere & common] = Conflict.OTHER_PLACE
+    result[(result == Conflict.NONE) & ((elsewhere & common) | _two_branches(batch, pairs))] = Conflict.OTHER_PLACE
     # The costly question last, and only where the answer can matter.
     in_doubt = (result == Conflict.NONE) & (pairs.levels["place"] < code("place", "different"))
     result[other_words(batch, pairs, in_doubt)] = Conflict.OTHER_WORDS
@@ -123,6 +128,54 @@ def _plays_another(batch: Batch, a: Ints, b: Ints) -> NDArray[np.bool_]:
         other = batch.titles[two]
         result[i] = not {*other.head, *other.support, *_around(batch, one, two)}.issuperset(batch.titles[one].head)
     return np.asarray(result)
+
+
+def _clocks_differ(batch: Batch, a: Ints, b: Ints) -> NDArray[np.bool_]:
+    """A title names its hour, and the other begins at another: the day has several showings."""
+    import numpy as np
+
+    told = batch.parsed["clock"]
+    clock = np.where(told >= 0, told, batch.minute)
+    one, two = clock[a], clock[b]
+    apart = np.abs(one - two) > _SAME_HOUR
+    return np.asarray(((told[a] >= 0) | (told[b] >= 0)) & (one >= 0) & (two >= 0) & apart)
+
+
+_SAME_HOUR = 65
+"""Minutes by which an hour in a title and a start may differ: the doors, not another showing."""
+
+
+def _two_branches(batch: Batch, pairs: PairFeatures) -> NDArray[np.bool_]:
+    """Two libraries, two cinemas: the same sort of place, which a city has many of, under two names."""
+    import numpy as np
+
+    sorts = np.asarray([sum(1 << i for i, sort in enumerate(_BRANCHES) if sort in v.sorts) for v in batch.venues])
+    both = (sorts[batch.venue[pairs.a]] & sorts[batch.venue[pairs.b]]) > 0
+    levels = pairs.levels
+    apart = levels["venue"] <= Likeness.WEAK
+    here = (levels["address"] == code("address", "same")) | (levels["distance"] == code("distance", "100m"))
+    return np.asarray(both & apart & ~here)
+
+
+_BRANCHES = ("library", "cinema", "school", "pool")
+
+
+_PUBLICS = (
+    frozenset({"beginner", "intermediate", "advanced"}),
+    frozenset({"french", "english", "spanish", "italian", "german"}),
+    frozenset({"woman", "man"}),
+)
+
+
+_YOUNG, _GROWN = frozenset({"child", "baby", "family", "teen"}), frozenset({"adult", "senior"})
+
+
+def _publics_contradict(one: frozenset[str], two: frozenset[str]) -> bool:
+    """Both name a level, a language or a sex, and not the same, or one is for children and the other for adults."""
+    if any(one & group and two & group and not one & two & group for group in _PUBLICS):
+        return True
+    ages = [{bool(public & _YOUNG), bool(public & _GROWN)} == {True, False} for public in (one, two)]
+    return all(ages) and bool(one & _YOUNG) != bool(two & _YOUNG)
 
 
 _PLAYS = 2
@@ -160,9 +213,14 @@ def other_words(batch: Batch, pairs: PairFeatures, asked: NDArray[np.bool_]) -> 
     )
     understood |= half & (levels["languages"] != code("languages", "same"))
     known = set(np.flatnonzero(understood).tolist())
+    # A French title writes names large and little else: one that the other title lacks is not translated there.
+    named = (levels["french_name"] == code("french_name", "missing")) & (
+        levels["shared_words"] == code("shared_words", "none")
+    )
     untranslated = (
         two_acts
         | understood
+        | named
         | (batch.match[pairs.a] & batch.match[pairs.b])  # teams keep their names
         | (rare & (levels["languages"] == code("languages", "same")))
         | (
@@ -195,13 +253,31 @@ def _under_one_frame(batch: Batch, one: int, two: int) -> bool:
 def _act_in_both(batch: Batch, one: int, two: int, understood: bool) -> bool:
     """What names an act, and not the place or a series, stands in both titles: a whole piece, or the rest but for typos."""
     first, second = batch.titles[one], batch.titles[two]
-    shared = () if understood else first.pieces & second.pieces
+    if batch.match[one] and batch.match[two]:
+        return _same_game(first, second) or _misspelt(batch, one, two)
+    shared = first.pieces & second.pieces
     if shared:
-        around, frames = _around(batch, one, two), default_lexicon().frames
-        # `Nuits Comets` is what several acts play under.
-        if any(not around.issuperset(piece) and frames.isdisjoint(piece) for piece in shared):
+        around, lexicon = _around(batch, one, two), default_lexicon()
+        # `Nuits Comets` is what several acts play under, and what is understood in both names no act.
+        if any(
+            not around.issuperset(piece)
+            and lexicon.frames.isdisjoint(piece)
+            and not (understood and lexicon.concepts.issuperset(piece))
+            for piece in shared
+        ):
             return True
     return _misspelt(batch, one, two)
+
+
+def _same_game(one: ParsedTitle, two: ParsedTitle) -> bool:
+    """Each of the two sides has a word in common with a side of the other game; home and away may change places."""
+    (home, away), (host, guest) = _sides(one), _sides(two)
+    return bool((home & host and away & guest) or (home & guest and away & host))
+
+
+def _sides(title: ParsedTitle) -> tuple[set[str], set[str]]:
+    middle = title.head.index("match")
+    return set(title.head[:middle]), set(title.head[middle + 1 :])
 
 
 def _around(batch: Batch, one: int, two: int) -> set[str]:

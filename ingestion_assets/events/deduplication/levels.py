@@ -69,6 +69,7 @@ FACTS: dict[str, tuple[str, ...]] = {
     "city": ("unknown", "same", "differ"),
     "names": ("neither", "one_side", "both"),
     "languages": ("unknown", "same", "differ", "differ_in_words"),
+    "french_name": ("no", "missing"),
     "understood": ("no", "one_side", "both"),
 }
 """Measured as well, but not weighed by themselves: other features and the conflicts are made of them."""

@@ -137,6 +137,10 @@ def build_lexicon(tables: Mapping[str, Mapping[str, list[str]]]) -> Lexicon:
     )
 
 
+FORMS = frozenset(
+    {"concert", "show", "theatre", "film", "exhibition", "comedy", "gathering", "workshop", "talk", "course"}
+)
+"""Codes that say in what form something is on, and hardly ever which of two things it is."""
 _FRAMES = ("kind", "secondary", "public", "umbrella")
 _MEANING = ("concept", "kind", "secondary", "public", "umbrella")
 

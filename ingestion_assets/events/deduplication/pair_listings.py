@@ -116,6 +116,8 @@ def distance_levels(batch: Batch, a: Ints, b: Ints) -> Levels:
 
 EVENING = 18 * 60
 """From here on a start is an evening's."""
+EARLY = 7 * 60
+"""Before it hardly anything begins."""
 LATE = 22 * 60 + 45
 """From here on hardly any show begins that is the second of its day."""
 _CITY_MIDDLE = 5
@@ -161,6 +163,9 @@ def time_levels(batch: Batch, a: Ints, b: Ints) -> dict[str, Levels]:
     labels = [batch.parsed[name] for name in ("sessions", "parts")]
     shifted |= np.any([(column[a] > 0) & (column[a] == column[b]) for column in labels], axis=0)
     shifted |= np.maximum(one, two) >= LATE
+    # Or early in the morning, when nothing begins.
+    earlier = np.minimum(one, two)
+    shifted |= (earlier >= 0) & (earlier < EARLY)
     # A clock in a title is right, and tells the showings of a day apart.
     shifted &= (batch.parsed["clock"][a] < 0) & (batch.parsed["clock"][b] < 0)
     near_slip = (np.abs(apart - offset) <= DOORS) & (offset >= 240)

@@ -84,7 +84,9 @@ def overlap_of(batch: Batch, a: Ints, b: Ints) -> Overlap:
                 context_pair, context_token = _expand(csr, side[touched])
                 known |= _within(position * width + token[left], context_pair * width + context_token)
             explained[left] = known
-        rests.append(weight(pair, token, left * np.where(explained, _EXPLAINED, 1.0)))
+        rests.append(
+            weight(pair, token, left * np.where(explained, _EXPLAINED, np.where(batch.form[token], _FORM, 1.0)))
+        )
         solid = left & ~explained
         knowns.append(some(pair, solid & batch.known[token]))
         understood.append(
@@ -107,6 +109,7 @@ def overlap_of(batch: Batch, a: Ints, b: Ints) -> Overlap:
 _NOTHING = 0.9
 """Weight below which nothing is left over: three or four words of a venue's name."""
 _EXPLAINED = 0.04
+_FORM = 0.3
 """How much of its weight a left-over word keeps that the venue, the city or the cast explains."""
 
 
@@ -282,6 +285,9 @@ def title_levels(batch: Batch, a: Ints, b: Ints, overlap: Overlap) -> dict[str, 
             [same | (low < _NOTHING), overlap.missing[0] & overlap.missing[1], overlap.missing[0] | overlap.missing[1]],
             [0, 2, 1],
         ).astype(np.int8),
+        "french_name": ((overlap.missing[0] & batch.french[a]) | (overlap.missing[1] & batch.french[b])).astype(
+            np.int8
+        ),
         "shared_weight": _weight_level(overlap.shared),
         "shared_words": np.select([overlap.shared <= 0, overlap.names, overlap.frames], [0, 3, 1], default=2).astype(
             np.int8

@@ -12,11 +12,11 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from ingestion_assets.events.deduplication.days import DAY, logical_day
-from ingestion_assets.events.deduplication.lexicon import default_lexicon
+from ingestion_assets.events.deduplication.lexicon import FORMS, default_lexicon
 from ingestion_assets.events.deduplication.records import Key, Record
 from ingestion_assets.events.deduplication.statistics import CorpusStatistics
 from ingestion_assets.events.deduplication.text import fold, plain_url
-from ingestion_assets.events.deduplication.titles import ParsedTitle, parse_title
+from ingestion_assets.events.deduplication.titles import ParsedTitle, parse_title, without_place
 from ingestion_assets.events.deduplication.venues import ParsedVenue, parse_address, parse_city, parse_venue
 
 if TYPE_CHECKING:
@@ -64,6 +64,8 @@ class Batch:
     """By token id."""
     frame: NDArray[np.bool_]
     """By token id: a word that says what kind of event it is, or for whom, and not which."""
+    form: NDArray[np.bool_]
+    """By token id: a word for a form that many sources put before a title or leave out: a concert, a talk, a film."""
     proper: Csr
     """By record: words of the head that are written like names."""
     known: NDArray[np.bool_]
@@ -112,6 +114,8 @@ class Batch:
     """By record: several pieces make its title."""
     act: NDArray[np.bool_]
     """By record: its title is written like a name all through, and begins with no article."""
+    french: NDArray[np.bool_]
+    """By record: its title is French by its own words."""
     french_act: NDArray[np.bool_]
     """By record: so is its title, and it is French."""
     match: NDArray[np.bool_]
@@ -161,8 +165,11 @@ class _Reader:
     def tokens(self, words: Iterable[str]) -> tuple[int, ...]:
         return tuple(map(self.token, words))
 
-    def title(self, text: str) -> tuple[ParsedTitle, tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+    def title(
+        self, text: str, venue: str | None, city: str | None
+    ) -> tuple[ParsedTitle, tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
         """The title, the numbers of `_TITLE_COLUMNS`, the words that are context, and the proper names."""
+        text = without_place(text, venue, city)
         found = self._titles.get(text)
         if found is None:
             title = parse_title(text)
@@ -240,7 +247,7 @@ def prepare(records: Sequence[Record], statistics: CorpusStatistics, moved: Mapp
     people: list[frozenset[str]] = []
     lat, lon = np.full(size, np.nan), np.full(size, np.nan)
     for day, _, minute, offset, record in timed:
-        title, of_title, title_words, names_said = reader.title(record.title)
+        title, of_title, title_words, names_said = reader.title(record.title, record.venue_name, record.city)
         proper.append(names_said)
         of_place, place_words = reader.place(record.venue_name, record.city)
         end, span = _end(record, day)
@@ -284,6 +291,7 @@ def prepare(records: Sequence[Record], statistics: CorpusStatistics, moved: Mapp
         cast=_csr_of(casts, number),
         idf=np.asarray([statistics.idf(word) for word in tokens] or [0.0], dtype=np.float64),
         frame=np.asarray([word in frames for word in tokens] or [False], dtype=np.bool_),
+        form=np.asarray([word in FORMS for word in tokens] or [False], dtype=np.bool_),
         proper=_csr_of(proper, number),
         known=np.asarray([word in vocabulary for word in tokens] or [False], dtype=np.bool_),
         tokens=tokens,
@@ -299,6 +307,7 @@ def prepare(records: Sequence[Record], statistics: CorpusStatistics, moved: Mapp
         sets=reader.sets.values,
         framed=np.asarray([title.framed for title in titles], dtype=np.bool_),
         act=np.asarray([title.act for title in titles], dtype=np.bool_),
+        french=np.asarray([title.lang == "fr" for title in titles], dtype=np.bool_),
         french_act=np.asarray([title.act and title.lang == "fr" for title in titles], dtype=np.bool_),
         match=np.asarray(["match" in title.head for title in titles], dtype=np.bool_),
         **columns,

@@ -116,8 +116,9 @@ class _Zones:
         self._everywhere: Counter[str] = Counter()
 
     def add(self, record: Record) -> None:
-        """Count a row that names its zone."""
-        assert record.zone is not None
+        """Count a row, if it names its zone."""
+        if record.zone is None:
+            return
         self._everywhere[record.zone] += 1
         for clue in _clues(record):
             self._usual[clue][record.zone] += 1

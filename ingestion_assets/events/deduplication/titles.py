@@ -11,7 +11,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from ingestion_assets.events.deduplication.lexicon import Entry, Lexicon, default_lexicon, singular
-from ingestion_assets.events.deduplication.text import bare, fold, stem
+from ingestion_assets.events.deduplication.text import bare, fold, stem, words
+from ingestion_assets.events.deduplication.venues import (
+    Likeness,
+    compare_venues,
+    parse_city,
+    parse_venue,
+)
 
 _ITEM = re.compile(
     r"(?P<clock>\b\d{1,2}\s?h\s?\d{2}\b|\b\d{1,2}\s?h\b(?!')|\b\d{1,2}(?::\d{2})?\s?[ap]\.?m\b\.?|\b\d{1,2}:\d{2}\b)"
@@ -130,6 +136,36 @@ def parse_title(title: str) -> ParsedTitle:
     return _Parser(default_lexicon()).parse(title)
 
 
+_PLACE_BEGINS = re.compile(
+    r"\s+(?:@|[-–—|])\s+|\s*[|()\[\]@]\s*|\s*:\s+|,\s+|\s+(?:at|in|à|au|aux|chez)\s+(?:(?:la|le|les|the)\s+|l['’])?",
+    re.IGNORECASE,
+)
+
+
+@lru_cache(maxsize=32_768)
+def without_place(title: str, venue: str | None, city: str | None) -> str:
+    """The title but for the pieces that name its own venue: `X @ Théâtre Y`, `Club Y : X`, `X au Musée Y`.
+
+    They would be taken for what the event is: a play, where the venue is a theatre. Something always stays.
+    """
+    town = parse_city(city)
+    place = parse_venue(venue, town)
+    if place.core.isdisjoint(stem(word) for word in words(title)):
+        return title
+    begin, kept, dropped = 0, "", ""
+    for found in (*_PLACE_BEGINS.finditer(title), None):
+        piece = title[begin : found.start() if found else None]
+        named = parse_venue(piece, town)
+        if named.core and named.core <= place.core and compare_venues(named, place) >= Likeness.STRONG:
+            dropped += piece
+        else:
+            kept += piece
+        if found:
+            kept += found[0]
+            begin = found.end()
+    return kept if dropped and any(map(str.isalpha, kept)) else title
+
+
 class _Parser:
     def __init__(self, lexicon: Lexicon) -> None:
         self.lexicon = lexicon
@@ -137,7 +173,9 @@ class _Parser:
     def parse(self, title: str) -> ParsedTitle:
         title = _CUT_OFF.sub("", title) if title.rstrip().endswith(("…", "...")) else title
         folded = fold(title)
-        folded = _DATE.sub(" ", folded) if not folded.isalpha() and _DATE.sub("", folded).strip(" -–:,()[]|") else folded
+        folded = (
+            _DATE.sub(" ", folded) if not folded.isalpha() and _DATE.sub("", folded).strip(" -–:,()[]|") else folded
+        )
         units = _number_parts(self._units(folded))
         segments = _segments(units)
         head: list[str] = []
@@ -401,7 +439,7 @@ def _number_parts(units: list[_Unit]) -> list[_Unit]:
         unit = units[position]
         following = units[position + 1] if position + 1 < len(units) else None
         if unit.role == "part":
-            number = _as_number(following, roman=True)
+            number = _as_number(following, roman=True) if unit.code != "group" else _group(following)
             if following is not None and following.role == "number":
                 number = following.value
             if number is not None:
@@ -445,6 +483,13 @@ def _counted(code: str) -> str:
 def parts_contradict(one: frozenset[tuple[str, int]], two: frozenset[tuple[str, int]]) -> bool:
     """Both count the same sort of thing, and no number is the same. A level and a session say nothing of each other."""
     return not one & two and not {code for code, _ in one}.isdisjoint(code for code, _ in two)
+
+
+def _group(unit: _Unit | None) -> int | None:
+    """`Group 2`, and `group C`, which is no Roman hundred."""
+    if unit is not None and unit.role != "sep" and len(unit.word) == 1 and unit.word.isalpha():
+        return ord(unit.word) - ord("a") + 1
+    return _as_number(unit, roman=False)
 
 
 def _as_number(unit: _Unit | None, *, roman: bool) -> int | None:

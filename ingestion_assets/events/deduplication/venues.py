@@ -87,7 +87,7 @@ def parse_city(city: str | None) -> str:
 
 _POSTAL = re.compile(r"\b(?:[a-z]\d[a-z]\s?\d[a-z]\d|\d{5}(?:-\d{4})?)\b", re.IGNORECASE)
 _STREET = re.compile(
-    r"^\d{1,6}[a-z]?(?:-\d+)?\s+\S|^(?:rue|avenue|av\.?|boulevard|boul\.?|chemin|ch\.?|place|route)\s", re.IGNORECASE
+    r"^\d{1,6}[a-z]?(?:-\d+)?\s+\S|^(?:rue|avenue|av\.?|boulevard|boul\.?|chemin|ch\.?)\s", re.IGNORECASE
 )
 
 
@@ -172,16 +172,24 @@ def _without_rooms(name: str) -> list[str]:
     """The name's words but for its rooms: `Théâtre X – Salle 2` and `Studio B, Théâtre X` are in Théâtre X."""
     pieces = [found for piece in _PIECES.split(name) if (found := words(piece))]
     rooms = _tables().rooms
-    houses = [
-        piece for piece in pieces if not all(word in rooms or word.isdigit() or len(word) == 1 for word in piece)
-    ]
+    houses = [piece for piece in pieces if not all(word in rooms or word.isdigit() or len(word) == 1 for word in piece)]
     return [word for piece in houses or pieces for word in piece]
 
 
 _ORDINAL = re.compile(r"^(\d+)(?:e|er|re|eme|ieme|st|nd|rd|th)$")
 _COMMON_FORM = {
-    **{"st": "saint", "ste": "sainte", "nouveau": "new", "nouvelle": "new", "vieux": "old", "vieille": "old"},
-    **{"petit": "little", "petite": "little", "grande": "grand", "nord": "north", "sud": "south", "ouest": "west"},
+    "st": "saint",
+    "ste": "sainte",
+    "nouveau": "new",
+    "nouvelle": "new",
+    "vieux": "old",
+    "vieille": "old",
+    "petit": "little",
+    "petite": "little",
+    "grande": "grand",
+    "nord": "north",
+    "sud": "south",
+    "ouest": "west",
 } | {
     word: str(number)
     for number, names in enumerate(

@@ -35,6 +35,8 @@ CROSSES: tuple[tuple[str, str], ...] = (
     ("title", "places_of_title"),
     ("place", "places_of_title"),
     ("sessions", "time"),
+    ("public", "time"),
+    ("beside", "time"),
     ("source", "title"),
 )
 """Features whose levels say more together than apart: the same title means less in another place."""
