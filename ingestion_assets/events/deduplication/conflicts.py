@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ingestion_assets.events.deduplication.blocks import plausible_times
 from ingestion_assets.events.deduplication.levels import code
-from ingestion_assets.events.deduplication.lexicon import default_lexicon
+from ingestion_assets.events.deduplication.lexicon import FORMS, default_lexicon
 from ingestion_assets.events.deduplication.pairs import PairFeatures
 from ingestion_assets.events.deduplication.prepare import Batch
 from ingestion_assets.events.deduplication.titles import ParsedTitle, parts_contradict
@@ -77,7 +77,7 @@ def conflicts(batch: Batch, pairs: PairFeatures) -> NDArray[np.int8]:
             nothing_in_common(batch, pairs),
             pairs.levels["numbers"] == code("numbers", "differ"),
             (pairs.levels["tribute"] == code("tribute", "differ")) | _plays_another(batch, a, b),
-            _contradict(batch, "publics", a, b, _publics_contradict),
+            _contradict(batch, "publics", a, b, _publics_contradict) | _for_some(pairs),
             (pairs.levels["beside"] == code("beside", "one_side")) & (one >= 0) & (two >= 0) & (one != two),
         ],
         [
@@ -150,14 +150,22 @@ def _two_branches(batch: Batch, pairs: PairFeatures) -> NDArray[np.bool_]:
     import numpy as np
 
     sorts = np.asarray([sum(1 << i for i, sort in enumerate(_BRANCHES) if sort in v.sorts) for v in batch.venues])
-    both = (sorts[batch.venue[pairs.a]] & sorts[batch.venue[pairs.b]]) > 0
+    one, two = batch.venue[pairs.a], batch.venue[pairs.b]
     levels = pairs.levels
-    apart = levels["venue"] <= Likeness.WEAK
     here = (levels["address"] == code("address", "same")) | (levels["distance"] == code("distance", "100m"))
-    return np.asarray(both & apart & ~here)
+    result = np.asarray(((sorts[one] & sorts[two]) > 0) & (levels["venue"] <= Likeness.WEAK) & ~here)
+    for i in np.flatnonzero(result).tolist():
+        result[i] = _named_apart(batch.venues[one[i]].core, batch.venues[two[i]].core)
+    return result
 
 
-_BRANCHES = ("library", "cinema", "school", "pool")
+def _named_apart(one: frozenset[str], two: frozenset[str]) -> bool:
+    """Each has a proper name, and no word of one is the beginning of a word of the other: `Parc-Ex`, `Parc-Extension`."""
+    left, right = one - two, two - one
+    return bool(left and right) and not any(x.startswith(y) or y.startswith(x) for x in left for y in right)
+
+
+_BRANCHES = ("library", "cinema", "school", "pool", "park", "church", "community")
 
 
 _PUBLICS = (
@@ -165,6 +173,16 @@ _PUBLICS = (
     frozenset({"french", "english", "spanish", "italian", "german"}),
     frozenset({"woman", "man"}),
 )
+
+
+def _for_some(pairs: PairFeatures) -> NDArray[np.bool_]:
+    """An activity, and the same for children or beginners: who tells one from the other writes it. A show is a show."""
+    import numpy as np
+
+    levels = pairs.levels
+    activity = levels["shared_words"] < code("shared_words", "names")
+    one_tongue = levels["languages"] < code("languages", "differ_in_words")
+    return np.asarray((levels["public"] == code("public", "one_side")) & activity & one_tongue)
 
 
 _YOUNG, _GROWN = frozenset({"child", "baby", "family", "teen"}), frozenset({"adult", "senior"})
@@ -211,7 +229,7 @@ def other_words(batch: Batch, pairs: PairFeatures, asked: NDArray[np.bool_]) -> 
     half = (levels["understood"] == code("understood", "one_side")) & (
         levels["shared_words"] == code("shared_words", "none")
     )
-    understood |= half & (levels["languages"] != code("languages", "same"))
+    understood |= half & (levels["languages"] != code("languages", "same")) & ~_one_listing_each(pairs)
     known = set(np.flatnonzero(understood).tolist())
     # A French title writes names large and little else: one that the other title lacks is not translated there.
     named = (levels["french_name"] == code("french_name", "missing")) & (
@@ -237,6 +255,15 @@ def other_words(batch: Batch, pairs: PairFeatures, asked: NDArray[np.bool_]) -> 
     for row in np.flatnonzero(open_ & ~result & batch.framed[pairs.a] & batch.framed[pairs.b]).tolist():
         result[row] = _under_one_frame(batch, int(pairs.a[row]), int(pairs.b[row]))
     return result
+
+
+def _one_listing_each(pairs: PairFeatures) -> NDArray[np.bool_]:
+    """In two languages, at one minute in one place where each source lists one thing: likely a translation."""
+    import numpy as np
+
+    levels = pairs.levels
+    told = levels["languages"] == code("languages", "differ_in_words")
+    return np.asarray(told & (levels["alone_in_slot"] == code("alone_in_slot", "both")))
 
 
 def _under_one_frame(batch: Batch, one: int, two: int) -> bool:
@@ -294,8 +321,9 @@ def _misspelt(batch: Batch, one: int, two: int) -> bool:
     from rapidfuzz.fuzz import ratio
 
     first, second, around = batch.titles[one], batch.titles[two], _around(batch, one, two)
-    left = [word for word in first.head if word not in second.head and word not in around]
-    right = [word for word in second.head if word not in first.head and word not in around]
+    # A course, a workshop: what form it has is no name.
+    left = [word for word in first.head if word not in second.head and word not in around and word not in FORMS]
+    right = [word for word in second.head if word not in first.head and word not in around and word not in FORMS]
     for word in tuple(left):
         twin = max(right, key=lambda other: ratio(word, other), default="")
         if ratio(word, twin) >= _TYPO:

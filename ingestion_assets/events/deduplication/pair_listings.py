@@ -91,6 +91,9 @@ def distance_levels(batch: Batch, a: Ints, b: Ints) -> Levels:
     import numpy as np
 
     lat, lon = batch.lat.copy(), batch.lon.copy()
+    # Two decimals are a kilometre: a city's middle, not a door.
+    rough = (np.abs(lat * 100 - np.round(lat * 100)) < 1e-6) & (np.abs(lon * 100 - np.round(lon * 100)) < 1e-6)
+    lat[rough] = np.nan
     known = np.flatnonzero(~np.isnan(lat) & (batch.alias >= 0))
     if len(known):
         spots = np.c_[batch.day[known], np.round(lat[known] * 1e4), np.round(lon[known] * 1e4)].astype(np.int64)

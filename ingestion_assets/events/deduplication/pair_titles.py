@@ -347,7 +347,7 @@ def label_levels(batch: Batch, a: Ints, b: Ints, overlap: Overlap) -> dict[str, 
             parts[i] = 2
     day_parts = np.zeros(len(batch.sets), dtype=bool)
     for code in distinct(np.r_[parsed["parts"][a], parsed["parts"][b]]).tolist():
-        day_parts[code] = any(word == "day" for word, _ in batch.sets[code])
+        day_parts[code] = any(word in ("day", "weekday") for word, _ in batch.sets[code])
     one_sided_day = (parts == 2) & day_parts[np.maximum(parsed["parts"][a], parsed["parts"][b])]
     parts = np.where(parts == 3, 4, np.where(one_sided_day, 3, parts))
     said: dict[str, Levels] = {

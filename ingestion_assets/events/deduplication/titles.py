@@ -24,6 +24,7 @@ _ITEM = re.compile(
     r"|(?P<ages>\bages?\s\d{1,2}\s?(?:[-–]|to|a)\s?\d{1,2}\b|\b\d{1,2}\s?(?:[-–]|to|a)\s?\d{1,2}\s(?:ans|years|yrs?|y/?o)\b)"
     r"|(?P<ofmany>\b\d{1,2}\s?(?:/|\bof\b|\bde\b|\bsur\b)\s?\d{1,2}\b)"
     r"|(?P<hash>(?:#|\bn[o°º]\.?)\s?\d+)"
+    r"|(?P<counted>\b[jl]\s?\d{1,2}\b)"
     r"|(?P<word>[^\W_]+(?:['&.][^\W_]+)*)"
     r"|(?P<sep>[()\[\]{}:|/@;!?•·\"«»]|\s[-–—~_]+\s|[–—]|[-–—]\s|,\s)"
     r"|(?P<join>[+])"
@@ -65,6 +66,7 @@ _ELISION = re.compile(r"\b(?:l|d|qu|j|c|s|n|m)['’]\w")
 _EDITION = frozenset({"edition", "annual", "annuel", "annuelle", "anniversaire", "anniversary"})
 _GATHERINGS = frozenset({"meetup", "meetups", "meeting", "rencontre", "rencontres"})
 _CLOSING = frozenset({"tickets", "live"})
+_WEEK = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _MEALS = frozenset({"dinner", "brunch"})
 _LABELS = frozenset({"status", "session", "addon", "calendar", "stop", "clock", "part", "number"})
 
@@ -187,6 +189,7 @@ class _Parser:
             name: set() for name in ("kind", "secondary", "public", "session", "addon", "status")
         }
         parts: set[tuple[str, int]] = set()
+        weekdays: set[tuple[str, int]] = set()
         clock: int | None = None
         alone = 0
         tribute = plays = umbrella = trailing = framed = False
@@ -198,6 +201,8 @@ class _Parser:
             before, named = len(head), False
             for position, unit in enumerate(segment):
                 role = unit.role
+                if role == "calendar" and label and unit.code in _WEEK:
+                    weekdays.add(("weekday", _WEEK.index(unit.code)))
                 if role in ("stop", "calendar"):
                     continue
                 if role == "clock":
@@ -264,7 +269,8 @@ class _Parser:
             publics=frozenset(flags["public"]),
             sessions=frozenset(flags["session"]),
             clock=clock,
-            parts=frozenset(parts),
+            # A festival and its Sunday are two; of anything else a weekday repeats the date.
+            parts=frozenset(parts | weekdays if umbrella else parts),
             numbers=frozenset(word for word in head if word.isdigit())
             | {unit.word for unit in units if unit.role == "public" and unit.word[0].isdigit()},
             addons=frozenset(flags["addon"]),
@@ -303,6 +309,9 @@ class _Parser:
                 units.append(_ages(found[0]))
             elif group in {"ofmany", "hash"}:
                 units.append(_Unit("number", "part", value=int(re.findall(r"\d+", found[0])[0])))
+            elif group == "counted":  # `J2` is the second day, `L2` the second level
+                code = "day" if found[0].startswith("j") else "level"
+                units.append(_Unit("number", code, value=int(found[0][1:])))
             elif group == "join":
                 units.append(_Unit("support", "support"))
             else:
@@ -472,7 +481,7 @@ def _number_parts(units: list[_Unit]) -> list[_Unit]:
     return result
 
 
-_ONE_COUNT = frozenset({"part", "course", "session", "episode", "volume", "concert_no"})
+_ONE_COUNT = frozenset({"part", "course", "session", "episode", "volume", "concert_no", "module"})
 
 
 def _counted(code: str) -> str:

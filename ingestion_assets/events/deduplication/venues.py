@@ -91,13 +91,20 @@ _STREET = re.compile(
 )
 
 
+_ADDRESS_IN_BRACKETS = re.compile(r"^(.*\w)\s*\((\d{1,6}[a-z]?,?\s[^()]*)\)$", re.IGNORECASE)
+
+
 @lru_cache(maxsize=32_768)
 def split_place(name: str | None, address: str | None, city: str | None) -> tuple[str | None, str | None, str | None]:
     """Name, address and city, where a calendar writes all of them into one: `Club, 12, rue X, Montréal, QC H2X 1Y4`.
 
     What stands in its own field already is left as it is; a name without a street behind it is a name with a comma.
     """
-    if name and "," in name:
+    if name and (found := _ADDRESS_IN_BRACKETS.match(name)):
+        name, address = found[1], address or found[2]
+    elif name and _STREET.match(name) and not address:
+        name, address = None, name
+    elif name and "," in name:
         parts = [part.strip() for part in name.split(",")]
         parts = [part for part in parts if part]
         begin = next((i for i, part in enumerate(parts) if i and (_STREET.match(part) or part.isdigit())), 0)
@@ -166,11 +173,12 @@ def parse_venue(name: str | None, city: str = "") -> ParsedVenue:
 
 _NOWHERE = ParsedVenue("")
 _PIECES = re.compile(r"\s[-–—/|]\s|[,()\[\]–—:]")
+_FORMER = re.compile(r"\(\s*(?:formerly|former|anciennement|autrefois|ex[-\s]|aka|jadis)[^)]*\)", re.IGNORECASE)
 
 
 def _without_rooms(name: str) -> list[str]:
     """The name's words but for its rooms: `Théâtre X – Salle 2` and `Studio B, Théâtre X` are in Théâtre X."""
-    pieces = [found for piece in _PIECES.split(name) if (found := words(piece))]
+    pieces = [found for piece in _PIECES.split(_FORMER.sub(" ", name)) if (found := words(piece))]
     rooms = _tables().rooms
     houses = [piece for piece in pieces if not all(word in rooms or word.isdigit() or len(word) == 1 for word in piece)]
     return [word for piece in houses or pieces for word in piece]
@@ -220,15 +228,18 @@ def parse_address(address: str | None) -> tuple[str, frozenset[str]]:
 
 
 def compare_addresses(a: tuple[str, frozenset[str]], b: tuple[str, frozenset[str]]) -> int:
-    """1: the same door, -1: two doors, 0: cannot tell."""
+    """1: the same door or the next one, -1: two doors, 0: cannot tell."""
     if not a[0] or not b[0] or not a[1] or not b[1]:
         return 0
     shared = bool(a[1] & b[1])
     if a[0] == b[0]:
         return 1 if shared else 0
-    return -1
+    apart = abs(int(a[0]) - int(b[0]))
+    return (1 if apart <= _NEXT_DOOR else 0 if apart <= _SAME_BLOCK else -1) if shared else -1
 
 
+_NEXT_DOOR, _SAME_BLOCK = 6, 40
+"""By how much the civic numbers of one place differ: a corner house has two, a typist finds a third."""
 _NOT_EVEN_MISSPELT = 0.75
 
 
@@ -268,8 +279,12 @@ def compare_venues(a: ParsedVenue, b: ParsedVenue) -> Likeness:
     return Likeness.WEAK if common else Likeness.DIFFERENT
 
 
+_CUT = 5
+"""Letters from which the beginning of a name stands for it: `Transbo`."""
+
+
 def _without_misspelt(left: frozenset[str], right: frozenset[str]) -> tuple[frozenset[str], frozenset[str]]:
-    """The words of each side that have no near twin on the other: one letter apart, two from eight letters on."""
+    """The words of each side that have no near twin on the other: one letter apart, two from eight on, or cut short."""
     from rapidfuzz.distance import OSA
 
     for word in sorted(left):
@@ -277,7 +292,8 @@ def _without_misspelt(left: frozenset[str], right: frozenset[str]) -> tuple[froz
             shorter = min(len(word), len(other))
             cutoff = 1 if shorter < 8 else 2
             alike = shorter > 3 and word.isalpha() and other.isalpha()
-            if alike and OSA.distance(word, other, score_cutoff=cutoff) <= cutoff:
+            cut = shorter >= _CUT and (word.startswith(other) or other.startswith(word))
+            if alike and (cut or OSA.distance(word, other, score_cutoff=cutoff) <= cutoff):
                 left, right = left - {word}, right - {other}
                 break
     return left, right

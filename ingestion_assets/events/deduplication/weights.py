@@ -35,7 +35,6 @@ CROSSES: tuple[tuple[str, str], ...] = (
     ("title", "places_of_title"),
     ("place", "places_of_title"),
     ("sessions", "time"),
-    ("public", "time"),
     ("beside", "time"),
     ("source", "title"),
 )
