@@ -26,8 +26,21 @@ APART: dict[str, tuple[list[Listing], str]] = {
         "xxyy",
     ),
     "a matinee as far from its evening as UTC is from here": (
-        [("a", "Orphée", "15:00", "Usine C"), ("b", "Orphée", "19:00", "Usine C")],
-        "xy",
+        [
+            ("a", "Orphée", "15:00", "Usine C"),
+            ("a", "Orphée", "19:00", "Usine C"),
+            ("b", "Orphée", "19:00", "Usine C"),
+        ],
+        "xyy",
+    ),
+    "two showings as far apart, each borne out by two": (
+        [
+            ("a", "Orphée", "15:00", "Usine C"),
+            ("b", "Orphée", "15:00", "Usine C"),
+            ("c", "Orphée", "19:00", "Usine C"),
+            ("d", "Orphée", "19:00", "Usine C"),
+        ],
+        "xxyy",
     ),
     "labelled showings without a time": (
         [
@@ -293,6 +306,18 @@ TOGETHER: dict[str, tuple[list[Listing], str]] = {
     ),
     "a concert shifted late into the evening": (
         [("a", "Ghost Ferry", "19:00", "Club Soda"), ("b", "Ghost Ferry", "23:00", "Club Soda")],
+        "xx",
+    ),
+    "a clock that is off by exactly the offset, earlier": (
+        [
+            ("a", "Ghost Ferry", "19:00", "Club Soda"),
+            ("b", "Ghost Ferry", "15:00", "Club Soda"),
+            ("c", "Ghost Ferry", "19:00", "Club Soda"),
+        ],
+        "xxx",
+    ),
+    "a webinar told in two ways": (
+        [("a", "Webinaire : le budget familial", "12:00", "En ligne"), ("b", "Le budget familial", "12:00", "Zoom")],
         "xx",
     ),
     "a recital in two orders": (

@@ -66,11 +66,13 @@ def test_small_hours_tell_a_source_whose_clock_is_shifted() -> None:
     assert statistics.shifting_sources == {"shifted"}
 
     def joined(source: str) -> bool:
-        afternoon = listing("other", 500, "Salomé Rivet", time(15))
-        return (
-            len(resolve([afternoon, listing(source, 500, "Salomé Rivet", time(20))], statistics=statistics).clusters)
-            == 1
-        )
+        """An evening and another source's afternoon, where the evening's source lists an afternoon as well."""
+        listed = [
+            listing("other", 500, "Salomé Rivet", time(15)),
+            listing(source, 500, "Salomé Rivet", time(20)),
+            listing(source, 501, "Salomé Rivet", time(11)),
+        ]
+        return len(resolve(listed, statistics=statistics).clusters) == 2
 
     assert joined("shifted")
     assert not joined("calm")

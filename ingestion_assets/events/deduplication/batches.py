@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 class Config:
     """How sure to be. Probabilities; the defaults favour precision, for a wrong merge hides an event."""
 
-    accept: float = 0.6
+    accept: float = 0.4
     """Pairs from this probability on are linked."""
     review_from: float = 0.15
     """Pairs from here up to `accept` are for a person to decide."""

@@ -76,11 +76,20 @@ def _meet(batch: Batch, key: NDArray[np.uint64], rows: Ints, size: int, *, whole
     return np.concatenate(found) if found else np.empty(0, dtype=np.int64)
 
 
+def starts(batch: Batch, a: Ints, b: Ints) -> tuple[Ints, Ints]:
+    """The two starts in minutes, -1 when unknown: by the clocks of their places, or on the net in one zone."""
+    import numpy as np
+
+    one, two = batch.minute[a], batch.minute[b]
+    shifted = two - batch.offset[b] + batch.offset[a]
+    return one, np.where(batch.online[a] & batch.online[b] & (two >= 0) & (one >= 0), np.maximum(shifted, 0), two)
+
+
 def plausible_times(batch: Batch, a: Ints, b: Ints) -> NDArray[np.bool_]:
     """Starts that could be one: near, unknown, or apart by a whole UTC offset or half a day (an am/pm slip)."""
     import numpy as np
 
-    one, two = batch.minute[a], batch.minute[b]
+    one, two = starts(batch, a, b)
     apart = np.abs(one - two)
     offset = np.maximum(np.abs(batch.offset[a]), np.abs(batch.offset[b]))
     # Doors and a slip at once are believed past midnight only: by day a matinee and its evening are as far apart.
@@ -133,6 +142,10 @@ def _block_keys(batch: Batch) -> list[tuple[NDArray[np.uint64], Ints]]:
     return keys
 
 
+_THE_NET = -1
+"""The area of what is on the net: the city beside it is its organiser's, or the reader's."""
+
+
 def areas(batch: Batch) -> Ints:
     """Each record's city; where none is named, the one that most records of that day name for its venue, address or cell."""
     if batch.area is None:
@@ -144,6 +157,7 @@ def _areas(batch: Batch) -> Ints:
     import numpy as np
 
     area = batch.city.copy()
+    area[batch.online] = _THE_NET
     nameless = np.flatnonzero(area == 0)
     if not len(nameless):
         return area

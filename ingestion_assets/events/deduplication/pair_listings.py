@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ingestion_assets.events.deduplication.blocks import DOORS, FAR, HALF_DAY, areas
+from ingestion_assets.events.deduplication.blocks import DOORS, FAR, HALF_DAY, areas, starts
 from ingestion_assets.events.deduplication.days import DAY
 from ingestion_assets.events.deduplication.levels import LEVELS
 from ingestion_assets.events.deduplication.prepare import Batch
@@ -154,7 +154,8 @@ def time_levels(batch: Batch, a: Ints, b: Ints) -> dict[str, Levels]:
 
     # A clock in the title stands in for a missing time.
     clock = np.where((batch.minute < 0) & (batch.parsed["clock"] >= 0), batch.parsed["clock"], batch.minute)
-    one, two = clock[a], clock[b]
+    net = batch.online[a] & batch.online[b]
+    one, two = (np.where(net, start, clock[end]) for start, end in zip(starts(batch, a, b), (a, b), strict=True))
     apart = np.abs(one - two)
     offset = np.maximum(np.abs(batch.offset[a]), np.abs(batch.offset[b]))
     slip = (apart == offset) & (offset >= 60)
@@ -169,6 +170,12 @@ def time_levels(batch: Batch, a: Ints, b: Ints) -> dict[str, Levels]:
     # Or early in the morning, when nothing begins.
     earlier = np.minimum(one, two)
     shifted |= (earlier >= 0) & (earlier < EARLY)
+    # Or of sources that list the title once that day: of a matinee and its evening most list both, and of all such
+    # starts that differ by exactly the offset (and not by half an hour more or less) nine in ten are one showing.
+    once = (_listings(batch, batch.source) == 1) & (batch.parsed["sessions"] == 0)
+    # But where others bear out both starts, there are two showings.
+    borne_out = _listings(batch, batch.minute) > 1
+    shifted |= once[a] & once[b] & ~(borne_out[a] & borne_out[b])
     # A clock in a title is right, and tells the showings of a day apart.
     shifted &= (batch.parsed["clock"][a] < 0) & (batch.parsed["clock"][b] < 0)
     near_slip = (np.abs(apart - offset) <= DOORS) & (offset >= 240)
@@ -202,6 +209,18 @@ def time_levels(batch: Batch, a: Ints, b: Ints) -> dict[str, Levels]:
         [span_one == span_two, long_one & long_two, (longest >= 1) & open_ended, longest >= 2], [0, 1, 2, 3], default=1
     )
     return {"time": time.astype(np.int8), "end": end.astype(np.int8), "length": length.astype(np.int8)}
+
+
+def _listings(batch: Batch, column: Ints) -> Ints:
+    """By record: how many have its title in its place that day, and the same in `column`."""
+    import numpy as np
+
+    titles, places = int(batch.title.max(initial=0)) + 1, int(batch.alias.max(initial=0)) + 2
+    low, high = int(column.min(initial=0)), int(column.max(initial=0))
+    code = (batch.day - batch.day.min(initial=batch.day[0])) * (high - low + 1) + column - low
+    code = (code * titles + batch.title) * places + batch.alias + 1
+    ordered = np.sort(code)
+    return np.asarray(np.searchsorted(ordered, code, side="right") - np.searchsorted(ordered, code, side="left"))
 
 
 # What else happens that day

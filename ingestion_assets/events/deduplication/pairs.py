@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ingestion_assets.events.deduplication import pair_listings as listings
-from ingestion_assets.events.deduplication.levels import FACTS, LEVELS
+from ingestion_assets.events.deduplication.levels import FACTS, LEVELS, code
 from ingestion_assets.events.deduplication.pair_titles import label_levels, overlap_of, title_levels
 from ingestion_assets.events.deduplication.prepare import Batch
 from ingestion_assets.events.deduplication.venues import Likeness
@@ -53,6 +53,7 @@ def pair_features(batch: Batch, a: Ints, b: Ints) -> PairFeatures:
     venue[moved & (venue < Likeness.UNKNOWN)] = Likeness.UNKNOWN
     distance[moved], address[moved] = 0, 0
     place = listings.place_levels(venue, distance, address, city)
+    place[batch.online[a] & batch.online[b]] = code("place", "likely")
     levels: dict[str, Levels] = {
         **title_levels(batch, a, b, overlap),
         **label_levels(batch, a, b, overlap),

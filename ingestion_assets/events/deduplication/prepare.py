@@ -17,7 +17,7 @@ from ingestion_assets.events.deduplication.records import Key, Record
 from ingestion_assets.events.deduplication.statistics import CorpusStatistics
 from ingestion_assets.events.deduplication.text import fold, plain_url
 from ingestion_assets.events.deduplication.titles import ParsedTitle, parse_title, without_place
-from ingestion_assets.events.deduplication.venues import ParsedVenue, parse_address, parse_city, parse_venue
+from ingestion_assets.events.deduplication.venues import ParsedVenue, is_online, parse_address, parse_city, parse_venue
 
 if TYPE_CHECKING:
     import numpy as np
@@ -118,6 +118,8 @@ class Batch:
     """By record: its title is French by its own words."""
     french_act: NDArray[np.bool_]
     """By record: so is its title, and it is French."""
+    online: NDArray[np.bool_]
+    """By record: it is on the net, and names no place."""
     match: NDArray[np.bool_]
     """By record: its title is of two teams."""
     area: Ints | None = None
@@ -309,9 +311,19 @@ def prepare(records: Sequence[Record], statistics: CorpusStatistics, moved: Mapp
         act=np.asarray([title.act for title in titles], dtype=np.bool_),
         french=np.asarray([title.lang == "fr" for title in titles], dtype=np.bool_),
         french_act=np.asarray([title.act and title.lang == "fr" for title in titles], dtype=np.bool_),
+        online=np.asarray(
+            [_is_online(row[4], title) for row, title in zip(timed, titles, strict=True)], dtype=np.bool_
+        ),
         match=np.asarray(["match" in title.head for title in titles], dtype=np.bool_),
         **columns,
     )
+
+
+def _is_online(record: Record, title: ParsedTitle) -> bool:
+    """A place that is named, or shown on a map, is where it is, whatever is streamed from there."""
+    if record.address or record.lat is not None:
+        return False
+    return is_online(record.venue_name) if record.venue_name else title.online
 
 
 _NOBODY: frozenset[str] = frozenset()

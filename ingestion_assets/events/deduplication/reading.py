@@ -16,7 +16,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 from ingestion_assets.events.deduplication.records import Key, Record
 from ingestion_assets.events.deduplication.venues import parse_city, parse_venue, split_place
@@ -315,20 +315,20 @@ def _required(row: Mapping[str, Any], column: str) -> str:
 
 
 @lru_cache(maxsize=4_096)
-def _known_zone(name: str) -> bool:
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return False
-    return True
+def _canonical_zone(name: str) -> str | None:
+    """The IANA zone; calendars also write the names that Windows has, `Eastern Standard Time`."""
+    from ingestion_assets.events.sources.zones import canonical_zone
+
+    return canonical_zone(name)
 
 
 def _zone(name: str | None) -> str | None:
     if name is None:
         return None
-    if not _known_zone(name):
+    zone = _canonical_zone(name)
+    if zone is None:
         raise _BadCellError("timezone", f"{name[:60]!r} is no IANA time zone, such as America/Toronto")
-    return name
+    return zone
 
 
 def _moment(value: Any, column: str, zone: str | None) -> tuple[date, time | None, datetime | None]:

@@ -66,6 +66,7 @@ _ELISION = re.compile(r"\b(?:l|d|qu|j|c|s|n|m)['’]\w")
 _EDITION = frozenset({"edition", "annual", "annuel", "annuelle", "anniversaire", "anniversary"})
 _GATHERINGS = frozenset({"meetup", "meetups", "meeting", "rencontre", "rencontres"})
 _CLOSING = frozenset({"tickets", "live"})
+_ON_THE_NET = frozenset({"webinar", "webinar:", "webinaire", "webinaire:", "zoom"})
 _WEEK = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _MEALS = frozenset({"dinner", "brunch"})
 _LABELS = frozenset({"status", "session", "addon", "calendar", "stop", "clock", "part", "number"})
@@ -95,6 +96,8 @@ class ParsedTitle:
     tribute: bool = False
     plays: bool = False
     """`X plays Y`: a tribute by X where the other listing is of Y alone, a recital where it names both."""
+    online: bool = False
+    """It says that the event is on the net."""
     umbrella: bool = False
     statuses: frozenset[str] = frozenset()
     moved: bool = False
@@ -279,6 +282,7 @@ class _Parser:
             umbrella=umbrella,
             statuses=frozenset(flags["status"]),
             moved="moved" in flags["status"],
+            online="en_ligne" in flags["status"] or "en_ligne" in head or not _ON_THE_NET.isdisjoint(folded.split()),
             name=all(unit.role in _OF_NAMES for unit in units) and not _ELISION.search(title.lower()),
             letters="".join(filter(str.isalnum, folded)),
             lang=_language(title),

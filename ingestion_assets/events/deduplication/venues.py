@@ -171,6 +171,11 @@ def parse_venue(name: str | None, city: str = "") -> ParsedVenue:
     return ParsedVenue(key, chosen, kinds, initials, joined)
 
 
+def is_online(name: str) -> bool:
+    """The name says that the event is on the net, and nothing else."""
+    return _tables().online.issuperset(words(name))
+
+
 _NOWHERE = ParsedVenue("")
 _PIECES = re.compile(r"\s[-–—/|]\s|[,()\[\]–—:]")
 _FORMER = re.compile(r"\(\s*(?:formerly|former|anciennement|autrefois|ex[-\s]|aka|jadis)[^)]*\)", re.IGNORECASE)
