@@ -4,7 +4,8 @@ import pytest
 
 from ingestion_assets.events.deduplication.lexicon import build_lexicon, default_lexicon
 from ingestion_assets.events.deduplication.text import fold, stem, words
-from ingestion_assets.events.deduplication.titles import parse_title, without_place
+from ingestion_assets.events.deduplication.titles import parse_title
+from ingestion_assets.events.deduplication.venues import without_place
 
 SAME_EVENT = [
     ("Heure du conte", "Story Time"),

@@ -14,7 +14,8 @@ from ingestion_assets.events.deduplication.levels import code
 from ingestion_assets.events.deduplication.lexicon import FORMS, default_lexicon
 from ingestion_assets.events.deduplication.pairs import PairFeatures
 from ingestion_assets.events.deduplication.prepare import Batch
-from ingestion_assets.events.deduplication.titles import ParsedTitle, parts_contradict
+from ingestion_assets.events.deduplication.title_units import parts_contradict
+from ingestion_assets.events.deduplication.titles import ParsedTitle
 from ingestion_assets.events.deduplication.venues import Likeness
 
 if TYPE_CHECKING:

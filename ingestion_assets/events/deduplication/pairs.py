@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from ingestion_assets.events.deduplication import pair_listings as listings
 from ingestion_assets.events.deduplication.levels import FACTS, LEVELS, code
-from ingestion_assets.events.deduplication.pair_titles import label_levels, overlap_of, title_levels
+from ingestion_assets.events.deduplication.pair_labels import label_levels
+from ingestion_assets.events.deduplication.pair_titles import overlap_of, title_levels
 from ingestion_assets.events.deduplication.prepare import Batch
 from ingestion_assets.events.deduplication.venues import Likeness
 

@@ -16,8 +16,15 @@ from ingestion_assets.events.deduplication.lexicon import FORMS, default_lexicon
 from ingestion_assets.events.deduplication.records import Key, Record
 from ingestion_assets.events.deduplication.statistics import CorpusStatistics
 from ingestion_assets.events.deduplication.text import fold, plain_url
-from ingestion_assets.events.deduplication.titles import ParsedTitle, parse_title, without_place
-from ingestion_assets.events.deduplication.venues import ParsedVenue, is_online, parse_address, parse_city, parse_venue
+from ingestion_assets.events.deduplication.titles import ParsedTitle, parse_title
+from ingestion_assets.events.deduplication.venues import (
+    ParsedVenue,
+    is_online,
+    parse_address,
+    parse_city,
+    parse_venue,
+    without_place,
+)
 
 if TYPE_CHECKING:
     import numpy as np

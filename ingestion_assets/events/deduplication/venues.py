@@ -284,6 +284,36 @@ def compare_venues(a: ParsedVenue, b: ParsedVenue) -> Likeness:
     return Likeness.WEAK if common else Likeness.DIFFERENT
 
 
+_PLACE_BEGINS = re.compile(
+    r"\s+(?:@|[-–—|])\s+|\s*[|()\[\]@]\s*|\s*:\s+|,\s+|\s+(?:at|in|à|au|aux|chez)\s+(?:(?:la|le|les|the)\s+|l['’])?",
+    re.IGNORECASE,
+)
+
+
+@lru_cache(maxsize=32_768)
+def without_place(title: str, venue: str | None, city: str | None) -> str:
+    """The title but for the pieces that name its own venue: `X @ Théâtre Y`, `Club Y : X`, `X au Musée Y`.
+
+    They would be taken for what the event is: a play, where the venue is a theatre. Something always stays.
+    """
+    town = parse_city(city)
+    place = parse_venue(venue, town)
+    if place.core.isdisjoint(stem(word) for word in words(title)):
+        return title
+    begin, kept, dropped = 0, "", ""
+    for found in (*_PLACE_BEGINS.finditer(title), None):
+        piece = title[begin : found.start() if found else None]
+        named = parse_venue(piece, town)
+        if named.core and named.core <= place.core and compare_venues(named, place) >= Likeness.STRONG:
+            dropped += piece
+        else:
+            kept += piece
+        if found:
+            kept += found[0]
+            begin = found.end()
+    return kept if dropped and any(map(str.isalpha, kept)) else title
+
+
 _CUT = 5
 """Letters from which the beginning of a name stands for it: `Transbo`."""
 
