@@ -194,6 +194,13 @@ def test_dates_in_a_title_say_nothing_of_it(title, plain):
     assert parse_title(title).numbers == parse_title(plain).numbers
 
 
+def test_a_game_has_two_sides():
+    assert "match" in parse_title("Lions c. Comets").head
+    assert "match" in parse_title("Les Lions reçoivent les Comets").head
+    assert "match" not in parse_title("Vitamin C").head
+    assert "match" not in parse_title("The Host").head
+
+
 @pytest.mark.parametrize("title", ["May 4", "2026-05-02", "14 juillet"])
 def test_a_title_that_is_a_date_keeps_it(title):
     assert parse_title(title).head

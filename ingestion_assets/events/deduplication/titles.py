@@ -153,6 +153,10 @@ class _Parser:
                     umbrella = True
                 elif role == "status" and unit.code in _CLOSING and unit is segment[-1] and head:
                     continue  # `X Tickets`, `X Live`
+                elif unit.code == "match" and not 0 < position < len(segment) - 1:
+                    # `Vitamin C`, `The Host`: nobody plays anybody.
+                    (support if lesser else head).append(unit.word)
+                    continue
                 elif lesser and unit.code in _MEALS:
                     flags["addon"].add("package")  # `X + souper` sells X with a meal
                 elif role in ("kind", "secondary", "public"):
