@@ -13,7 +13,7 @@ from ingestion_assets.events.deduplication.blocks import plausible_times
 from ingestion_assets.events.deduplication.levels import code
 from ingestion_assets.events.deduplication.lexicon import FORMS, default_lexicon
 from ingestion_assets.events.deduplication.pairs import PairFeatures
-from ingestion_assets.events.deduplication.prepare import Batch
+from ingestion_assets.events.deduplication.prepare import PLAYS, Batch
 from ingestion_assets.events.deduplication.title_units import parts_contradict
 from ingestion_assets.events.deduplication.titles import ParsedTitle
 from ingestion_assets.events.deduplication.venues import Likeness
@@ -123,9 +123,9 @@ def _plays_another(batch: Batch, a: Ints, b: Ints) -> NDArray[np.bool_]:
     import numpy as np
 
     tribute = batch.parsed["tribute"]
-    result = (tribute[a] != tribute[b]) & (tribute[a] + tribute[b] == _PLAYS)
+    result = (tribute[a] != tribute[b]) & (tribute[a] + tribute[b] == PLAYS)
     for i in np.flatnonzero(result).tolist():
-        one, two = (int(a[i]), int(b[i])) if tribute[a[i]] == _PLAYS else (int(b[i]), int(a[i]))
+        one, two = (int(a[i]), int(b[i])) if tribute[a[i]] == PLAYS else (int(b[i]), int(a[i]))
         other = batch.titles[two]
         result[i] = not {*other.head, *other.support, *_around(batch, one, two)}.issuperset(batch.titles[one].head)
     return np.asarray(result)
@@ -195,10 +195,6 @@ def _publics_contradict(one: frozenset[str], two: frozenset[str]) -> bool:
         return True
     ages = [{bool(public & _YOUNG), bool(public & _GROWN)} == {True, False} for public in (one, two)]
     return all(ages) and bool(one & _YOUNG) != bool(two & _YOUNG)
-
-
-_PLAYS = 2
-"""What `X plays Y` is among the values of `parsed["tribute"]`."""
 
 
 def two_showings(pairs: PairFeatures) -> NDArray[np.bool_]:

@@ -154,6 +154,8 @@ class _Interner:
 _SAID = ("sessions", "parts", "numbers", "addons", "kinds", "secondary", "publics", "support")
 """What titles say, each a set, kept as the number of the set."""
 _FLAGS = ("tribute", "umbrella", "name", "moved", "clock")
+PLAYS = 2
+"""What `X plays Y` is among the values of `parsed["tribute"]`; a tribute is 1."""
 _TITLE_COLUMNS = ("title", "raw", "spoken", *_SAID, *_FLAGS)
 _PLACE_COLUMNS = ("city", "venue", "alias", "spot")
 _RECORD_COLUMNS = ("place", "url", "source", "lang", "day", "minute", "offset", "end", "span")
@@ -189,7 +191,7 @@ class _Reader:
                 self.raw(title.letters),
                 self.lang(self.statistics.language(title)),
                 *(self.sets(value) if value else 0 for value in said),
-                int(title.tribute) or 2 * int(title.plays),
+                int(title.tribute) or PLAYS * int(title.plays),
                 int(title.umbrella),
                 int(title.name),
                 int(title.moved),

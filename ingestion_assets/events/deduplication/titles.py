@@ -25,7 +25,7 @@ from ingestion_assets.events.deduplication.title_units import (
 _OF_NAMES = frozenset({"word", "sep", "support", "clock", "status", "number"})
 _ELISION = re.compile(r"\b(?:l|d|qu|j|c|s|n|m)['’]\w")
 _CLOSING = frozenset({"tickets", "live"})
-_ON_THE_NET = frozenset({"webinar", "webinar:", "webinaire", "webinaire:", "zoom"})
+_ON_THE_NET = re.compile(r"\b(?:webinars?|webinaires?|zoom)\b")
 _WEEK = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _MEALS = frozenset({"dinner", "brunch"})
 _LABELS = frozenset({"status", "session", "addon", "calendar", "stop", "clock", "part", "number"})
@@ -66,7 +66,7 @@ class ParsedTitle:
     lang: str = ""
     """`fr`, `en`, or empty: what its little words and accents say, when they say anything."""
     letters: str = ""
-    """The whole title's letters and digits, folded."""
+    """The whole title's letters and digits but for a date, folded."""
     words: tuple[str, ...] = ()
     """Its words as written, folded: what tells the language of titles without little words."""
     pieces: frozenset[tuple[str, ...]] = frozenset()
@@ -201,7 +201,7 @@ class _Parser:
             umbrella=umbrella,
             statuses=frozenset(flags["status"]),
             moved="moved" in flags["status"],
-            online="en_ligne" in flags["status"] or "en_ligne" in head or not _ON_THE_NET.isdisjoint(folded.split()),
+            online="en_ligne" in flags["status"] or "en_ligne" in head or bool(_ON_THE_NET.search(folded)),
             name=all(unit.role in _OF_NAMES for unit in units) and not _ELISION.search(title.lower()),
             letters="".join(filter(str.isalnum, folded)),
             lang=language_of(title),

@@ -102,7 +102,7 @@ def split_place(name: str | None, address: str | None, city: str | None) -> tupl
     """
     if name and (found := _ADDRESS_IN_BRACKETS.match(name)):
         name, address = found[1], address or found[2]
-    elif name and _STREET.match(name) and not address:
+    elif name and "," in name and _STREET.match(name) and not address:
         name, address = None, name
     elif name and "," in name:
         parts = [part.strip() for part in name.split(",")]
@@ -300,18 +300,16 @@ def without_place(title: str, venue: str | None, city: str | None) -> str:
     place = parse_venue(venue, town)
     if place.core.isdisjoint(stem(word) for word in words(title)):
         return title
-    begin, kept, dropped = 0, "", ""
+    begin, kept = 0, ""
     for found in (*_PLACE_BEGINS.finditer(title), None):
         piece = title[begin : found.start() if found else None]
         named = parse_venue(piece, town)
-        if named.core and named.core <= place.core and compare_venues(named, place) >= Likeness.STRONG:
-            dropped += piece
-        else:
+        if not (named.core and named.core <= place.core and compare_venues(named, place) >= Likeness.STRONG):
             kept += piece
         if found:
             kept += found[0]
             begin = found.end()
-    return kept if dropped and any(map(str.isalpha, kept)) else title
+    return kept if any(map(str.isalpha, kept)) else title
 
 
 _CUT = 5
