@@ -128,7 +128,7 @@ def mask_credentials(text: str) -> str:
 
 def mask_credentials_in(body: bytes) -> bytes:
     """`mask_credentials` of text in UTF-8."""
-    return mask_credentials(body.decode()).encode() if holds_credentials(body) else body
+    return mask_credentials(body.decode()).encode()
 
 
 def excerpt(text: str, limit: int) -> str:

@@ -65,6 +65,10 @@ class Moment:
     zone_assumed: bool = False
     """The source named no zone, or one that nobody knows, and its default was taken."""
 
+    def __hash__(self) -> int:
+        # Asked for several times for each event. The zone says little: most of a platform's starts share it.
+        return hash((self.date, self.time))
+
     @property
     def precision(self) -> Precision:
         return Precision.DATE if self.time is None else Precision.DATETIME
@@ -112,7 +116,7 @@ class Price:
     currency: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # not frozen, unlike its parts: to make a frozen one costs three times as much
 class Event:
     """One event of one source. `(source, source_id)` is its key, so type and occurrence belong inside `source_id`."""
 

@@ -234,13 +234,21 @@ def _price(record: Mapping[str, Json]) -> Price | None:
         return _FREE
     for tickets in (mapping(record.get("ticket_availability")), elsewhere):
         lowest, highest = mapping(tickets.get("minimum_ticket_price")), mapping(tickets.get("maximum_ticket_price"))
-        low, high = number(lowest.get("major_value")), number(highest.get("major_value"))
-        if low is not None or high is not None:
-            unit = currency(lowest.get("currency")) or currency(highest.get("currency"))
-            return _priced(low, high, unit)
+        said = (lowest.get("major_value"), highest.get("major_value"), lowest.get("currency"), highest.get("currency"))
+        try:
+            price = _priced(*said)
+        except TypeError:  # an object or a list, which cannot be remembered
+            price = _priced.__wrapped__(*said)
+        if price is not None:
+            return price
     return Price(free=False) if record.get("is_free") is False else None
 
 
-@lru_cache(maxsize=2_048)
-def _priced(low: float | None, high: float | None, unit: str | None) -> Price:
+@lru_cache(maxsize=2_048, typed=True)
+def _priced(lowest: Json, highest: Json, currency_of_lowest: Json, currency_of_highest: Json) -> Price | None:
+    """Remembered: most of a source's prices are alike."""
+    low, high = number(lowest), number(highest)
+    if low is None and high is None:
+        return None
+    unit = currency(currency_of_lowest) or currency(currency_of_highest)
     return Price(free=False if high else None, minimum=low, maximum=high, currency=unit)
