@@ -5,7 +5,8 @@ Each case is a list of listings `(source, title, start, venue)` and how they bel
 
 from __future__ import annotations
 
-from datetime import date, time
+from dataclasses import replace
+from datetime import date, time, timedelta
 
 import pytest
 
@@ -150,6 +151,24 @@ APART: dict[str, tuple[list[Listing], str]] = {
     ),
     "a concert and its parking": (
         [("a", "Ghost Ferry", "20:00", "Centre Bell"), ("a", "Ghost Ferry - Stationnement", "20:00", "Centre Bell")],
+        "xy",
+    ),
+    "a concert and the car park it names as its place": (
+        [("a", "Ghost Ferry", "20:00", "Stade Barfly"), ("b", "Ghost Ferry - Parking", "20:00", "Parking Stade Barfly")],
+        "xy",
+    ),
+    "a play and its box, in two languages": (
+        [
+            ("a", "Ghost Village", "20:00", "Théâtre Outremont"),
+            ("b", "Loges : Village fantôme", "20:00", "Théâtre Outremont"),
+        ],
+        "xy",
+    ),
+    "all of it, by its title, and its first day": (
+        [
+            ("a", "Marée Haute : 3 jours", "12:00", "Parc Jean-Drapeau"),
+            ("b", "Marée Haute - samedi", "12:00", "Parc Jean-Drapeau"),
+        ],
         "xy",
     ),
     "a concert and its package": (
@@ -408,6 +427,24 @@ def wanted(letters: str) -> set[frozenset[int]]:
 def test_what_is_two_events_stays_two(listings: list[Listing], letters: str) -> None:
     for group in grouping(listings):
         assert len({letters[i] for i in group}) == 1, [listings[i][1] for i in group]
+
+
+@pytest.mark.parametrize(
+    ("day", "lasts", "one"),
+    [
+        ("Marée Haute", 3, True),  # the source that names no end may mean the same
+        ("Marée Haute - Day 1", 3, False),
+        ("Marée Haute – Saturday Single-Day Ticket", 3, False),
+        ("Marée Haute | Sat. Apr 18", 3, False),
+        ("Marée Haute (18 - 21 avril)", 3, True),
+        ("Marée Haute - samedi", 1, False),
+        ("Marée Haute - samedi", 0, True),
+    ],
+)
+def test_a_day_is_not_what_lasts_for_days(day: str, lasts: int, one: bool) -> None:
+    whole, part = records([("a", "Marée Haute", "12:00", "Club Soda"), ("b", day, "12:00", "Club Soda")])
+    whole = replace(whole, end_date=whole.local_date + timedelta(days=lasts))
+    assert len(resolve([whole, part]).clusters) == (1 if one else 2)
 
 
 @pytest.mark.parametrize(("listings", "letters"), TOGETHER.values(), ids=TOGETHER.keys())

@@ -206,6 +206,26 @@ def test_a_title_that_is_a_date_keeps_it(title):
     assert parse_title(title).head
 
 
+@pytest.mark.parametrize(
+    ("title", "day", "days"),
+    [
+        ("Festival X - Jour 3", True, False),
+        ("Marée Haute – programmation du samedi", True, False),
+        ("Marée Haute | Sat. Feb 13", True, False),
+        ("Marée Haute, 13 février", True, False),
+        ("Marée Haute (13 - 16 février)", False, False),
+        ("Marée Haute : 3 jours", False, True),
+        ("Marée Haute (2-day)", False, True),
+        ("Marée Haute", False, False),
+        ("Saturday Night Fever", False, False),
+        ("7 Days of Rain", False, False),
+    ],
+)
+def test_a_title_says_whether_it_is_a_day_or_days(title, day, days):
+    parsed = parse_title(title)
+    assert (parsed.of_a_day, parsed.of_days) == (day, days)
+
+
 def test_who_plays_whom_is_said_apart_from_a_tribute():
     assert parse_title("Rosa Lind joue Satie").plays
     assert not parse_title("Hommage à Satie").plays
@@ -221,6 +241,7 @@ def test_who_plays_whom_is_said_apart_from_a_tribute():
         ("Club Soda", "Club Soda", "Club Soda"),
         ("Orchestre symphonique de Laval : Mahler", "Salle symphonique", "Orchestre symphonique de Laval : Mahler"),
         ("Une nuit au théâtre", "Théâtre Orphée", "Une nuit au théâtre"),
+        ("Parking : Red Wagon", "Parking Club Soda", "Parking : Red Wagon"),
     ],
 )
 def test_the_venue_in_a_title_is_no_part_of_it(title, venue, kept):

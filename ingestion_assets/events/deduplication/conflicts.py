@@ -71,7 +71,7 @@ def conflicts(batch: Batch, pairs: PairFeatures) -> NDArray[np.int8]:
         [
             batch.day[a] != batch.day[b],
             _contradict(batch, "sessions", a, b),
-            _contradict(batch, "parts", a, b, parts_contradict),
+            _contradict(batch, "parts", a, b, parts_contradict) | _day_of_the_whole(batch, a, b),
             (pairs.levels["addon"] == code("addon", "one_side")) | _contradict(batch, "addons", a, b),
             ~plausible_times(batch, a, b) | two_showings(pairs) | _clocks_differ(batch, a, b),
             twice,
@@ -116,6 +116,15 @@ def _contradict(
     for i in np.flatnonzero(result).tolist():
         result[i] = contradict(batch.sets[int(one[i])], batch.sets[int(two[i])])
     return np.asarray(result)
+
+
+def _day_of_the_whole(batch: Batch, a: Ints, b: Ints) -> NDArray[np.bool_]:
+    """`Day 1`, `Saturday`, and a listing under the same name that lasts for days: one of its days, and all of it."""
+    import numpy as np
+
+    of_a_day, lasts = batch.parsed["of_a_day"] > 0, (batch.span > 0) | (batch.parsed["of_days"] > 0)
+    whole, day = ~of_a_day & lasts, of_a_day & ~lasts
+    return np.asarray((whole[a] & day[b]) | (day[a] & whole[b]))
 
 
 def _plays_another(batch: Batch, a: Ints, b: Ints) -> NDArray[np.bool_]:

@@ -58,10 +58,11 @@ def label_levels(batch: Batch, a: Ints, b: Ints, overlap: Overlap) -> dict[str, 
     }
     # A label that one title lacks because it is misspelt there (`for Kdis`), or because the lexicon knows it in one
     # language only.
-    misspelt = _misspelt(batch, a, b) | overlap.meant
+    misspelt = _misspelt(batch, a, b)
     for name in ("public", "beside", "kind", "sessions", "addon"):
         levels = LEVELS[name]
-        said[name][misspelt & (said[name] == levels.index("one_side"))] = levels.index("none")
+        forgiven = misspelt if name == "addon" else misspelt | overlap.meant
+        said[name][forgiven & (said[name] == levels.index("one_side"))] = levels.index("none")
     return said
 
 

@@ -153,7 +153,7 @@ class _Interner:
 
 _SAID = ("sessions", "parts", "numbers", "addons", "kinds", "secondary", "publics", "support")
 """What titles say, each a set, kept as the number of the set."""
-_FLAGS = ("tribute", "umbrella", "name", "moved", "clock")
+_FLAGS = ("tribute", "umbrella", "name", "moved", "of_a_day", "of_days", "clock")
 PLAYS = 2
 """What `X plays Y` is among the values of `parsed["tribute"]`; a tribute is 1."""
 _TITLE_COLUMNS = ("title", "raw", "spoken", *_SAID, *_FLAGS)
@@ -195,6 +195,8 @@ class _Reader:
                 int(title.umbrella),
                 int(title.name),
                 int(title.moved),
+                int(title.of_a_day),
+                int(title.of_days),
                 -1 if title.clock is None else title.clock,
             )
             context = self.tokens((*title.support, *title.presenters))

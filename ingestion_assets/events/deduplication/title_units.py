@@ -24,7 +24,10 @@ _MONTH = (
 )
 _DAY = r"\d{1,2}(?:er|st|nd|rd|th)?\b"
 _TO = r"\s*(?:[-–&,]|\b(?:to|au|a|et|and)\b)\s*"
-_LEAD = r"(?:\b(?:du|le|les|from|on|the)\s+)?"
+_LEAD = (
+    r"(?:\b(?:du|le|les|from|on|the)\s+)?"
+    r"(?:\b(?:mon|tues?|wed|thu(?:rs?)?|fri|sat|sun|lun|mar|mer|jeu|ven|sam|dim)\b[.,]*\s*)?"
+)
 DATE = re.compile(
     rf"{_LEAD}\b(?:{_DAY}(?:\s+{_MONTH})?{_TO}){{0,4}}{_DAY}\s+{_MONTH}(?:,?\s+20\d\d\b)?"
     rf"|{_LEAD}\b{_MONTH}\s+{_DAY}(?:{_TO}(?:{_MONTH}\s+)?{_DAY}){{0,4}}(?:,?\s+20\d\d\b)?"
@@ -33,6 +36,8 @@ DATE = re.compile(
     r"|(?<=[,:(\[|–-])\s?\d{1,2}[\s-](?:days?|jours)(?=\s*(?:$|[)\]|,:–-]))"
 )
 """A date in a title repeats what the record says in its own field, or says how long the event lasts."""
+_DAY_NUMBER = re.compile(rf"\b{_DAY}")
+_DAYS = re.compile(r"\b(?:[2-9]|[1-9]\d)[\s-](?:days?|jours)(?=\s*(?:$|[)\]|,:–-]))")
 _ROMAN = {"ii": 2, "iii": 3, "iiii": 4, "iv": 4, "vi": 6, "vii": 7, "viii": 8, "ix": 9, "xi": 11, "xii": 12}
 _ROMAN_PART = {**_ROMAN, "i": 1, "v": 5, "x": 10}
 _NUMBER = {
@@ -167,3 +172,14 @@ def minutes(text: str) -> int | None:
     elif "a" in text and hour == 12:
         hour = 0
     return hour * 60 + minute if hour < 24 and minute < 60 else None
+
+
+def for_days(text: str) -> bool:
+    """Whether a folded title says that it lasts for days: `X: 3 jours`, `X (2-day)`."""
+    return _DAYS.search(text) is not None
+
+
+def one_date(text: str) -> bool:
+    """Whether a folded title names one date, and no range of days."""
+    dates = [found[0] for found in DATE.finditer(text)]
+    return len(dates) == 1 and len(_DAY_NUMBER.findall(dates[0])) == 1 and not for_days(text)

@@ -17,8 +17,10 @@ from ingestion_assets.events.deduplication.title_units import (
     ITEM,
     Unit,
     cut_at_separators,
+    for_days,
     minutes,
     number_parts,
+    one_date,
     read_ages,
 )
 
@@ -50,6 +52,10 @@ class ParsedTitle:
     clock: int | None = None
     """A time of day in the title, in minutes."""
     parts: frozenset[tuple[str, int]] = frozenset()
+    of_a_day: bool = False
+    """It names one day: `Day 2`, `Saturday`, `Feb. 13`. What lasts for days under its name is not it."""
+    of_days: bool = False
+    """It says that it lasts for days."""
     numbers: frozenset[str] = frozenset()
     addons: frozenset[str] = frozenset()
     tribute: bool = False
@@ -93,9 +99,9 @@ class _Parser:
 
     def parse(self, title: str) -> ParsedTitle:
         title = _CUT_OFF.sub("", title) if title.rstrip().endswith(("…", "...")) else title
-        folded = fold(title)
-        without_dates = DATE.sub(" ", folded)
-        folded = without_dates if any(map(str.isalpha, without_dates)) else folded
+        dated = fold(title)
+        without_dates = DATE.sub(" ", dated)
+        folded = without_dates if any(map(str.isalpha, without_dates)) else dated
         units = number_parts(self._units(folded))
         segments = cut_at_separators(units)
         head: list[str] = []
@@ -193,6 +199,8 @@ class _Parser:
             clock=clock,
             # A festival and its Sunday are two; of anything else a weekday repeats the date.
             parts=frozenset(parts | weekdays if umbrella else parts),
+            of_a_day=bool(weekdays) or any(code == "day" for code, _ in parts) or one_date(dated),
+            of_days=for_days(dated),
             numbers=frozenset(word for word in head if word.isdigit())
             | {unit.word for unit in units if unit.role == "public" and unit.word[0].isdigit()},
             addons=frozenset(flags["addon"]),

@@ -14,6 +14,7 @@ from functools import lru_cache
 from importlib.resources import files
 
 from ingestion_assets.events.deduplication.text import fold, stem, words
+from ingestion_assets.events.deduplication.titles import parse_title
 
 
 class Likeness(IntEnum):
@@ -304,7 +305,9 @@ def without_place(title: str, venue: str | None, city: str | None) -> str:
     for found in (*_PLACE_BEGINS.finditer(title), None):
         piece = title[begin : found.start() if found else None]
         named = parse_venue(piece, town)
-        if not (named.core and named.core <= place.core and compare_venues(named, place) >= Likeness.STRONG):
+        here = named.core and named.core <= place.core and compare_venues(named, place) >= Likeness.STRONG
+        # `Parking : X` at the car park of the arena says what is sold.
+        if not here or parse_title(piece).addons:
             kept += piece
         if found:
             kept += found[0]
