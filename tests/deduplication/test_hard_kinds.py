@@ -94,6 +94,20 @@ APART: dict[str, tuple[list[Listing], str]] = {
         ],
         "xy",
     ),
+    "two levels of one introduction": (
+        [
+            ("a", "Initiation à la gravure - niveau 1", "13:00", "Studio Zénith"),
+            ("b", "Initiation à la gravure, niveau 2", "13:00", "Studio Zénith"),
+        ],
+        "xy",
+    ),
+    "two parts of one level": (
+        [
+            ("a", "Gravure, niveau 5, séance 1", "13:00", "Studio Zénith"),
+            ("b", "Gravure, niveau 5, séance 2", "13:00", "Studio Zénith"),
+        ],
+        "xy",
+    ),
     "two groups of one workshop": (
         [
             ("a", "Atelier de macramé (groupe C)", "10:00", "Bibliothèque Benny"),
@@ -371,6 +385,20 @@ TOGETHER: dict[str, tuple[list[Listing], str]] = {
         [
             ("a", "Lions de Verdun c. Comets de Laval", "19:00", "Aréna Verdun"),
             ("b", "NHL: Laval Comets vs. Verdun Lions", "19:00", "Verdun Arena"),
+        ],
+        "xx",
+    ),
+    "a level by its number and by its name": (
+        [
+            ("a", "Cours de céramique, niveau 2", "18:00", "Atelier du Mile-Ex"),
+            ("b", "Ceramics Class - Intermediate", "18:00", "Atelier du Mile-Ex"),
+        ],
+        "xx",
+    ),
+    "an act and the name of its tour": (
+        [
+            ("a", "Ghost Ferry - The Long Way Home Tour", "20:00", "MTELUS"),
+            ("b", "Ghost Ferry", "20:00", "MTELUS"),
         ],
         "xx",
     ),

@@ -77,12 +77,16 @@ def _meet(batch: Batch, key: NDArray[np.uint64], rows: Ints, size: int, *, whole
 
 
 def starts(batch: Batch, a: Ints, b: Ints) -> tuple[Ints, Ints]:
-    """The two starts in minutes, -1 when unknown: by the clocks of their places, or on the net in one zone."""
+    """The two starts in minutes, -1 when unknown: by the clocks of their places, or on the net in one zone.
+
+    A zone that nobody named is a guess: on the net the same clock is the same start.
+    """
     import numpy as np
 
     one, two = batch.minute[a], batch.minute[b]
     shifted = two - batch.offset[b] + batch.offset[a]
-    return one, np.where(batch.online[a] & batch.online[b] & (two >= 0) & (one >= 0), np.maximum(shifted, 0), two)
+    net = batch.online[a] & batch.online[b] & (two >= 0) & (one >= 0) & (one != two)
+    return one, np.where(net, np.maximum(shifted, 0), two)
 
 
 def plausible_times(batch: Batch, a: Ints, b: Ints) -> NDArray[np.bool_]:

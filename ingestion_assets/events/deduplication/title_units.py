@@ -139,8 +139,9 @@ def _counted(code: str) -> str:
 
 
 def parts_contradict(one: frozenset[tuple[str, int]], two: frozenset[tuple[str, int]]) -> bool:
-    """Both count the same sort of thing, and no number is the same. A level and a session say nothing of each other."""
-    return not one & two and not {code for code, _ in one}.isdisjoint(code for code, _ in two)
+    """Both count the same sort of thing, and no number of it is the same. A level says nothing of a session."""
+    sorts = {code for code, _ in one} & {code for code, _ in two}
+    return bool(sorts - {code for code, _ in one & two})
 
 
 def _group(unit: Unit | None) -> int | None:

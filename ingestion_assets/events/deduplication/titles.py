@@ -29,6 +29,9 @@ _ELISION = re.compile(r"\b(?:l|d|qu|j|c|s|n|m)['’]\w")
 _CLOSING = frozenset({"tickets", "live"})
 _ON_THE_NET = re.compile(r"\b(?:webinars?|webinaires?|zoom)\b")
 _WEEK = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_LEVELS = ("beginner", "intermediate", "advanced")
+_TONGUE = re.compile(r"[(\[]\s*(fr|en|ang|eng)\s*[)\]]")
+_TONGUES = {"fr": "francais", "en": "english", "ang": "english", "eng": "english"}
 _MEALS = frozenset({"dinner", "brunch"})
 _LABELS = frozenset({"status", "session", "addon", "calendar", "stop", "clock", "part", "number"})
 
@@ -99,7 +102,7 @@ class _Parser:
 
     def parse(self, title: str) -> ParsedTitle:
         title = _CUT_OFF.sub("", title) if title.rstrip().endswith(("…", "...")) else title
-        dated = fold(title)
+        dated = _TONGUE.sub(lambda found: f" ({_TONGUES[found[1]]})", fold(title))
         without_dates = DATE.sub(" ", dated)
         folded = without_dates if any(map(str.isalpha, without_dates)) else dated
         units = number_parts(self._units(folded))
@@ -116,11 +119,12 @@ class _Parser:
         weekdays: set[tuple[str, int]] = set()
         clock: int | None = None
         alone = 0
+        level: str | None = None
         tribute = plays = umbrella = trailing = framed = False
         for segment in segments:
             label = all(unit.role in _LABELS for unit in segment)
             # `w/ X` and `et invités : X`: the word stands before the separator, its names behind it.
-            lesser = trailing and bool(head)
+            lesser = (trailing or _is_a_tour(segment)) and bool(head)
             trailing = segment[-1].role == "support"
             before, named = len(head), False
             for position, unit in enumerate(segment):
@@ -133,7 +137,11 @@ class _Parser:
                     clock = unit.value if clock is None else clock
                     continue
                 if role == "number" and unit.value is not None:
-                    parts.add((unit.code, unit.value))
+                    if unit.code != "level" or not 0 < unit.value <= len(_LEVELS):
+                        parts.add((unit.code, unit.value))
+                        continue
+                    level = _LEVELS[unit.value - 1]  # `level 2` is for the intermediate
+                    head.append(level)
                     continue
                 if role in ("status", "session", "addon") and (label or not unit.weak):
                     flags[role].add(unit.code)
@@ -176,6 +184,9 @@ class _Parser:
                 if any(_frames(unit, self.lexicon) for unit in segment):
                     frames.add(" ".join(unit.word for unit in segment))
                 pieces.append(tuple(sorted(set(head[before:]))) if named and not frame else ())
+        if level is not None:
+            # `Introduction to X, level 2` is not for beginners.
+            flags["public"] = (flags["public"] - set(_LEVELS)) | {level}
         large = proper_words(title)
         before_support = head[:alone] if alone else head
         head = list(dict.fromkeys(head))
@@ -271,6 +282,14 @@ class _Parser:
             units.append(Unit(role, entry.code, weak=entry.weak, word=word))
             position += len(entry.phrase)
         return units
+
+
+def _is_a_tour(segment: list[Unit]) -> bool:
+    """`The Long Way Home Tour`, `Tournée mondiale`, `En solo`, behind the name of who plays."""
+    spoken = [unit for unit in segment if unit.role != "stop"]
+    if not spoken or any(unit.role in ("kind", "secondary", "part", "number") for unit in spoken):
+        return False
+    return "world_tour" in (spoken[0].code, spoken[-1].code) or [unit.code for unit in spoken] == ["solo"]
 
 
 def _frames(unit: Unit, lexicon: Lexicon) -> bool:

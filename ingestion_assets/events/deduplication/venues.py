@@ -103,8 +103,8 @@ def split_place(name: str | None, address: str | None, city: str | None) -> tupl
     """
     if name and (found := _ADDRESS_IN_BRACKETS.match(name)):
         name, address = found[1], address or found[2]
-    elif name and "," in name and _STREET.match(name) and not address:
-        name, address = None, name
+    elif name and (address is None or address.startswith(name)) and _only_an_address(name):
+        name, address = None, address or name
     elif name and "," in name:
         parts = [part.strip() for part in name.split(",")]
         parts = [part for part in parts if part]
@@ -115,6 +115,13 @@ def split_place(name: str | None, address: str | None, city: str | None) -> tupl
     if address and not city:
         city = _city_of(address)
     return name, address, city
+
+
+def _only_an_address(name: str) -> bool:
+    return bool(_STREET.match(name)) and ("," in name or not _STREET_TYPES.isdisjoint(words(name)))
+
+
+_STREET_TYPES = frozenset("rue street avenue ave boulevard boul blvd chemin road rd drive".split())
 
 
 def _city_of(address: str) -> str | None:
