@@ -7,7 +7,7 @@ only.
 
 import dagster as dg
 
-from ingestion_assets.study import store
+from ingestion_assets.study import collection_store
 from resources.definitions import PostgresResource
 from sensors.ticks import bounded, summary
 
@@ -20,9 +20,9 @@ from sensors.ticks import bounded, summary
     description="Gives a new batch to each collection that a quota left unfinished, once the quota is back.",
 )
 def recover_study_sensor(postgres: PostgresResource) -> dg.SensorResult:
-    """Decided by `store.reopen_deferred`: the tables know what is due. Asks for no run itself."""
+    """Decided by `collection_store.reopen_deferred`: the tables know what is due. Asks for no run itself."""
     with bounded(postgres.database) as connection:
-        reopened = store.reopen_deferred(connection)
+        reopened = collection_store.reopen_deferred(connection)
     return dg.SensorResult(
         skip_reason=summary(
             [f"collection {collection} continues as batch {batch}" for collection, batch in reopened],

@@ -67,7 +67,7 @@ def unblock(provider: Annotated[str, typer.Argument(help="openai or gemini.")]) 
     """End a provider's block before its time: somebody has paid, or changed the plan. What waits for it is due at once."""
     from ingestion_assets.cli.environment import platform
     from ingestion_assets.events import tag_store
-    from ingestion_assets.study import store
+    from ingestion_assets.study import collection_store
     from resources.llm import status
     from resources.llm.settings import PROVIDERS
 
@@ -78,7 +78,7 @@ def unblock(provider: Annotated[str, typer.Argument(help="openai or gemini.")]) 
         )
     with platform() as databases, databases.database.transaction(role="llm") as connection:
         accounts = status.unblock(connection, provider=provider)
-        events, collections = tag_store.make_due(connection), store.make_due(connection)
+        events, collections = tag_store.make_due(connection), collection_store.make_due(connection)
     typer.echo(
         f"{provider}: blocks ended: {accounts}; due at once: events that wait for tags: {events}, study collections:"
         f" {collections}"

@@ -14,7 +14,7 @@ from ingestion_assets.counts import Counts
 from ingestion_assets.failures import classified, stop_run_retries
 from ingestion_assets.ledger import batches
 from ingestion_assets.ledger.import_jobs import ImportJob
-from ingestion_assets.study import store
+from ingestion_assets.study import collection_store, store
 from ingestion_assets.study.settings import StudySettings
 from ingestion_assets.study.spending import Books, Budgeted
 from ingestion_assets.study.steps import (
@@ -83,10 +83,10 @@ def _analyse(
 
     def read(connection: Any) -> tuple[Any, ...]:
         return (
-            store.read_options(connection, collection_id),
+            collection_store.read_options(connection, collection_id),
             store.read_documents(connection, collection_id),
-            store.owner(connection, collection_id),
-            store.read_usage(connection, collection_id),
+            collection_store.owner(connection, collection_id),
+            collection_store.read_usage(connection, collection_id),
         )
 
     options, documents, user_id, earlier = job.session.transact(read)
@@ -133,8 +133,8 @@ def _analyse(
 
     def close(connection: Any) -> Counts:
         counts = store.write_chunks(connection, collection_id, built.results)
-        store.add_study_counts(connection, job, counts)
-        store.set_state(connection, collection_id, "processing", usage=spent)
+        collection_store.add_study_counts(connection, job, counts)
+        collection_store.set_state(connection, collection_id, "processing", usage=spent)
         recorder.record_rest(connection, built.outcome.usage)
         job.succeed(connection)
         return counts

@@ -13,7 +13,7 @@ from ingestion_assets.counts import Counts
 from ingestion_assets.failures import classified, stop_run_retries
 from ingestion_assets.ledger import batches
 from ingestion_assets.ledger.import_jobs import ImportJob
-from ingestion_assets.study import store
+from ingestion_assets.study import collection_store, store
 from ingestion_assets.study.model import Document, DocumentCode, DocumentStatus
 from ingestion_assets.study.settings import StudySettings
 from ingestion_assets.study.steps import (
@@ -81,11 +81,11 @@ def _extract(context: dg.AssetExecutionContext, job: ImportJob, *, again: bool) 
     settings = StudySettings()
 
     def begin(connection: Any) -> list[store.StoredFile]:
-        if store.read_options(connection, collection_id) is None:
+        if collection_store.read_options(connection, collection_id) is None:
             raise NoSuchCollectionError(f"there is no collection {collection_id}: delete its partition")
         for batch in batches.open_batches(connection, collection_id=collection_id):
             batches.begin(connection, batch.id, context.run.run_id, seconds=float(MAX_RUNTIME))
-        store.set_state(connection, collection_id, "processing")
+        collection_store.set_state(connection, collection_id, "processing")
         return store.read_files(connection, collection_id)
 
     files = job.commit(begin) or job.session.transact(lambda c: store.read_files(c, collection_id))
@@ -100,7 +100,7 @@ def _extract(context: dg.AssetExecutionContext, job: ImportJob, *, again: bool) 
         code, repeated = file.code, seen.get(file.sha256)
         if file.status != "pending" and not again:
             counts = Counts(skipped=1)
-            job.commit(partial(store.add_study_counts, job=job, counts=counts))
+            job.commit(partial(collection_store.add_study_counts, job=job, counts=counts))
         else:
             if repeated is not None:
                 document = _duplicate_of(file, repeated)
@@ -151,7 +151,7 @@ def _store(
 ) -> None:
     def work(connection: Any) -> None:
         store.write_document(connection, collection_id, position, document)
-        store.add_study_counts(connection, job, counts)
+        collection_store.add_study_counts(connection, job, counts)
         failed = document.status is DocumentStatus.FAILED
         tell(
             connection,

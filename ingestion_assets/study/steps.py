@@ -13,7 +13,7 @@ from ingestion_assets.counts import Counts
 from ingestion_assets.ledger import batches
 from ingestion_assets.ledger.dagster_runs import run_is_finished
 from ingestion_assets.ledger.import_jobs import ImportJob
-from ingestion_assets.study import store
+from ingestion_assets.study import collection_store
 from resources.errors import PermanentError
 from resources.postgres.database import Database
 
@@ -55,7 +55,7 @@ def study_job(context: dg.AssetExecutionContext, database: Database, asset: dg.A
             code, text = type(error).__name__, str(error)
 
             def fail(connection: Any) -> None:
-                store.set_state(connection, collection_id, "failed", errors=[{"code": code, "detail": text}])
+                collection_store.set_state(connection, collection_id, "failed", errors=[{"code": code, "detail": text}])
                 for batch in batches.open_batches(connection, collection_id=collection_id):
                     batches.finish(connection, batch.id, batches.BatchState.FAILED, code=code, message=text)
 

@@ -12,7 +12,7 @@ from ingestion_assets.failures import classified, stop_run_retries
 from ingestion_assets.ledger import batches
 from ingestion_assets.ledger.batches import BatchState
 from ingestion_assets.ledger.import_jobs import ImportJob
-from ingestion_assets.study import store
+from ingestion_assets.study import collection_store, store
 from ingestion_assets.study.checks.collection import MOST_LONGEST, longest_key_share
 from ingestion_assets.study.model import DropReason
 from ingestion_assets.study.steps import (
@@ -69,7 +69,7 @@ def _assemble(collection_id: str, job: ImportJob) -> tuple[Counts, dict[str, Any
     from ingestion_assets.study.pipeline import Workshop, is_partial
 
     def read(connection: Any) -> tuple[Any, ...]:
-        options = store.read_options(connection, collection_id)
+        options = collection_store.read_options(connection, collection_id)
         documents = store.read_documents(connection, collection_id)
         answers = store.read_answers(connection, collection_id)
         results = store.read_results(connection, collection_id, documents, answers)
@@ -86,7 +86,7 @@ def _assemble(collection_id: str, job: ImportJob) -> tuple[Counts, dict[str, Any
     # Another text, option or set of documents makes another deck. With these unchanged, only documents that were asked
     # about anew may change: a person's other cards stay as they are.
     base = sha256(
-        as_text([store.options_json(options), sorted((d.id, d.text_sha256) for d in documents)]).encode()
+        as_text([collection_store.options_json(options), sorted((d.id, d.text_sha256) for d in documents)]).encode()
     ).hexdigest()
     kept = before.get("fingerprints", {}) if before.get("base") == base else {}
     frozen = {name: items[name] for name in items if prints.get(name) == kept.get(name)}
@@ -117,7 +117,7 @@ def _assemble(collection_id: str, job: ImportJob) -> tuple[Counts, dict[str, Any
 
     def write(connection: Any) -> Counts:
         counts = store.write_items(connection, collection, collection_id)
-        store.set_state(
+        collection_store.set_state(
             connection,
             collection_id,
             state,
@@ -126,7 +126,7 @@ def _assemble(collection_id: str, job: ImportJob) -> tuple[Counts, dict[str, Any
             report=figures,
             not_before=datetime.fromisoformat(quota["not_before"]) if quota else None,
         )
-        store.add_study_counts(connection, job, counts)
+        collection_store.add_study_counts(connection, job, counts)
         told = {"cards": len(collection.cards), "questions": len(collection.questions), **_scope(quota)}
         for batch in batches.open_batches(connection, collection_id=collection_id):
             batches.report(connection, batch.id, "collection:ready", stage="collection", progress=told)
