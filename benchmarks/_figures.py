@@ -1,4 +1,4 @@
-"""What a benchmark says beside its table, for plots and for the summary of the report: comparisons and growth."""
+"""What a benchmark says, for tables, plots and the summary of the report: numbers, comparisons and growth."""
 
 from __future__ import annotations
 
@@ -43,3 +43,15 @@ class Series(TypedDict):
     x_log: bool
     y_log: bool
     lines: Sequence[Line]
+
+
+def number(value: float) -> str:
+    """A value as people read it: three significant digits, thousands apart."""
+    if value == 0:
+        return "0"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def with_unit(value: float, unit: str) -> str:
+    """A value and its unit."""
+    return f"{number(value)} {unit}".strip()

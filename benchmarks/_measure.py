@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks._figures import with_unit
+
 
 def cpu_seconds() -> float:
     """User and system time of this process, its threads and the children that it has waited for."""
@@ -132,7 +134,7 @@ class Bar:
         sign = "≥" if self.at_least else "≤"
         return {
             "bar": self.text,
-            "measured": f"{self.measured:.2f} {self.unit}".strip(),
+            "measured": with_unit(self.measured, self.unit),
             "wanted": f"{sign} {self.limit:g} {self.unit}".strip(),
             "held": "yes" if self.held else "**no**",
         }

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
-from benchmarks._figures import Comparison, Line, Series
+from benchmarks._figures import Comparison, Line, Series, number
 
 WIDTH = 780
 _NAMES = 272
@@ -40,18 +40,6 @@ text { font: 12px system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-seri
 def is_ours(method: str) -> bool:
     """Whether a method of a comparison is ours."""
     return method.startswith("ours")
-
-
-def number(value: float) -> str:
-    """A value as people read it: three significant digits, thousands apart."""
-    if value == 0:
-        return "0"
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
-
-
-def with_unit(value: float, unit: str) -> str:
-    """A value and its unit."""
-    return f"{number(value)} {unit}".strip()
 
 
 def bars(comparison: Comparison) -> str:

@@ -15,8 +15,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Self
 
-from benchmarks._figures import Comparison, Group, Series
-from benchmarks._plots import figures_of, is_ours, number, with_unit
+from benchmarks._figures import Comparison, Group, Series, number, with_unit
+from benchmarks._plots import figures_of, is_ours
 
 INTRODUCTION = """\
 Ours beside the libraries that people use for the same work, each benchmark in one run on one machine. This page, its
@@ -204,7 +204,7 @@ def _summary(result: Result) -> list[str]:
 
 def _measured(bar: Mapping[str, Any]) -> str:
     sign, unit = "≥" if bar.get("at_least") else "≤", bar.get("unit", "")
-    return f"{bar['bar']}: {bar['measured']:.2f} {unit}".rstrip() + f", wanted {sign} {bar['limit']:g} {unit}".rstrip()
+    return f"{bar['bar']}: {with_unit(bar['measured'], unit)}, wanted {sign} {bar['limit']:g} {unit}".rstrip()
 
 
 def peers_ahead(comparisons: Sequence[Comparison]) -> list[tuple[Comparison, str, list[Group]]]:

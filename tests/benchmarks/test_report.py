@@ -11,8 +11,8 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks._figures import Comparison, Series
-from benchmarks._plots import WIDTH, bars, lines, number
+from benchmarks._figures import Comparison, Series, number
+from benchmarks._plots import WIDTH, bars, lines
 from benchmarks._processes import ROOT
 from benchmarks._report import Result, Store, in_short, page, peers_ahead
 
@@ -66,7 +66,7 @@ def test_the_summary_says_quotients_then_what_is_missed_and_who_is_ahead() -> No
     assert "- **Queue**: 1 of 2 bars held." in text
     assert "CPU a job (less is better): slow 6 to 7.5 × ours; fast 0.5 to 2 × ours" in text
     assert "F1 (more is better): held back: ours 0.97; slow 0.8" in text
-    assert "**Missed**: wall: 1.50 s, wanted ≤ 1 s" in text
+    assert "**Missed**: wall: 1.5 s, wanted ≤ 1 s" in text
     assert "**Peer ahead**: fast, CPU a job: 100 jobs 5, ours 10 µs" in text
     assert "lazy" not in text, "who does less is not ahead"
     assert "- **Scale**: not measured yet." in text
