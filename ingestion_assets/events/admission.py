@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from ingestion_assets.events.hashing import Canonicaliser
-from ingestion_assets.events.model import Event, RejectedRecord, RejectReason
+from ingestion_assets.events.model import Event, Moment, RejectedRecord, RejectReason
 from ingestion_assets.events.serialising import payload_json
 from resources.redaction import mask_credentials
 
@@ -71,11 +72,19 @@ def _problem(event: Event) -> tuple[RejectReason, str] | None:
         return RejectReason.UNSTORABLE_TEXT, "the id holds half of a surrogate pair"
     if size > MAX_ID_BYTES:
         return RejectReason.INVALID_VALUE, f"the id is {size} bytes long, over {MAX_ID_BYTES}"
-    if event.start is not None:
-        try:
-            _ = event.start.utc
-        except (OverflowError, ValueError, LookupError, OSError) as error:
-            return RejectReason.INVALID_START, f"the start is outside the calendar or its zone is unknown: {error}"
+    unknown = None if event.start is None else _no_instant(event.start)
+    if unknown is not None:
+        return RejectReason.INVALID_START, f"the start is outside the calendar or its zone is unknown: {unknown}"
+    return None
+
+
+@lru_cache(maxsize=4_096)
+def _no_instant(start: Moment) -> str | None:
+    """Why a start is no instant, None when it is one. Remembered: many events begin together."""
+    try:
+        _ = start.utc
+    except (OverflowError, ValueError, LookupError, OSError) as error:
+        return str(error)
     return None
 
 

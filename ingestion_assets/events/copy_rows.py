@@ -52,7 +52,6 @@ def key_row(ordinal: int, source_id: str, content_hash: bytes, week: date | None
 
 
 def event_row(
-    *,
     source_id: str,
     content_hash: bytes,
     start: Moment | None,

@@ -14,7 +14,6 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
-from functools import partial
 from itertools import starmap
 from typing import TYPE_CHECKING, Any, LiteralString
 
@@ -100,18 +99,8 @@ def load_pages(
     """
     loader = _Loader(job, Canonicaliser(volatile_paths), record_version, weeks)
     tally = _Tally()
-    batch = _Batch()
     with rare_collections():
-        for page in pages:
-            tally.add(page)
-            for record, written in zip(page.records, page.written or [None] * len(page.records), strict=True):
-                loader.add(batch, record, written)
-                if len(batch) >= BATCH_RECORDS or batch.size >= BATCH_BYTES:
-                    loader.store(batch)
-                    batch = _Batch()
-            progress(tally.pages, tally.records)
-        if len(batch):
-            loader.store(batch)
+        _store_all(pages, loader, tally, progress)
     withdrawal = loader.finish(tally, today=today, accept=accept_withdrawals)
     counts, by_week = read_counts(job.database, job.job_id)
     return LoadResult(
@@ -124,6 +113,21 @@ def load_pages(
         undated=tally.undated,
         pages=tally.pages,
     )
+
+
+def _store_all(pages: Iterable[Page], loader: _Loader, tally: _Tally, progress: Callable[[int, int], None]) -> None:
+    """Batch after batch. Nothing of the last one outlives this: the next look for cycles would walk through it."""
+    batch = _Batch()
+    for page in pages:
+        tally.add(page)
+        for record, written in zip(page.records, page.written or [None] * len(page.records), strict=True):
+            loader.add(batch, record, written)
+            if len(batch) >= BATCH_RECORDS or batch.size >= BATCH_BYTES:
+                loader.store(batch)
+                batch = _Batch()
+        progress(tally.pages, tally.records)
+    if len(batch):
+        loader.store(batch)
 
 
 @dataclass(slots=True)
@@ -322,13 +326,11 @@ def _row(batch: _Batch, ordinal: int) -> bytes:
     _, source_id, content_hash, _ = batch.keys[ordinal]
     event, written = batch.events[ordinal]
     described, payload = _json(event, written)
-    write = partial(event_row, source_id=source_id, content_hash=content_hash, start=event.start, status=event.status)
-    row = write(title=event.title, event=described, payload=payload)
+    plain = source_id, content_hash, event.start, event.status
+    row = event_row(*plain, event.title, described, payload)
     if holds_credentials(row):  # asked once for all columns: nearly every record has none
-        return write(
-            title=mask_credentials(event.title),
-            event=mask_credentials_in(described),
-            payload=mask_credentials_in(payload),
+        row = event_row(
+            *plain, mask_credentials(event.title), mask_credentials_in(described), mask_credentials_in(payload)
         )
     return row
 

@@ -208,6 +208,7 @@ class FetchWindow:
             yield self.start + timedelta(days=offset)
 
 
+@lru_cache(maxsize=4_096)
 def week_of(day: date) -> date:
     """The Monday of the week that `day` lies in: the partition of an event that starts on `day`."""
     return day - timedelta(days=day.weekday())
