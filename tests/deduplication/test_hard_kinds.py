@@ -388,6 +388,10 @@ TOGETHER: dict[str, tuple[list[Listing], str]] = {
         ],
         "xx",
     ),
+    "a session that goes with the clock of the other listing": (
+        [("a", "Orphée (soirée)", "", "Usine C"), ("b", "Orphée", "20:00", "Usine C")],
+        "xx",
+    ),
     "a level by its number and by its name": (
         [
             ("a", "Cours de céramique, niveau 2", "18:00", "Atelier du Mile-Ex"),
@@ -466,6 +470,7 @@ def test_what_is_two_events_stays_two(listings: list[Listing], letters: str) -> 
         ("Marée Haute | Sat. Apr 18", 3, False),
         ("Marée Haute (18 - 21 avril)", 3, True),
         ("Marée Haute - samedi", 1, False),
+        ("Marée Haute, 18 avril", 1, False),
         ("Marée Haute - samedi", 0, True),
     ],
 )

@@ -215,21 +215,24 @@ def test_a_title_that_is_a_date_keeps_it(title):
 @pytest.mark.parametrize(
     ("title", "day", "days"),
     [
-        ("Festival X - Jour 3", True, False),
-        ("Marée Haute – programmation du samedi", True, False),
-        ("Marée Haute | Sat. Feb 13", True, False),
-        ("Marée Haute, 13 février", True, False),
-        ("Marée Haute (13 - 16 février)", False, False),
-        ("Marée Haute : 3 jours", False, True),
-        ("Marée Haute (2-day)", False, True),
-        ("Marée Haute", False, False),
-        ("Saturday Night Fever", False, False),
-        ("7 Days of Rain", False, False),
+        ("Festival X - Jour 3", True, 0),
+        ("Marée Haute – programmation du samedi", True, 0),
+        ("Marée Haute | Sat. Feb 13", True, 0),
+        ("Marée Haute, 13 février", True, 0),
+        ("Marée Haute (13 - 16 février)", False, 3),
+        ("Marée Haute, 12 & 13 juin", False, 1),
+        ("High Tide – June 28 to July 3", False, 5),
+        ("High Tide (June 28 to June 3)", False, 0),
+        ("Marée Haute : 3 jours", False, 2),
+        ("Marée Haute (2-day)", False, 1),
+        ("Marée Haute", False, 0),
+        ("Saturday Night Fever", False, 0),
+        ("7 Days of Rain", False, 0),
     ],
 )
 def test_a_title_says_whether_it_is_a_day_or_days(title, day, days):
     parsed = parse_title(title)
-    assert (parsed.of_a_day, parsed.of_days) == (day, days)
+    assert (parsed.of_a_day, parsed.days) == (day, days)
 
 
 def test_who_plays_whom_is_said_apart_from_a_tribute():

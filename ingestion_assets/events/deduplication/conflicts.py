@@ -122,7 +122,7 @@ def _day_of_the_whole(batch: Batch, a: Ints, b: Ints) -> NDArray[np.bool_]:
     """`Day 1`, `Saturday`, and a listing under the same name that lasts for days: one of its days, and all of it."""
     import numpy as np
 
-    of_a_day, lasts = batch.parsed["of_a_day"] > 0, (batch.span > 0) | (batch.parsed["of_days"] > 0)
+    of_a_day, lasts = batch.parsed["of_a_day"] > 0, (batch.span > 0) | (batch.parsed["days"] > 0)
     whole, day = ~of_a_day & lasts, of_a_day & ~lasts
     return np.asarray((whole[a] & day[b]) | (day[a] & whole[b]))
 

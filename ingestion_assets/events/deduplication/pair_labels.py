@@ -92,7 +92,7 @@ def _publics(batch: Batch, a: Ints, b: Ints) -> Levels:
 
 
 def _sessions(batch: Batch, a: Ints, b: Ints) -> Levels:
-    """As `_sets`, and whether one title's label goes against the other record's clock."""
+    """As `_sets`, and whether one title's label goes with the other record's clock, as if unsaid, or against it."""
     import numpy as np
 
     column = batch.parsed["sessions"]
@@ -101,9 +101,12 @@ def _sessions(batch: Batch, a: Ints, b: Ints) -> Levels:
     for label, other in ((a, b), (b, a)):
         for i in np.flatnonzero((level == 2) & (column[label] > 0) & (batch.minute[other] >= 0)).tolist():
             clock = int(batch.minute[other[i]])
-            hours = [_HOURS[name] for name in batch.sets[int(column[label[i]])] if name in _HOURS]
+            names = batch.sets[int(column[label[i]])]
+            hours = [_HOURS[name] for name in names if name in _HOURS]
             if hours and not any(begin <= clock < end for begin, end in hours):
                 level[i] = 3
+            elif hours and "late" not in names:  # an early show is late enough to be one
+                level[i] = 0
     return level.astype(np.int8)
 
 

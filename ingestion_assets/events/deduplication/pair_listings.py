@@ -91,8 +91,8 @@ def distance_levels(batch: Batch, a: Ints, b: Ints) -> Levels:
     import numpy as np
 
     lat, lon = batch.lat.copy(), batch.lon.copy()
-    # Two decimals are a kilometre: a city's middle, not a door.
-    rough = (np.abs(lat * 100 - np.round(lat * 100)) < 1e-6) & (np.abs(lon * 100 - np.round(lon * 100)) < 1e-6)
+    # Two decimals are a kilometre, and so are three that end in five: a city's middle, not a door.
+    rough = (np.abs(lat * 200 - np.round(lat * 200)) < 1e-6) & (np.abs(lon * 200 - np.round(lon * 200)) < 1e-6)
     lat[rough] = np.nan
     known = np.flatnonzero(~np.isnan(lat) & (batch.alias >= 0))
     if len(known):

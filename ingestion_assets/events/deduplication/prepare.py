@@ -153,7 +153,7 @@ class _Interner:
 
 _SAID = ("sessions", "parts", "numbers", "addons", "kinds", "secondary", "publics", "support")
 """What titles say, each a set, kept as the number of the set."""
-_FLAGS = ("tribute", "umbrella", "name", "moved", "of_a_day", "of_days", "clock")
+_FLAGS = ("tribute", "umbrella", "name", "moved", "of_a_day", "days", "clock")
 PLAYS = 2
 """What `X plays Y` is among the values of `parsed["tribute"]`; a tribute is 1."""
 _TITLE_COLUMNS = ("title", "raw", "spoken", *_SAID, *_FLAGS)
@@ -196,7 +196,7 @@ class _Reader:
                 int(title.name),
                 int(title.moved),
                 int(title.of_a_day),
-                int(title.of_days),
+                title.days,
                 -1 if title.clock is None else title.clock,
             )
             context = self.tokens((*title.support, *title.presenters))
@@ -264,6 +264,8 @@ def prepare(records: Sequence[Record], statistics: CorpusStatistics, moved: Mapp
         proper.append(names_said)
         of_place, place_words = reader.place(record.venue_name, record.city)
         end, span = _end(record, day)
+        if record.end_date is None:
+            span = title.days
         rows.append((*of_title, *of_place, *reader.record(record), day, minute, offset, end, span))
         titles.append(title)
         cast = title_words

@@ -36,8 +36,16 @@ DATE = re.compile(
     r"|(?<=[,:(\[|–-])\s?\d{1,2}[\s-](?:days?|jours)(?=\s*(?:$|[)\]|,:–-]))"
 )
 """A date in a title repeats what the record says in its own field, or says how long the event lasts."""
-_DAY_NUMBER = re.compile(rf"\b{_DAY}")
-_DAYS = re.compile(r"\b(?:[2-9]|[1-9]\d)[\s-](?:days?|jours)(?=\s*(?:$|[)\]|,:–-]))")
+_DAY_NUMBER = re.compile(r"\b(\d{1,2})(?:er|st|nd|rd|th)?\b")
+_MONTH_NAME = re.compile(rf"\b{_MONTH}")
+_MONTHS = {
+    name: number
+    for number, names in enumerate(
+        "jan,feb fev,mar,apr avr,may mai,jun,jul,aug aou,sep,oct,nov,dec".split(","), start=1
+    )
+    for name in names.split()
+}
+_DAYS = re.compile(r"\b([2-9]|[1-9]\d)[\s-](?:days?|jours)(?=\s*(?:$|[)\]|,:–-]))")
 _ROMAN = {"ii": 2, "iii": 3, "iiii": 4, "iv": 4, "vi": 6, "vii": 7, "viii": 8, "ix": 9, "xi": 11, "xii": 12}
 _ROMAN_PART = {**_ROMAN, "i": 1, "v": 5, "x": 10}
 _NUMBER = {
@@ -175,12 +183,30 @@ def minutes(text: str) -> int | None:
     return hour * 60 + minute if hour < 24 and minute < 60 else None
 
 
-def for_days(text: str) -> bool:
-    """Whether a folded title says that it lasts for days: `X: 3 jours`, `X (2-day)`."""
-    return _DAYS.search(text) is not None
+def further_days(text: str) -> int:
+    """How many days a folded title says it lasts beyond the first: `X: 3 jours` 2, `X (10 to 13 June)` 3; 0: unsaid."""
+    counted = _DAYS.search(text)
+    if counted:
+        return int(counted[1]) - 1
+    for found in DATE.finditer(text):
+        days = [int(day) for day in _DAY_NUMBER.findall(found[0])]
+        months = [_month(name) for name in _MONTH_NAME.findall(found[0])]
+        if len(days) == 2 and months:
+            further = (months[-1] - months[0]) % 12 * 30 + days[1] - days[0]
+            if 0 < further <= _LONGEST:
+                return further
+    return 0
+
+
+_LONGEST = 120
+"""Days beyond which two dates in a title are no beginning and end."""
+
+
+def _month(name: str) -> int:
+    return _MONTHS["jun" if name.startswith("juin") else "jul" if name.startswith("juil") else name[:3]]
 
 
 def one_date(text: str) -> bool:
     """Whether a folded title names one date, and no range of days."""
     dates = [found[0] for found in DATE.finditer(text)]
-    return len(dates) == 1 and len(_DAY_NUMBER.findall(dates[0])) == 1 and not for_days(text)
+    return len(dates) == 1 and len(_DAY_NUMBER.findall(dates[0])) == 1 and not _DAYS.search(text)

@@ -17,7 +17,7 @@ from ingestion_assets.events.deduplication.title_units import (
     ITEM,
     Unit,
     cut_at_separators,
-    for_days,
+    further_days,
     minutes,
     number_parts,
     one_date,
@@ -57,8 +57,8 @@ class ParsedTitle:
     parts: frozenset[tuple[str, int]] = frozenset()
     of_a_day: bool = False
     """It names one day: `Day 2`, `Saturday`, `Feb. 13`. What lasts for days under its name is not it."""
-    of_days: bool = False
-    """It says that it lasts for days."""
+    days: int = 0
+    """How many days it says it lasts beyond the first."""
     numbers: frozenset[str] = frozenset()
     addons: frozenset[str] = frozenset()
     tribute: bool = False
@@ -211,7 +211,7 @@ class _Parser:
             # A festival and its Sunday are two; of anything else a weekday repeats the date.
             parts=frozenset(parts | weekdays if umbrella else parts),
             of_a_day=bool(weekdays) or any(code == "day" for code, _ in parts) or one_date(dated),
-            of_days=for_days(dated),
+            days=further_days(dated),
             numbers=frozenset(word for word in head if word.isdigit())
             | {unit.word for unit in units if unit.role == "public" and unit.word[0].isdigit()},
             addons=frozenset(flags["addon"]),

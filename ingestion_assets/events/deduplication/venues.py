@@ -256,6 +256,10 @@ _NEXT_DOOR, _SAME_BLOCK = 6, 40
 _NOT_EVEN_MISSPELT = 0.75
 
 
+_ANY_HOUSE = frozenset({"hall", "space", "room", "place", "complex"})
+"""Sorts that say little: with a proper name of two words they may be any other."""
+
+
 @lru_cache(maxsize=32_768)
 def compare_venues(a: ParsedVenue, b: ParsedVenue) -> Likeness:
     """How alike two venue names are, apart from where they stand. Symmetric."""
@@ -266,6 +270,8 @@ def compare_venues(a: ParsedVenue, b: ParsedVenue) -> Likeness:
     if a.key == b.key:
         return Likeness.SAME
     clash = bool(a.sorts and b.sorts and not a.sorts & b.sorts)
+    if clash and len(a.core & b.core) > 1 and (a.sorts <= _ANY_HOUSE or b.sorts <= _ANY_HOUSE):
+        clash = False  # `Salle Lemay-Petit`, `Cabaret Lemay-Petit`
     if not a.core or not b.core:
         # `Salle communautaire` and `Salle communautaire Nord`: only sorts to go by on one side.
         return Likeness.WEAK if a.sorts & b.sorts else Likeness.DIFFERENT
@@ -344,6 +350,8 @@ def _without_misspelt(left: frozenset[str], right: frozenset[str]) -> tuple[froz
 
 def _abbreviates(short: ParsedVenue, long: ParsedVenue) -> bool:
     """`TNM` for Théâtre du Nouveau Monde, `PdA` for Place des Arts."""
+    if len(long.initials) > 2 and long.initials in short.core:
+        return True  # `NAC - Southam Hall`
     if len(short.core) != 1:
         return False
     letters = next(iter(short.core))
