@@ -392,6 +392,20 @@ TOGETHER: dict[str, tuple[list[Listing], str]] = {
         [("a", "Orphée (soirée)", "", "Usine C"), ("b", "Orphée", "20:00", "Usine C")],
         "xx",
     ),
+    "a festival's day by its number and by its name": (
+        [
+            ("a", "Marée Haute - jour 1", "12:00", "Parc Jean-Drapeau"),
+            ("b", "Marée Haute - Saturday lineup", "12:00", "Parc Jean-Drapeau"),
+        ],
+        "xx",
+    ),
+    "a show on the page for families": (
+        [
+            ("a", "Famille : Le Clown Jérémie", "", "Bibliothèque Benny"),
+            ("b", "Le Clown Jérémie", "10:30", "Bibliothèque Benny"),
+        ],
+        "xx",
+    ),
     "a level by its number and by its name": (
         [
             ("a", "Cours de céramique, niveau 2", "18:00", "Atelier du Mile-Ex"),

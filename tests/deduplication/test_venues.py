@@ -100,6 +100,7 @@ def test_addresses_compare_by_door_and_street(one, two, expected):
         ),
         ("Ondine", "12 rue X, Montréal, Québec", None, ("Ondine", "12 rue X, Montréal, Québec", "Montréal")),
         ("Ondine", "12 rue X, 2e étage", None, ("Ondine", "12 rue X, 2e étage", None)),
+        ("3604", "3604, rue Victor-Hugo, Laval", "Laval", (None, "3604, rue Victor-Hugo, Laval", "Laval")),
         ("1642 Bar", None, "Montréal", ("1642 Bar", None, "Montréal")),
         (
             "3604 rue Victor-Hugo",

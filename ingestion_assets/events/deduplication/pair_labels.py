@@ -37,7 +37,9 @@ def label_levels(batch: Batch, a: Ints, b: Ints, overlap: Overlap) -> dict[str, 
     for code in distinct(np.r_[parsed["parts"][a], parsed["parts"][b]]).tolist():
         day_parts[code] = any(word in ("day", "weekday") for word, _ in batch.sets[code])
     one_sided_day = (parts == 2) & day_parts[np.maximum(parsed["parts"][a], parsed["parts"][b])]
-    parts = np.where(parts == 3, 4, np.where(one_sided_day, 3, parts))
+    # `Day 2` and `Sunday` of one date are one day, said in two ways.
+    both_of_a_day = (parsed["of_a_day"][a] > 0) & (parsed["of_a_day"][b] > 0)
+    parts = np.where(parts == 3, 4, np.where(one_sided_day, np.where(both_of_a_day, 1, 3), parts))
     said: dict[str, Levels] = {
         "names": (parsed["name"][a] + parsed["name"][b]).astype(np.int8),
         "numbers": _sets(batch, parsed["numbers"], a, b),

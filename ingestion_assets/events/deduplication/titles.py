@@ -29,6 +29,7 @@ _ELISION = re.compile(r"\b(?:l|d|qu|j|c|s|n|m)['’]\w")
 _CLOSING = frozenset({"tickets", "live"})
 _ON_THE_NET = re.compile(r"\b(?:webinars?|webinaires?|zoom)\b")
 _WEEK = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_PAGES = frozenset({"child", "family"})
 _LEVELS = ("beginner", "intermediate", "advanced")
 _TONGUE = re.compile(r"[(\[]\s*(fr|en|ang|eng)\s*[)\]]")
 _TONGUES = {"fr": "francais", "en": "english", "ang": "english", "eng": "english"}
@@ -123,6 +124,8 @@ class _Parser:
         tribute = plays = umbrella = trailing = framed = False
         for segment in segments:
             label = all(unit.role in _LABELS for unit in segment)
+            # `Kids: X`, `Famille : X` say which page it is on; `X for kids` says for whom it is.
+            category = segment is segments[0] and len(segments) > 1 and all(unit.code in _PAGES for unit in segment)
             # `w/ X` and `et invités : X`: the word stands before the separator, its names behind it.
             lesser = (trailing or _is_a_tour(segment)) and bool(head)
             trailing = segment[-1].role == "support"
@@ -131,7 +134,7 @@ class _Parser:
                 role = unit.role
                 if role == "calendar" and label and unit.code in _WEEK:
                     weekdays.add(("weekday", _WEEK.index(unit.code)))
-                if role in ("stop", "calendar"):
+                if role in ("stop", "calendar") or category:
                     continue
                 if role == "clock":
                     clock = unit.value if clock is None else clock

@@ -103,6 +103,8 @@ def split_place(name: str | None, address: str | None, city: str | None) -> tupl
     """
     if name and (found := _ADDRESS_IN_BRACKETS.match(name)):
         name, address = found[1], address or found[2]
+    elif name and name.isdigit() and address and address.startswith(name):
+        name = None
     elif name and (address is None or address.startswith(name)) and _only_an_address(name):
         name, address = None, address or name
     elif name and "," in name:
