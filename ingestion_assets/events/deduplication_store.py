@@ -78,7 +78,8 @@ WITH written AS (
         last_change_job = EXCLUDED.last_change_job,
         withdrawn_at = CASE WHEN EXCLUDED.withdrawn_at IS NULL THEN NULL
                             ELSE coalesce(t.withdrawn_at, EXCLUDED.withdrawn_at) END
-    RETURNING event_id, first_job = %(job)s AS created)
+    -- Inserted just now. An event that this job made in another week, and an import has moved since, is changed here.
+    RETURNING xmax = 0 AS created)
 SELECT count(*) FILTER (WHERE created), count(*) FILTER (WHERE NOT created) FROM written
 """
 

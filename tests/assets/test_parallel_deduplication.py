@@ -84,6 +84,27 @@ def listed(calendar: Calendar, week: int, source: str) -> Listing:
     )
 
 
+def test_an_event_that_an_import_moves_into_a_later_week_of_the_run_is_created_once(database: Database) -> None:
+    calendar, town = small_town(database)
+    moved = listed(calendar, 0, "city")
+    event = [key for key in calendar.listings if key[1] == moved.number]
+    job = ImportJob(database, source=asset.NAME, run_id="run", partition_start=FIRST, partition_end=calendar.weeks[1])
+    with job:
+        weeks = asset.resolve_weeks(job, calendar.weeks[:2])
+        first = next(weeks)
+        for key in event:
+            calendar.listings[key] = replace(calendar.listings[key], day=calendar.weeks[1] + timedelta(days=3))
+        town.store(calendar)
+        second = next(weeks)
+        for _ in weeks:
+            pass
+        job.commit(job.succeed)
+    assert first.counts.created > 0
+    assert second.counts.updated > 0
+    town.resolve(calendar.weeks)
+    town.assert_sound()
+
+
 def test_a_week_waits_for_the_far_week_that_its_ids_are_of(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether the id goes with the record that moved or stays with the others is for one resolution to say."""
     monkeypatch.setattr(deduplication_locks, "LOOK_AFTER", 0.05)
