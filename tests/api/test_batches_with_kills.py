@@ -116,7 +116,7 @@ def test_two_hundred_batches_end_once_each_though_their_workers_are_killed(
     record_property: Callable[[str, object], None],
 ) -> None:
     server = serve(documents_per_day=10**6, streams_per_user=1000)
-    ends, killed = run(server, database, ada, platform_environment, count=200, longest=12.0)
+    ends, killed = run(server, database, ada, platform_environment, count=200, longest=6.0)
     record_property("workers killed", killed)
     for end, count in sorted(ends.items()):
         record_property(end, count)
