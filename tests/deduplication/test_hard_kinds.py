@@ -494,6 +494,21 @@ def test_a_day_is_not_what_lasts_for_days(day: str, lasts: int, one: bool) -> No
     assert len(resolve([whole, part]).clusters) == (1 if one else 2)
 
 
+@pytest.mark.parametrize(
+    ("title", "start", "lasts", "one"),
+    [
+        ("L'Avare", "20:00", 9, False),
+        ("L'Avare", "20:00", 0, True),
+        ("Portraits du Nord", "10:00", 60, True),  # an exhibition
+        ("Festival Marée Haute", "18:00", 3, True),
+    ],
+)
+def test_a_run_of_evenings_is_not_one_of_them(title: str, start: str, lasts: int, one: bool) -> None:
+    run, show = records([("a", title, start, "Théâtre Prospero"), ("b", title, start, "Théâtre Prospero")])
+    run = replace(run, end_date=run.local_date + timedelta(days=lasts))
+    assert len(resolve([run, show]).clusters) == (1 if one else 2)
+
+
 @pytest.mark.parametrize(("listings", "letters"), TOGETHER.values(), ids=TOGETHER.keys())
 def test_what_is_one_event_becomes_one(listings: list[Listing], letters: str) -> None:
     assert grouping(listings) == wanted(letters)

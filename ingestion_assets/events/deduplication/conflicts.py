@@ -119,12 +119,24 @@ def _contradict(
 
 
 def _day_of_the_whole(batch: Batch, a: Ints, b: Ints) -> NDArray[np.bool_]:
-    """`Day 1`, `Saturday`, and a listing under the same name that lasts for days: one of its days, and all of it."""
+    """`Day 1`, `Saturday`, and a listing under the same name that lasts for days: one of its days, and all of it.
+
+    What begins in the evening and lasts for days is a run of shows; a listing without an end is one of them. By day it
+    may be an exhibition whose end the other source leaves out, and so may a festival at any hour.
+    """
     import numpy as np
 
     of_a_day, lasts = batch.parsed["of_a_day"] > 0, (batch.span > 0) | (batch.parsed["days"] > 0)
     whole, day = ~of_a_day & lasts, of_a_day & ~lasts
-    return np.asarray((whole[a] & day[b]) | (day[a] & whole[b]))
+    result = (whole[a] & day[b]) | (day[a] & whole[b])
+    evening = np.maximum(batch.minute[a], batch.minute[b]) >= _EVENING
+    festival = batch.parsed["umbrella"][a] + batch.parsed["umbrella"][b] > 0
+    run = batch.span > 1
+    result |= evening & ~festival & ((run[a] & ~lasts[b]) | (~lasts[a] & run[b]))
+    return np.asarray(result)
+
+
+_EVENING = 17 * 60
 
 
 def _plays_another(batch: Batch, a: Ints, b: Ints) -> NDArray[np.bool_]:
