@@ -78,6 +78,7 @@ def test_words_that_tell_events_apart_stay_in_the_head(one, two):
         ("Zumba – dimanche", "parts", set()),
         ("Yoga Class | L2", "publics", {"intermediate"}),
         ("Initiation au yoga, niveau 2", "publics", {"intermediate"}),
+        ("Yoga, niveau 1 / niveau 2", "publics", {"beginner", "intermediate"}),
         ("Half Moon (en français)", "publics", {"french"}),
         ("Half Moon [FR]", "publics", {"french"}),
         ("Half Moon - The Long Way Home Tour", "head", {"half", "moon"}),

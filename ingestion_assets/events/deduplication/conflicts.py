@@ -137,6 +137,7 @@ def _day_of_the_whole(batch: Batch, a: Ints, b: Ints) -> NDArray[np.bool_]:
 
 
 _EVENING = 17 * 60
+"""From here on hardly an exhibition opens for the day."""
 
 
 def _plays_another(batch: Batch, a: Ints, b: Ints) -> NDArray[np.bool_]:

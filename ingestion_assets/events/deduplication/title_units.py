@@ -6,6 +6,7 @@ Belongs here: cutting a title up, and numbers. What the pieces say together belo
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 
 ITEM = re.compile(
     r"(?P<clock>\b\d{1,2}\s?h\s?\d{2}\b|\b\d{1,2}\s?h\b(?!')|\b\d{1,2}(?::\d{2})?\s?[ap]\.?m\b\.?|\b\d{1,2}:\d{2}\b)"
@@ -183,14 +184,17 @@ def minutes(text: str) -> int | None:
     return hour * 60 + minute if hour < 24 and minute < 60 else None
 
 
-def further_days(text: str) -> int:
-    """How many days a folded title says it lasts beyond the first: `X: 3 jours` 2, `X (10 to 13 June)` 3; 0: unsaid."""
+def further_days(text: str, dates: Iterable[str]) -> int:
+    """How many days a folded title says it lasts beyond the first: `X: 3 jours` 2, `X (10 to 13 June)` 3; 0: unsaid.
+
+    `dates` are what `DATE` finds in it.
+    """
     counted = _DAYS.search(text)
     if counted:
         return int(counted[1]) - 1
-    for found in DATE.finditer(text):
-        days = [int(day) for day in _DAY_NUMBER.findall(found[0])]
-        months = [_month(name) for name in _MONTH_NAME.findall(found[0])]
+    for found in dates:
+        days = [int(day) for day in _DAY_NUMBER.findall(found)]
+        months = [_month(name) for name in _MONTH_NAME.findall(found)]
         if len(days) == 2 and months:
             further = (months[-1] - months[0]) % 12 * 30 + days[1] - days[0]
             if 0 < further <= _LONGEST:
@@ -206,7 +210,6 @@ def _month(name: str) -> int:
     return _MONTHS["jun" if name.startswith("juin") else "jul" if name.startswith("juil") else name[:3]]
 
 
-def one_date(text: str) -> bool:
-    """Whether a folded title names one date, and no range of days."""
-    dates = [found[0] for found in DATE.finditer(text)]
-    return len(dates) == 1 and len(_DAY_NUMBER.findall(dates[0])) == 1 and not _DAYS.search(text)
+def one_date(dates: Sequence[str]) -> bool:
+    """Whether what `DATE` finds in a title is one date, and no range of days."""
+    return len(dates) == 1 and len(_DAY_NUMBER.findall(dates[0])) == 1

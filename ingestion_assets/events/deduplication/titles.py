@@ -104,7 +104,9 @@ class _Parser:
     def parse(self, title: str) -> ParsedTitle:
         title = _CUT_OFF.sub("", title) if title.rstrip().endswith(("…", "...")) else title
         dated = _TONGUE.sub(lambda found: f" ({_TONGUES[found[1]]})", fold(title))
-        without_dates = DATE.sub(" ", dated)
+        dates = [found[0] for found in DATE.finditer(dated)]
+        without_dates = DATE.sub(" ", dated) if dates else dated
+        days = further_days(dated, dates)
         folded = without_dates if any(map(str.isalpha, without_dates)) else dated
         units = number_parts(self._units(folded))
         segments = cut_at_separators(units)
@@ -120,7 +122,7 @@ class _Parser:
         weekdays: set[tuple[str, int]] = set()
         clock: int | None = None
         alone = 0
-        level: str | None = None
+        levels: set[str] = set()
         tribute = plays = umbrella = trailing = framed = False
         for segment in segments:
             label = all(unit.role in _LABELS for unit in segment)
@@ -143,8 +145,8 @@ class _Parser:
                     if unit.code != "level" or not 0 < unit.value <= len(_LEVELS):
                         parts.add((unit.code, unit.value))
                         continue
-                    level = _LEVELS[unit.value - 1]  # `level 2` is for the intermediate
-                    head.append(level)
+                    levels.add(_LEVELS[unit.value - 1])  # `level 2` is for the intermediate
+                    head.append(_LEVELS[unit.value - 1])
                     continue
                 if role in ("status", "session", "addon") and (label or not unit.weak):
                     flags[role].add(unit.code)
@@ -187,9 +189,9 @@ class _Parser:
                 if any(_frames(unit, self.lexicon) for unit in segment):
                     frames.add(" ".join(unit.word for unit in segment))
                 pieces.append(tuple(sorted(set(head[before:]))) if named and not frame else ())
-        if level is not None:
+        if levels:
             # `Introduction to X, level 2` is not for beginners.
-            flags["public"] = (flags["public"] - set(_LEVELS)) | {level}
+            flags["public"] = flags["public"].difference(_LEVELS) | levels
         large = proper_words(title)
         before_support = head[:alone] if alone else head
         head = list(dict.fromkeys(head))
@@ -213,8 +215,8 @@ class _Parser:
             clock=clock,
             # A festival and its Sunday are two; of anything else a weekday repeats the date.
             parts=frozenset(parts | weekdays if umbrella else parts),
-            of_a_day=bool(weekdays) or any(code == "day" for code, _ in parts) or one_date(dated),
-            days=further_days(dated),
+            of_a_day=bool(weekdays) or any(code == "day" for code, _ in parts) or (one_date(dates) and not days),
+            days=days,
             numbers=frozenset(word for word in head if word.isdigit())
             | {unit.word for unit in units if unit.role == "public" and unit.word[0].isdigit()},
             addons=frozenset(flags["addon"]),
