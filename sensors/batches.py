@@ -25,6 +25,8 @@ from sensors.ticks import bounded, summary
 
 SETTLED = 30.0
 """Seconds without a change after which a folder without a marker counts as complete. A copy over a network pauses."""
+BATCH_TAG = "ingestion/batch"
+"""On the runs for a batch: its id."""
 MARKER = "_COMPLETE"
 DONE = ".done"
 MAX_FILES = 500
@@ -41,14 +43,14 @@ class Step(StrEnum):
     WAIT = "wait"
 
 
-def decide(batch: Batch, *, run_finished: bool | None) -> Step:
-    """What to do. `run_finished` is what Dagster says of the batch's run; None: it could not be asked.
+def decide(*, working: bool, ended: int) -> Step:
+    """What to do. `working`: a run for it is queued or under way, or Dagster could not say. `ended`: launches that are over.
 
-    A pending batch whose request was lost is asked for again: the ledger holds it back for a minute after each request.
+    Only those count: a run may wait for a slot for hours, and a request that was lost made no run.
     """
-    if batch.state is BatchState.PROCESSING and not run_finished:
+    if working:
         return Step.WAIT
-    return Step.FAIL if batch.launches >= MAX_LAUNCHES else Step.LAUNCH
+    return Step.FAIL if ended >= MAX_LAUNCHES else Step.LAUNCH
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +118,21 @@ def take(connection_of: Callable[[], Any], inbox: Path, folder: Folder, *, most:
 
 
 def request(batch: Batch, launch: int) -> dg.RunRequest:
-    """The run for a batch. The key names the launch: the same launch is asked for once."""
+    """The run for a batch. The key names the launch: asked for again, it is the same run."""
     return dg.RunRequest(
         run_key=f"batch {batch.id} {launch}",
         asset_selection=list(KEYS),
         partition_key=batch.collection_id,
-        tags={"ingestion/batch": str(batch.id), **({"ingestion/user": batch.user_id} if batch.user_id else {})},
+        tags={BATCH_TAG: str(batch.id), **({"ingestion/user": batch.user_id} if batch.user_id else {})},
     )
+
+
+def runs_for(instance: dg.DagsterInstance, waiting: Sequence[Batch]) -> dict[str, list[dg.DagsterRun]]:
+    """The runs that Dagster has for these batches, by the batch's id."""
+    found: dict[str, list[dg.DagsterRun]] = {str(batch.id): [] for batch in waiting}
+    for run in instance.get_runs(dg.RunsFilter(tags={BATCH_TAG: list(found)})) if found else ():
+        found[run.tags[BATCH_TAG]].append(run)
+    return found
 
 
 @dg.sensor(
@@ -141,20 +151,29 @@ def study_batches_sensor(context: dg.SensorEvaluationContext, postgres: Postgres
         done += _take_folders(context, postgres, settings.inbox, settings.max_document_bytes)
     with bounded(postgres.database) as connection:
         waiting = batches.open_batches(connection)
-    requests: list[dg.RunRequest] = []
+    runs = runs_for(context.instance, waiting)
+    launches: list[tuple[Batch, int]] = []
     for batch in waiting:
-        finished = run_is_finished(context.instance, batch.run_id) if batch.run_id else None
-        match decide(batch, run_finished=finished):
+        own = runs[str(batch.id)]
+        # Somebody may have started the run of a collection by hand, without the tag.
+        working = any(not run.is_finished for run in own) or (
+            batch.run_id is not None and run_is_finished(context.instance, batch.run_id) is not True
+        )
+        # Dagster's own retries belong to the launch that they repeat.
+        ended = len({run.root_run_id or run.run_id for run in own})
+        match decide(working=working, ended=ended):
             case Step.WAIT:
                 continue
             case Step.FAIL:
-                _fail(postgres, batch)
-                done.append(f"batch {batch.id} failed: {batch.launches} runs did not finish it")
+                _fail(postgres, batch, ended)
+                done.append(f"batch {batch.id} failed: {ended} runs did not finish it")
             case Step.LAUNCH:
-                with bounded(postgres.database) as connection:
-                    launch = batches.mark_launched(connection, batch.id)
-                if launch:
-                    requests.append(request(batch, launch))
+                launches.append((batch, ended + 1))
+    # Last, and together: what was held back by a tick that failed would wait for nothing.
+    with bounded(postgres.database) as connection:
+        requests = [
+            request(batch, launch) for batch, launch in launches if batches.mark_launched(connection, batch.id, launch)
+        ]
     return dg.SensorResult(
         run_requests=requests,
         dynamic_partitions_requests=[
@@ -181,14 +200,14 @@ def _take_folders(context: dg.SensorEvaluationContext, postgres: PostgresResourc
     return taken
 
 
-def _fail(postgres: PostgresResource, batch: Batch) -> None:
+def _fail(postgres: PostgresResource, batch: Batch, ended: int) -> None:
     with bounded(postgres.database) as connection:
         batches.finish(
             connection,
             batch.id,
             BatchState.FAILED,
             code="run_failed",
-            message=f"{batch.launches} runs for this batch did not finish: look at the last one, then retry",
+            message=f"{ended} runs for this batch did not finish: look at the last one, then retry",
         )
         connection.execute(
             "UPDATE study_collections SET state = 'failed', changed_at = now() WHERE id = %s AND state = 'processing'",

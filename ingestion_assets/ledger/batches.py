@@ -264,14 +264,19 @@ def events_after(connection: Connection[Any], batch_id: uuid.UUID, after: int = 
     return [BatchEvent(sequence=r[0], type=r[1], payload=r[2], terminal=r[3], at=r[4]) for r in rows]
 
 
-def mark_launched(connection: Connection[Any], batch_id: uuid.UUID) -> int:
-    """Count a run that is asked for; returns its number, 0 when the batch is final already."""
-    row = connection.execute(
-        "UPDATE study_batches SET launches = launches + 1, not_before = now() + interval '60 seconds'"
-        " WHERE id = %s AND finished_at IS NULL RETURNING launches",
-        (batch_id,),
-    ).fetchone()
-    return int(row[0]) if row else 0
+def mark_launched(connection: Connection[Any], batch_id: uuid.UUID, launch: int = 1) -> bool:
+    """Remember that a batch's run is asked for, for the `launch`th time. False when the batch is final already.
+
+    Held back for a minute: by then Dagster has made the run, or the request was lost.
+    """
+    return (
+        connection.execute(
+            "UPDATE study_batches SET launches = %s, not_before = now() + interval '60 seconds'"
+            " WHERE id = %s AND finished_at IS NULL",
+            (launch, batch_id),
+        ).rowcount
+        == 1
+    )
 
 
 def begin(connection: Connection[Any], batch_id: uuid.UUID, run_id: str, *, seconds: float) -> bool:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import uuid
+from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
+import psycopg
 import pytest
 
 from ingestion_assets.ledger import batches
@@ -18,40 +20,19 @@ from resources.postgres.database import Database
 from sensors.batches import DONE, MARKER, Folder, Step, complete, decide, look, read_files, study_batches_sensor, take
 from tests.study import files
 
-PENDING = Batch(
-    id=uuid.UUID(int=1),
-    collection_id="c",
-    user_id=None,
-    origin="api",
-    state=BatchState.PENDING,
-    stage="received",
-    progress={},
-    run_id=None,
-    launches=0,
-    error_code=None,
-    error_message=None,
-    created_at=datetime(2026, 1, 1, tzinfo=UTC),
-    started_at=None,
-    deadline_at=None,
-    finished_at=None,
-)
-WORKING = replace(PENDING, state=BatchState.PROCESSING, run_id="r", launches=1)
-
 
 @pytest.mark.parametrize(
-    ("batch", "finished", "step"),
+    ("working", "ended", "step"),
     [
-        (PENDING, None, Step.LAUNCH),
-        (replace(PENDING, launches=MAX_LAUNCHES), None, Step.FAIL),
-        (WORKING, False, Step.WAIT),
-        (WORKING, None, Step.WAIT),
-        (WORKING, True, Step.LAUNCH),
-        (replace(WORKING, launches=MAX_LAUNCHES), True, Step.FAIL),
-        (replace(WORKING, launches=MAX_LAUNCHES), False, Step.WAIT),
+        (False, 0, Step.LAUNCH),
+        (False, MAX_LAUNCHES - 1, Step.LAUNCH),
+        (False, MAX_LAUNCHES, Step.FAIL),
+        (True, 0, Step.WAIT),
+        (True, MAX_LAUNCHES, Step.WAIT),
     ],
 )
-def test_a_batch_is_launched_waited_for_or_given_up(batch: Batch, finished: bool | None, step: Step) -> None:
-    assert decide(batch, run_finished=finished) is step
+def test_a_batch_is_launched_waited_for_or_given_up(working: bool, ended: int, step: Step) -> None:
+    assert decide(working=working, ended=ended) is step
 
 
 def test_a_folder_is_taken_when_marked_or_settled_and_not_while_it_is_copied() -> None:
@@ -113,39 +94,127 @@ def tick(instance: dg.DagsterInstance) -> dg.SensorResult:
     return result
 
 
-def test_the_sensor_asks_for_each_batch_once_and_gives_up_on_one_that_kills_its_runs(
-    inbox: Path, database: Database, platform_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def instance(platform_environment: dict[str, str]) -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as made:
+        yield made
+
+
+@pytest.fixture
+def queued(database: Database) -> Batch:
+    with database.transaction() as connection:
+        batch, _ = batches.create_batch(connection, [NewFile("a.txt", files.ENGLISH.encode())], title="queued")
+    return batch
+
+
+def let_a_minute_pass(database: Database) -> None:
+    with database.transaction() as connection:
+        connection.execute("UPDATE study_batches SET not_before = not_before - interval '61 seconds'")
+
+
+def run_of(instance: dg.DagsterInstance, asked: dg.RunRequest, **options: Any) -> dg.DagsterRun:
+    """What the daemon makes of a request: a run, which is not finished while it waits for a slot."""
+    options = {"status": dg.DagsterRunStatus.NOT_STARTED, **options}
+    return instance.add_run(dg.DagsterRun(job_name="x", run_id=str(uuid.uuid4()), tags=asked.tags, **options))
+
+
+def test_each_batch_is_asked_for_once(
+    inbox: Path, instance: dg.DagsterInstance, queued: Batch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("INGESTION_INBOX", str(inbox))
     (inbox / "histoire" / MARKER).touch()
+    first = tick(instance)
+    assert len(first.run_requests or []) == 2
+    assert {request.tags["ingestion/batch"] for request in first.run_requests or []} >= {str(queued.id)}
+    [added] = first.dynamic_partitions_requests or []
+    assert set(added.partition_keys) == {request.partition_key for request in first.run_requests or []}
+    assert not tick(instance).run_requests, "a request just made is not made again"
+
+
+def test_a_batch_whose_run_waits_for_a_slot_is_neither_launched_again_nor_given_up(
+    instance: dg.DagsterInstance, database: Database, queued: Batch
+) -> None:
+    [asked] = tick(instance).run_requests or []
+    run_of(instance, asked)
+    for _ in range(MAX_LAUNCHES + 1):
+        let_a_minute_pass(database)
+        assert not tick(instance).run_requests
     with database.transaction() as connection:
-        queued, _ = batches.create_batch(connection, [NewFile("a.txt", files.ENGLISH.encode())], title="queued")
-    instance = dg.DagsterInstance.ephemeral()
-    try:
-        first = tick(instance)
-        assert len(first.run_requests or []) == 2
-        assert {request.tags["ingestion/batch"] for request in first.run_requests or []} >= {str(queued.id)}
-        [added] = first.dynamic_partitions_requests or []
-        assert set(added.partition_keys) == {request.partition_key for request in first.run_requests or []}
-        assert not tick(instance).run_requests, "a request just made is not made again"
-        keys = set()
-        for _ in range(MAX_LAUNCHES):
-            with database.transaction() as connection:
-                connection.execute("UPDATE study_batches SET not_before = now() WHERE id = %s", (queued.id,))
-                assert batches.begin(connection, queued.id, str(uuid.uuid4()), seconds=10)
-            # Dagster knows no such run: it was deleted, or its storage was lost.
-            keys |= {request.run_key for request in tick(instance).run_requests or []}
-        assert len(keys) == MAX_LAUNCHES - 1
-        with database.transaction() as connection:
-            ended = batches.read_batch(connection, queued.id)
-            events = batches.events_after(connection, queued.id)
-        assert ended is not None
-        assert ended.state is BatchState.FAILED
-        assert ended.error_code == "run_failed"
-        assert [event.type for event in events][-1] == "pipeline:error"
-        assert events[-1].terminal
-    finally:
-        instance.dispose()
+        now = batches.read_batch(connection, queued.id)
+    assert now is not None
+    assert (now.state, now.launches) == (BatchState.PENDING, 1)
+
+
+def test_a_request_that_made_no_run_is_made_again_under_its_key_and_costs_no_launch(
+    instance: dg.DagsterInstance, database: Database, queued: Batch
+) -> None:
+    keys = set()
+    for _ in range(MAX_LAUNCHES + 1):
+        [asked] = tick(instance).run_requests or []
+        keys.add(asked.run_key)
+        let_a_minute_pass(database)
+    assert len(keys) == 1
+
+
+def test_a_tick_that_fails_holds_nothing_back(
+    instance: dg.DagsterInstance, database: Database, queued: Batch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with database.transaction() as connection:
+        batches.create_batch(connection, [NewFile("b.txt", files.FRENCH.encode())], title="second")
+    mark, calls = batches.mark_launched, []
+
+    def breaks_the_second_time(*arguments: Any) -> bool:
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise psycopg.OperationalError("server closed the connection unexpectedly")
+        return mark(*arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(batches, "mark_launched", breaks_the_second_time)
+        with pytest.raises(psycopg.OperationalError):
+            tick(instance)
+    assert len(tick(instance).run_requests or []) == 2
+
+
+def test_a_batch_that_kills_its_runs_is_given_up(
+    instance: dg.DagsterInstance, database: Database, queued: Batch
+) -> None:
+    keys = set()
+    for _ in range(MAX_LAUNCHES):
+        [asked] = tick(instance).run_requests or []
+        keys.add(asked.run_key)
+        killed = run_of(instance, asked, status=dg.DagsterRunStatus.FAILURE)
+        # A retry of Dagster's belongs to the same launch.
+        run_of(
+            instance,
+            asked,
+            status=dg.DagsterRunStatus.FAILURE,
+            root_run_id=killed.run_id,
+            parent_run_id=killed.run_id,
+        )
+        let_a_minute_pass(database)
+    assert len(keys) == MAX_LAUNCHES
+    assert not tick(instance).run_requests
+    with database.transaction() as connection:
+        ended = batches.read_batch(connection, queued.id)
+        events = batches.events_after(connection, queued.id)
+    assert ended is not None
+    assert ended.state is BatchState.FAILED
+    assert ended.error_code == "run_failed"
+    assert [event.type for event in events][-1] == "pipeline:error"
+    assert events[-1].terminal
+
+
+def test_a_batch_that_a_run_without_its_tag_works_on_waits_for_that_run(
+    instance: dg.DagsterInstance, database: Database, queued: Batch
+) -> None:
+    by_hand = dg.DagsterRun(job_name="make_collection", run_id=str(uuid.uuid4()), status=dg.DagsterRunStatus.STARTED)
+    instance.add_run(by_hand)
+    with database.transaction() as connection:
+        assert batches.begin(connection, queued.id, by_hand.run_id, seconds=10)
+    assert not tick(instance).run_requests
+    instance.report_run_failed(by_hand)
+    assert len(tick(instance).run_requests or []) == 1
 
 
 def test_another_users_batch_is_not_there(database: Database) -> None:
