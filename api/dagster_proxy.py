@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import httpx
 import psycopg
@@ -48,6 +48,8 @@ _HOP = frozenset(
         "upgrade", "host", "content-length", "authorization", "cookie", "origin", "forwarded", "accept-encoding",
     }
 )  # fmt: skip
+_READ_TWO_WAYS = re.compile(r"^(?!/)|^//|/\.\.?(?=/|\Z)|[\x00-\x1f\x7f?#\\]")
+"""In a decoded path: what another program may resolve, cut off or drop."""
 _GRAPHQL = re.compile(r"/graphql/?")
 _POSTS = re.compile(r"/graphql/?|/report_asset_(materialization|check|observation)/?.*")
 _FORM = b"""<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -61,14 +63,12 @@ def create_proxy(database: Database, settings: ApiSettings | None = None) -> Fas
     pool = ApiDatabase(database.url, settings)
     hosts = {host.lower() for host in settings.allowed_hosts}
     upstream: dict[str, httpx.AsyncClient] = {}
+    base = httpx.URL(settings.dagster_url)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         timeout = httpx.Timeout(120, connect=3)
-        async with (
-            pool.opened(),
-            httpx.AsyncClient(base_url=settings.dagster_url, timeout=timeout, trust_env=False) as client,
-        ):
+        async with pool.opened(), httpx.AsyncClient(timeout=timeout, trust_env=False) as client:
             upstream["client"] = client
             yield
 
@@ -92,7 +92,7 @@ def create_proxy(database: Database, settings: ApiSettings | None = None) -> Fas
         return _secured(answer)
 
     @app.api_route("/{path:path}", methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
-    async def forward(request: Request, path: str) -> Response:
+    async def forward(request: Request) -> Response:
         check_host(request, hosts)
         principal = await pool.run(lambda c: _principal(c, request))
         if principal is None or not principal.is_admin:
@@ -103,7 +103,7 @@ def create_proxy(database: Database, settings: ApiSettings | None = None) -> Fas
         body = await _body(request, settings.body_bytes)
         headers = [(name, value) for name, value in request.headers.items() if name.lower() not in _HOP]
         outgoing = upstream["client"].build_request(
-            request.method, f"/{path}", params=request.url.query or None, headers=headers, content=body or None
+            request.method, _address(base, request), headers=headers, content=body or None
         )
         outgoing.headers["Accept-Encoding"] = "identity"
         try:
@@ -131,7 +131,7 @@ async def _subscribe(websocket: WebSocket, pool: ApiDatabase, hosts: set[str], s
 
     try:
         check_host(websocket, hosts)
-        check_subscription(websocket)
+        path = check_subscription(websocket)
         refusal = None if await allowed() else "not-signed-in"
     except (Problem, psycopg.Error) as error:
         refusal = as_problem(error).name
@@ -140,9 +140,7 @@ async def _subscribe(websocket: WebSocket, pool: ApiDatabase, hosts: set[str], s
         # Before it is accepted: the browser gets a plain 403, and no socket.
         await websocket.close(status.WS_1008_POLICY_VIOLATION)
         return
-    await pass_on(
-        websocket, settings.dagster_url, websocket.url.path, still_allowed=allowed, largest=settings.body_bytes
-    )
+    await pass_on(websocket, settings.dagster_url, path, still_allowed=allowed, largest=settings.body_bytes)
 
 
 def check_host(request: HTTPConnection, hosts: set[str]) -> None:
@@ -153,13 +151,28 @@ def check_host(request: HTTPConnection, hosts: set[str]) -> None:
         raise Problem(421, name="wrong-host")
 
 
-def check_subscription(websocket: WebSocket) -> None:
-    """What may be subscribed to, from where. Raises `Problem` 403 or 404."""
-    if not _GRAPHQL.fullmatch(websocket.url.path):
+def path_of(request: HTTPConnection) -> str:
+    """The path that the webserver will see, decoded once as it decodes it. Raises `Problem` 400.
+
+    What is judged has to be what is executed: a path that the client library behind us, or the webserver, would read as
+    another one is refused, and every other is passed on letter by letter.
+    """
+    raw = request.scope["raw_path"].decode("latin-1")
+    path = unquote(raw)
+    if "%2f" in raw.lower() or _READ_TWO_WAYS.search(path):
+        raise Problem(400, "This address can be read in two ways.")
+    return path
+
+
+def check_subscription(websocket: WebSocket) -> str:
+    """What may be subscribed to, from where; its path. Raises `Problem` 400, 403 or 404."""
+    path = path_of(websocket)
+    if not _GRAPHQL.fullmatch(path):
         raise not_found()
-    if websocket.url.query:
+    if websocket.scope["query_string"]:
         raise Problem(403, "Nothing but the messages say what to do.", name="cross-site")
     check_origin(websocket)
+    return path
 
 
 def check_origin(request: HTTPConnection) -> None:
@@ -173,10 +186,10 @@ def check_origin(request: HTTPConnection) -> None:
 
 
 def check_request(request: Request) -> None:
-    """What may be asked of the webserver. Raises `Problem` 403, 405 or 415."""
-    path = request.url.path
+    """What may be asked of the webserver. Raises `Problem` 400, 403, 405 or 415."""
+    path, query = path_of(request), request.scope["query_string"]
     if request.method in _READ_ONLY:
-        if _GRAPHQL.fullmatch(path) and request.query_params:
+        if _GRAPHQL.fullmatch(path) and query:
             # The webserver executes a query in the address, mutations too; its own pages post.
             raise Problem(405, "GraphQL is answered to POST only.", headers={"Allow": "POST"})
         if path.startswith("/report_asset"):
@@ -185,12 +198,19 @@ def check_request(request: Request) -> None:
     if request.method != "POST" or not _POSTS.fullmatch(path):
         raise Problem(405)
     check_origin(request)
-    if request.query_params:
+    if query:
         raise Problem(403, "Nothing but the body says what to do.", name="cross-site")
     # Exactly this: `text/plain; application/json` is text to a browser, which sends it without asking.
     kind = request.headers.get("content-type", "").lower().replace(" ", "")
     if kind not in {"application/json", "application/json;charset=utf-8"}:
         raise Problem(415, "Send application/json.")
+
+
+def _address(base: httpx.URL, request: Request) -> httpx.URL:
+    """The asked path and query below `base`, as they came: parsed again, `//x/graphql` would be the host x."""
+    query = request.scope["query_string"]
+    target: bytes = base.raw_path.rstrip(b"/") + request.scope["raw_path"] + (b"?" + query if query else b"")
+    return base.copy_with(raw_path=target)
 
 
 async def _body(request: Request, cap: int) -> bytes:

@@ -39,7 +39,7 @@ async def pass_on(
     chosen = SUBPROTOCOL if SUBPROTOCOL in asked else None
     try:
         upstream = await connect(
-            dagster_url.replace("http", "ws", 1) + path,
+            dagster_url.rstrip("/").replace("http", "ws", 1) + path,
             subprotocols=[Subprotocol(chosen)] if chosen else None,
             open_timeout=_OPEN_SECONDS,
             # Of its size nothing is known: a log of a run is sent in one message.

@@ -16,10 +16,16 @@ class FakeDagster:
         self.runs: list[dict[str, Any]] = []
         self.mode = "run"
         self.requests = 0
+        self.read: list[str] = []
+        """What was asked for by GET, as it came over the wire."""
         fake = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                fake.read.append(self.path)
+                self._send(200, {})
 
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -12,7 +14,7 @@ import pytest
 from api.dagster_proxy import COOKIE, SIGN_IN, create_proxy
 from ingestion_assets.ledger.tokens import Role
 from resources.postgres.database import Database
-from tests.api.conftest import _client, bearer, settings, token_of
+from tests.api.conftest import LiveServer, _client, bearer, settings, token_of
 from tests.api.dagster_fake import FakeDagster
 
 MUTATION = "mutation { wipeAssets(assetPartitionRanges: []) { __typename } }"
@@ -74,6 +76,83 @@ def test_a_signed_in_browser_cannot_be_used_by_another_site(
     reply = through(database, dagster, attack)
     assert reply.status_code in {403, 405, 415, 421}, reply.text
     assert (dagster.requests, dagster.runs) == (0, [])
+
+
+@pytest.fixture
+def guard(database: Database, dagster: FakeDagster) -> Iterator[LiveServer]:
+    """Under uvicorn, for addresses that a client library would tidy up before it sends them."""
+    server = LiveServer(create_proxy(database, settings(dagster_url=dagster.url)))
+    server.start()
+    yield server
+    server.stop()
+
+
+def read(guard: LiveServer, target: str, headers: dict[str, str]) -> int:
+    """The status of a GET of exactly this target."""
+    here = urlsplit(guard.url).netloc
+    connection = http.client.HTTPConnection(here, timeout=10)
+    try:
+        connection.request("GET", target, headers={"Host": here, **headers})
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/graphql?", "/graphql/?", "/%67raphql?", "//x/graphql?", "/%2Fx/graphql?", "http://x/graphql?"),
+        *("/./graphql?", "/x/../graphql?", "/x/%2e%2e/graphql?", "/x/%2E./graphql?"),
+        *("/x/..%2Fgraphql?", "/x/..\\graphql?", "/x/..%5Cgraphql?"),
+        *("/graphql%3F", "/graphql%23?", "/graphql%0A?", "/graphql%5C?", "/graphql/.?", "/graphql/..?"),
+    ],
+)
+def test_no_spelling_of_an_address_makes_a_page_elsewhere_run_a_mutation(
+    database: Database, dagster: FakeDagster, guard: LiveServer, path: str
+) -> None:
+    admin = bearer(token_of(database, "root", role=Role.ADMIN))
+    for target in (f"{path}query=mutation%7Bx%7D", f"{path.replace('g', 'report_asset_observation/g')}query=x"):
+        status = read(guard, target, {**admin, "Sec-Fetch-Site": "same-site"})
+        assert (status in {400, 405}, dagster.read) == (True, []), target
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        *("/", "/server_info", "/graphql", "/assets/raw_events/ics%20caf%C3%A9?view=lineage&x=a%2Fb", "/.well-known"),
+        "/locations/ingestion_assets.definitions@ingestion/jobs/a:b;c?p=%22..%22",
+    ],
+)
+def test_an_address_arrives_as_it_was_sent(
+    database: Database, dagster: FakeDagster, guard: LiveServer, target: str
+) -> None:
+    assert read(guard, target, bearer(token_of(database, "root", role=Role.ADMIN))) == 200
+    assert dagster.read == [target]
+
+
+@pytest.mark.parametrize(
+    ("target", "arrives"),
+    [("/graphql", True), ("//x/graphql", False), ("/x/%2e%2e/graphql", False), ("/graphql%3Fa", False)],
+)
+def test_a_socket_reaches_the_subscriptions_alone(
+    database: Database, dagster: FakeDagster, guard: LiveServer, target: str, arrives: bool
+) -> None:
+    upgrade = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
+    key = {"Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="}
+    # The fake speaks no websocket, so each ends with a refusal: what counts is who asked it.
+    assert read(guard, target, {**bearer(token_of(database, "root", role=Role.ADMIN)), **upgrade, **key}) == 403
+    assert dagster.read == (["/graphql"] if arrives else [])
+
+
+def test_the_webserver_may_live_below_a_path(database: Database, dagster: FakeDagster) -> None:
+    token = token_of(database, "root", role=Role.ADMIN)
+
+    async def go() -> None:
+        async with _client(create_proxy(database, settings(dagster_url=f"{dagster.url}/dagster/"))) as client:
+            assert (await client.get("/runs?a=b", headers=bearer(token))).status_code == 200
+
+    asyncio.run(go())
+    assert dagster.read == ["/dagster/runs?a=b"]
 
 
 def test_nobody_passes_without_the_role(database: Database, dagster: FakeDagster) -> None:
