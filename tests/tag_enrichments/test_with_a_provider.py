@@ -19,6 +19,7 @@ SAMPLES = Path(__file__).parents[2] / "samples"
 TAGS = dg.AssetKey("tag_enrichments")
 
 Run = Callable[..., RunOutcome]
+Tick = Callable[[], dg.SensorResult]
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +54,21 @@ def run(platform_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -
         yield materialized
 
 
+@pytest.fixture
+def tick(run: Run, database: Database) -> Tick:
+    """Evaluate the sensor `recover_tags` once."""
+    from resources.llm.resource import LlmResource
+    from sensors.recover_tags import recover_tags_sensor
+
+    def evaluate() -> dg.SensorResult:
+        context = dg.build_sensor_context(instance=run.instance)  # type: ignore[attr-defined]
+        result = recover_tags_sensor(context, postgres=StandIn(database), llm=LlmResource())
+        assert isinstance(result, dg.SensorResult)
+        return result
+
+    return evaluate
+
+
 def rows_by_status(database: Database) -> dict[str, int]:
     rows = database.fetch_all("SELECT status, count(*) AS n FROM tag_enrichments GROUP BY status")
     return {row["status"]: row["n"] for row in rows}
@@ -82,11 +98,8 @@ def test_answers_are_stored_and_booked_and_a_second_run_asks_nothing(
 
 
 def test_a_spent_quota_defers_rows_and_the_sensor_finishes_them_when_it_is_back(
-    run: Run, provider: FakeProvider, database: Database
+    run: Run, tick: Tick, provider: FakeProvider, database: Database
 ) -> None:
-    from resources.llm.resource import LlmResource
-    from sensors.recover_tags import recover_tags_sensor
-
     provider.configure(always="insufficient_quota")
     assert run().success, "a deferred run has succeeded"
     n = events(database)
@@ -94,13 +107,6 @@ def test_a_spent_quota_defers_rows_and_the_sensor_finishes_them_when_it_is_back(
     reasons = database.fetch_all("SELECT DISTINCT error_code, not_before > now() AS later FROM tag_enrichments")
     assert reasons == [{"error_code": "quota_exceeded", "later": True}]
     before = provider.books()["requests"]
-
-    def tick() -> dg.SensorResult:
-        context = dg.build_sensor_context(instance=run.instance)  # type: ignore[attr-defined]
-        resource = StandIn(database)
-        result = recover_tags_sensor(context, postgres=resource, llm=LlmResource())
-        assert isinstance(result, dg.SensorResult)
-        return result
 
     assert not tick().run_requests, "the time has not come"
     with database.transaction() as connection:
@@ -117,7 +123,7 @@ def test_a_spent_quota_defers_rows_and_the_sensor_finishes_them_when_it_is_back(
 
 
 def test_a_wrong_key_is_one_request_and_names_the_variable(
-    run: Run, provider: FakeProvider, database: Database
+    run: Run, tick: Tick, provider: FakeProvider, database: Database
 ) -> None:
     provider.configure(keys=["another"])
     outcome = run()
@@ -126,14 +132,25 @@ def test_a_wrong_key_is_one_request_and_names_the_variable(
     assert "sk-test-of-ours" not in " ".join(outcome.problems)
     assert rows_by_status(database) == {"pending": events(database)}
     assert provider.books()["requests"] == 1
+    assert not tick().run_requests, "asked again, it would be refused again"
+
+    provider.configure(keys=[])
+    assert run().success, "the next materialization takes the rows up"
+    assert rows_by_status(database) == {"done": events(database)}
+
+
+def test_an_unknown_model_is_not_asked_again_by_the_sensor(
+    run: Run, tick: Tick, provider: FakeProvider, database: Database
+) -> None:
+    provider.configure(models=["another"])
+    assert not run().success
+    assert database.fetch_all("SELECT DISTINCT error_code FROM tag_enrichments") == [{"error_code": "invalid_request"}]
+    assert not tick().run_requests
 
 
 def test_a_batch_is_submitted_by_one_run_and_collected_by_a_later_one(
-    run: Run, provider: FakeProvider, database: Database, monkeypatch: pytest.MonkeyPatch
+    run: Run, tick: Tick, provider: FakeProvider, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from resources.llm.resource import LlmResource
-    from sensors.recover_tags import recover_tags_sensor
-
     monkeypatch.setenv("TAG_ENRICHMENT_MODE", "batch")
     assert run().success
     n = events(database)
@@ -143,11 +160,8 @@ def test_a_batch_is_submitted_by_one_run_and_collected_by_a_later_one(
     assert run().success
     assert len(database.fetch_all("SELECT batch_id FROM llm_batches")) == 1, "what is in a batch is not submitted again"
 
-    context = dg.build_sensor_context(instance=run.instance)  # type: ignore[attr-defined]
     for _ in range(5):
-        result = recover_tags_sensor(context, postgres=StandIn(database), llm=LlmResource())
-        assert isinstance(result, dg.SensorResult)
-        if result.run_requests:
+        if tick().run_requests:
             break
     else:
         pytest.fail("the batch never ended")
@@ -210,20 +224,14 @@ def test_a_batch_whose_submitter_never_learnt_its_id_is_found_and_not_paid_twice
 
 
 def test_a_batch_that_never_reached_the_provider_is_submitted_again(
-    run: Run, provider: FakeProvider, database: Database, monkeypatch: pytest.MonkeyPatch
+    run: Run, tick: Tick, provider: FakeProvider, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from resources.llm.resource import LlmResource
-    from sensors.recover_tags import recover_tags_sensor
-
     provider.configure(upload_fails=True)
     monkeypatch.setenv("TAG_ENRICHMENT_MODE", "batch")
     run()
     provider.configure(upload_fails=False, batch_polls=0)
     age_announcements(database)
-    context = dg.build_sensor_context(instance=run.instance)  # type: ignore[attr-defined]
-    result = recover_tags_sensor(context, postgres=StandIn(database), llm=LlmResource())
-    assert isinstance(result, dg.SensorResult)
-    assert result.run_requests, "somebody has to look for it"
+    assert tick().run_requests, "somebody has to look for it"
     assert run().success
     assert batch_ids(database) == ["batch_0"]
     assert run().success

@@ -297,8 +297,8 @@ class _Task:
                 self.outcome.count(row)
 
 
-def _deferral(error: LlmError) -> tuple[str, datetime]:
-    """Under which code a row waits, and until when."""
+def _deferral(error: LlmError) -> tuple[str, datetime | None]:
+    """Under which code a row waits, and until when; None: waiting helps nothing, somebody has to change a setting."""
     now = datetime.now(UTC)
     match error:
         case LlmQuotaError():
@@ -308,6 +308,8 @@ def _deferral(error: LlmError) -> tuple[str, datetime]:
             return ErrorCode.QUOTA_EXCEEDED, now + timedelta(seconds=error.retry_after or 60.0)
         case LlmUnavailableError():
             return ErrorCode.UNAVAILABLE, now + timedelta(seconds=error.retry_after or 60.0)
+        case LlmAuthenticationError() | LlmRequestError():
+            return error.code, None
         case _:
             return error.code, now
 
