@@ -2,8 +2,9 @@
 
 Three mechanisms retry, and they do not know of each other. A step retries what is transient (`RetryRequested`, with the
 delay that the other side named). Run retries are for what no code could classify: a killed worker, a host that went
-away. They look at a tag only, so `stop_run_retries` sets it for every error that *was* classified: without it a
-permanent failure would run three times. Automation sees only that the last execution failed, and asks once.
+away. They look at a tag only, so `stop_run_retries` sets it for every error that *was* classified, and for what a blocking
+check refused: without it a permanent failure would run three times. Automation sees only that the last execution
+failed, and asks once.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import dagster as dg
+from dagster._core.errors import DagsterAssetCheckFailedError
 
 from ingestion_assets.ledger.import_jobs import AttemptSupersededError
 from resources.errors import PermanentError, TransientError
@@ -24,8 +26,8 @@ _FIRST_WAIT = 5.0
 
 @dg.failure_hook(name="stop_run_retries")
 def stop_run_retries(context: dg.HookContext) -> None:
-    """Keep Dagster from launching the run again after an error that was classified here."""
-    if isinstance(context.op_exception, dg.Failure):
+    """Keep Dagster from launching the run again after an error that was classified here, or a blocking check."""
+    if isinstance(context.op_exception, (dg.Failure, DagsterAssetCheckFailedError)):
         context.instance.add_run_tags(context.run_id, {"dagster/retry_on_asset_or_op_failure": "false"})
 
 

@@ -11,6 +11,7 @@ import dagster as dg
 
 from ingestion_assets.events.deduplicated_events import KEY as DEDUPLICATED_EVENTS
 from ingestion_assets.events.tag_enrichments import KEY as TAG_ENRICHMENTS
+from ingestion_assets.failures import stop_run_retries
 from resources.postgres.database import Database
 
 
@@ -182,7 +183,7 @@ def evaluate(database: Database, rule: Rule, parameters: Mapping[str, Any]) -> d
     )
 
 
-def _build(key: dg.AssetKey, rules: Sequence[Rule]) -> dg.AssetChecksDefinition:
+def _build(key: dg.AssetKey, rules: Sequence[Rule]) -> dg.AssetsDefinition:
     by_name = {rule.name: rule for rule in rules}
 
     @dg.multi_asset_check(
@@ -199,7 +200,7 @@ def _build(key: dg.AssetKey, rules: Sequence[Rule]) -> dg.AssetChecksDefinition:
         for check in context.selected_asset_check_keys:
             yield evaluate(context.resources.postgres.database, by_name[check.name], parameters)
 
-    return _checks
+    return _checks.with_hooks({stop_run_retries})
 
 
 def _parameters() -> dict[str, Any]:

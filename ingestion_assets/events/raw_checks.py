@@ -5,12 +5,14 @@ They look at the tables, not at the step's memory, so they can be run again at a
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import dagster as dg
 
 from ingestion_assets.events.raw_events import raw_events_key
+from ingestion_assets.events.sources import SOURCE_NAMES
+from ingestion_assets.failures import stop_run_retries
 from resources.definitions import PostgresResource
 from resources.postgres.database import Database
 
@@ -114,7 +116,7 @@ _CHECKS = {
 }
 
 
-def build_raw_checks(source: str) -> list[dg.AssetChecksDefinition]:
+def build_raw_checks(source: str) -> list[dg.AssetsDefinition]:
     """The checks of one source: those of its last import in one step, and freshness, which is judged on its own."""
     key = raw_events_key(source)
 
@@ -159,7 +161,22 @@ def build_raw_checks(source: str) -> list[dg.AssetChecksDefinition]:
             text += f" Look at the runs of this asset and at its schedule (refresh_{source})."
         return dg.AssetCheckResult(passed=passed, severity=dg.AssetCheckSeverity.WARN, description=text)
 
-    return [_checks, _fresh]
+    return [_checks.with_hooks({stop_run_retries}), _fresh]
+
+
+def refused_sources(instance: dg.DagsterInstance) -> list[str]:
+    """The sources of which a blocking check failed, lately: after `FRESH_WITHIN` the next import should have been judged,
+    and a source that is imported no more must not hold back the others.
+    """
+    since = (datetime.now(UTC) - FRESH_WITHIN).timestamp()
+    blocking = [name for name, (_, blocks, _, _) in _CHECKS.items() if blocks]
+    refused = []
+    for source in SOURCE_NAMES:
+        keys = [dg.AssetCheckKey(raw_events_key(source), name) for name in blocking]
+        last = [instance.get_latest_asset_check_evaluation_record(key) for key in keys]
+        if any(each and each.status.value == "FAILED" and each.create_timestamp > since for each in last):
+            refused.append(source)
+    return refused
 
 
 def _last_success(database: Database, source: str) -> dict[str, Any] | None:

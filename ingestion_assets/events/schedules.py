@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 
+from ingestion_assets.events.raw_checks import refused_sources
 from ingestion_assets.events.raw_events import MAX_RUNTIME_SECONDS, raw_events_key
 from ingestion_assets.events.sources import SOURCE_NAMES
 from ingestion_assets.partitions import coming_weeks, contiguous, key_of, range_tags, weekly_partitions
@@ -68,6 +69,12 @@ def sweep(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest | dg.
     from ingestion_assets.events.corpus_statistics import adopted
     from ingestion_assets.events.deduplication_store import dirty_weeks, versions
 
+    if refused := refused_sources(context.instance):
+        yield dg.SkipReason(
+            f"A blocking check of {', '.join(refused)} failed: mend what it names and import the source again, or evaluate"
+            " the check again."
+        )
+        return
     with context.resources.postgres.database.transaction(role="sweep") as connection:
         dirty = dirty_weeks(connection, versions=versions(adopted(connection)))
     known = set(weekly_partitions().get_partition_keys())

@@ -91,6 +91,9 @@ def test_a_row_that_disagrees_with_the_ledger_fails_the_run(runs_with_own_schema
     [check] = outcome.failed_checks
     assert check.startswith("raw_events/open_data_montreal:counts_reconcile: ")
     assert "created: the ledger says 20, the tables 18" in check
+    assert runs.instance.get_run_by_id(outcome.run_id).tags[RETRY_TAG] == "false", (
+        "the tables will not agree by themselves"
+    )
 
 
 def test_a_failed_blocking_check_keeps_what_follows_from_starting(runs_with_own_schema: Runs) -> None:

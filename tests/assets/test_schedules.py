@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -11,6 +12,7 @@ import dagster as dg
 import pytest
 
 from ingestion_assets.definitions import build_definitions
+from ingestion_assets.events import raw_checks
 from ingestion_assets.events.schedules import build_refresh, sweep
 from ingestion_assets.events.sources import SOURCE_NAMES
 from ingestion_assets.launch import check_weeks
@@ -106,6 +108,20 @@ class Automation:
                 dg.AssetMaterialization(dg.AssetKey(asset.split("/")), partition=week.isoformat())
             )
 
+    def checked(self, asset: str, name: str, *, passed: bool) -> None:
+        self.instance.report_runless_asset_event(
+            dg.AssetCheckEvaluation(
+                asset_key=dg.AssetKey(asset.split("/")), check_name=name, passed=passed, metadata={}
+            )
+        )
+
+    def started_check(self, asset: str, name: str) -> dg.DagsterRun:
+        """A run that has not come to its check yet."""
+        selection = dg.AssetSelection.checks(dg.AssetCheckKey(dg.AssetKey(asset.split("/")), name))
+        jobs = dg.Definitions(jobs=[dg.define_asset_job("check", selection=selection)])
+        job = dg.Definitions.merge(self.defs, jobs).resolve_job_def("check")
+        return self.instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
+
     def requested(self) -> dict[str, set[date]]:
         """What one tick asks for."""
         result = dg.evaluate_automation_conditions(
@@ -182,32 +198,109 @@ def test_an_update_of_a_past_week_is_followed_too(automation: Automation) -> Non
     assert automation.requested() == _both(old)
 
 
-def _swept(runs: Runs) -> tuple[list[tuple[str, str]], str | None]:
+def test_what_a_blocking_check_refused_is_not_followed_until_it_passes(automation: Automation) -> None:
+    automation.requested()
+    automation.materialized(CITY, W[0])
+    automation.checked(CITY, "counts_reconcile", passed=False)
+    assert automation.requested() == {}
+    automation.materialized(CALENDAR, W[0], W[1])
+    automation.checked(CALENDAR, "counts_reconcile", passed=True)
+    assert automation.requested() == {}, "the weeks hold records of both"
+    automation.checked(CITY, "counts_reconcile", passed=True)
+    assert automation.requested() == _both(W[0], W[1]), "nothing that was held back is lost"
+    assert automation.requested() == {}
+
+
+def test_a_check_that_only_warns_holds_nobody_back(automation: Automation) -> None:
+    automation.requested()
+    automation.materialized(CITY, W[0])
+    automation.checked(CITY, "few_rejected", passed=False)
+    assert automation.requested() == _both(W[0])
+
+
+def test_what_a_check_said_holds_until_its_source_is_run_again(automation: Automation) -> None:
+    """A run that fails before its checks says nothing about the rows: no source holds the others back for ever."""
+    automation.requested()
+    automation.materialized(CITY, W[0])
+    automation.checked(CITY, "counts_reconcile", passed=False)
+    run = automation.started_check(CITY, "counts_reconcile")
+    assert automation.requested() == {}
+    automation.instance.report_run_failed(run)
+    assert automation.requested() == _both(W[0])
+
+
+def test_rows_are_not_followed_before_the_checks_of_their_run_have_looked_at_them(automation: Automation) -> None:
+    automation.requested()
+    run = automation.started_check(EVENTS, "every_event_has_a_record")
+    automation.materialized(EVENTS, W[0])
+    assert automation.requested() == {}
+    automation.instance.report_run_failed(run)
+    assert automation.requested() == {TAGS: {W[0]}}
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    """One that a schedule can open: that of the runs lives in memory."""
+    (tmp_path / "dagster").mkdir()
+    with dg.DagsterInstance.local_temp(str(tmp_path / "dagster")) as made:
+        yield made
+
+
+def _swept(runs: Runs, instance: dg.DagsterInstance) -> tuple[list[tuple[str, str]], str | None]:
     with runs.settings():
         result = _tick(
-            sweep, datetime(2026, 11, 21, 5, 30, tzinfo=MONTREAL), resources={"postgres": PostgresResource()}
+            sweep,
+            datetime(2026, 11, 21, 5, 30, tzinfo=MONTREAL),
+            resources={"postgres": PostgresResource()},
+            instance=instance,
         )
     ranges = [(request.tags[RANGE_START_TAG], request.tags[RANGE_END_TAG]) for request in result.run_requests]
     return ranges, result.skip_message
 
 
-def test_the_sweep_asks_for_weeks_that_nobody_resolved_and_then_for_none(runs: Runs) -> None:
-    assert _swept(runs) == ([], "Every week was resolved from what is stored now.")
+def test_the_sweep_asks_for_weeks_that_nobody_resolved_and_then_for_none(
+    runs: Runs, instance: dg.DagsterInstance
+) -> None:
+    assert _swept(runs, instance) == ([], "Every week was resolved from what is stored now.")
     runs.csv.weeks = 5
     runs.csv.numbers = [n for n in range(35) if n // 7 != 2]
     runs.ok(CITY)
     week = [(runs.first + timedelta(weeks=n)).isoformat() for n in range(5)]
-    assert _swept(runs)[0] == [(week[0], week[1]), (week[3], week[4])]
+    assert _swept(runs, instance)[0] == [(week[0], week[1]), (week[3], week[4])]
     runs.ok(EVENTS)
-    assert _swept(runs)[0] == []
+    assert _swept(runs, instance)[0] == []
     runs.csv.texts = {30: "Un autre texte."}
     runs.ok(CITY)
-    assert _swept(runs)[0] == [(week[4], week[4])]
+    assert _swept(runs, instance)[0] == [(week[4], week[4])]
 
 
-def test_the_sweep_leaves_weeks_that_are_no_partitions(runs: Runs) -> None:
+def test_the_sweep_asks_for_nothing_while_a_blocking_check_of_a_source_has_failed_lately(
+    runs: Runs, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs.csv.numbers = range(3)
+    runs.ok(CITY)
+
+    def checked(*, passed: bool) -> None:
+        instance.report_runless_asset_event(
+            dg.AssetCheckEvaluation(
+                asset_key=dg.AssetKey(CITY.split("/")), check_name="counts_reconcile", passed=passed, metadata={}
+            )
+        )
+
+    checked(passed=False)
+    ranges, why = _swept(runs, instance)
+    assert ranges == []
+    assert "blocking check of open_data_montreal failed" in (why or "")
+    with monkeypatch.context() as later:
+        later.setattr(raw_checks, "FRESH_WITHIN", timedelta(0))
+        assert _swept(runs, instance)[0] != [], "a source that is imported no more holds nobody back"
+    checked(passed=True)
+    assert _swept(runs, instance)[0] != []
+
+
+def test_the_sweep_leaves_weeks_that_are_no_partitions(runs: Runs, instance: dg.DagsterInstance) -> None:
     runs.csv.numbers = range(3)
     runs.ok(CITY)
     runs.execute("UPDATE raw_events SET week = '2011-03-07', local_date = '2011-03-08'")
-    assert _swept(runs)[0] == []
+    assert _swept(runs, instance)[0] == []
     assert "2011-03-07" not in weekly_partitions().get_partition_keys()
