@@ -13,13 +13,17 @@ import dagster as dg
 from ingestion_assets.events.tag_batches import SUBMITTED
 from ingestion_assets.events.tag_enrichments import KEY, NAME
 from ingestion_assets.partitions import contiguous, key_of, range_tags, weekly_partitions
+from ingestion_assets.settings import TaggingSettings
 from resources.definitions import PostgresResource
 from resources.llm.resource import LlmResource
 from resources.postgres.database import Database
-from sensors.ticks import bounded, summary
+from sensors.ticks import UNFINISHED, bounded, summary
 
 if TYPE_CHECKING:
     from resources.llm.batch_ledger import StoredBatch
+
+
+SENSOR = "recover_tags"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +33,7 @@ class Waiting:
     week: date
     rows: int
     since: datetime
-    """When the last of them became due: a new wait makes a new key, and so a new request."""
+    """When the last of them became due, or their batch was submitted: a new wait makes a new key, and so a new request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +46,12 @@ class Recovery:
     run_key: str
 
 
-def recoveries(waiting: Sequence[Waiting], *, partitions: Iterable[str], busy: bool) -> list[Recovery]:
-    """The runs to ask for: one a contiguous range of weeks. None while a tagging is at work: it may be doing just that."""
+def recoveries(waiting: Sequence[Waiting], *, partitions: Iterable[str], busy: bool, now: datetime) -> list[Recovery]:
+    """The runs to ask for: one a contiguous range of weeks. None while a tagging is at work: it may be doing just that.
+
+    The key lasts for an hour: a run that was killed, or failed before it wrote to its rows, is asked for again, and one
+    that can only fail is not asked for every minute.
+    """
     if busy:
         return []
     known = set(partitions)
@@ -52,12 +60,13 @@ def recoveries(waiting: Sequence[Waiting], *, partitions: Iterable[str], busy: b
     for first, last in contiguous(sorted(by_week)):
         items = [item for week, item in by_week.items() if first <= week <= last]
         due = max(item.since for item in items)
-        found.append(Recovery(first, last, sum(item.rows for item in items), f"tags {first} {last} {due.isoformat()}"))
+        key = f"tags {first} {last} {due.isoformat()} {now.astimezone(UTC):%Y-%m-%dT%H}"
+        found.append(Recovery(first, last, sum(item.rows for item in items), key))
     return found
 
 
 @dg.sensor(
-    name="recover_tags",
+    name=SENSOR,
     target=dg.AssetSelection.assets(KEY),
     # A provider's minute is the shortest wait there is.
     minimum_interval_seconds=60,
@@ -68,9 +77,18 @@ def recover_tags_sensor(
     context: dg.SensorEvaluationContext, postgres: PostgresResource, llm: LlmResource
 ) -> dg.SensorResult:
     """Decided by `recoveries`. Asks the provider how its batches stand only while there are open ones."""
+    if TaggingSettings().disabled:
+        return dg.SensorResult(skip_reason="DISABLE_TAG_ENRICHMENT is true: tags may wait.")
+    if _is_under_way(context.instance):
+        return dg.SensorResult(skip_reason="A run that this sensor asked for is not over.")
     ended = _poll_batches(context, postgres.database, llm)
     waiting, busy = _read(postgres.database)
-    found = recoveries([*waiting, *ended], partitions=weekly_partitions().get_partition_keys(), busy=busy)
+    found = recoveries(
+        [*waiting, *ended],
+        partitions=weekly_partitions().get_partition_keys(),
+        busy=busy,
+        now=datetime.now(UTC),
+    )
     return dg.SensorResult(
         run_requests=[
             dg.RunRequest(run_key=item.run_key, asset_selection=[KEY], tags=range_tags(item.first, item.last))
@@ -78,6 +96,12 @@ def recover_tags_sensor(
         ],
         skip_reason=None if found else summary([], "No tags wait for anything." if not busy else "Tagging is at work."),
     )
+
+
+def _is_under_way(instance: dg.DagsterInstance) -> bool:
+    """Whether a run of this sensor waits or works. The ledger does not know those that wait for a slot."""
+    own = dg.RunsFilter(tags={"dagster/sensor_name": SENSOR}, statuses=list(UNFINISHED))
+    return bool(instance.get_runs(own, limit=1))
 
 
 def _read(database: Database) -> tuple[list[Waiting], bool]:
@@ -127,8 +151,8 @@ def _weeks_of(database: Database, batch: "StoredBatch") -> list[Waiting]:
     ids = [event_id for events in batch.items.values() for event_id, _ in events]
     with bounded(database) as connection:
         rows = connection.execute(
-            "SELECT week, count(*), now() FROM tag_enrichments WHERE status = 'pending' AND error_code = %s"
+            "SELECT week, count(*) FROM tag_enrichments WHERE status = 'pending' AND error_code = %s"
             " AND event_id = ANY(%s) GROUP BY week",
             (SUBMITTED, ids),
         ).fetchall()
-    return [Waiting(*row) for row in rows]
+    return [Waiting(week, count, batch.submitted_at) for week, count in rows]

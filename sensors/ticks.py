@@ -16,6 +16,14 @@ if TYPE_CHECKING:
 
 STATEMENT_TIMEOUT = "3s"
 """A tick has to end within 5 s: Dagster evaluates sensors side by side on a few threads, and kills them after 60 s."""
+UNFINISHED = (
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+)
+"""What a run may be before it is over. Dagster's own list of runs in progress leaves out the first two."""
 _SHOWN = 10
 
 

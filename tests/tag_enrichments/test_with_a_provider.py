@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterator
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,54 @@ def test_a_spent_quota_defers_rows_and_the_sensor_finishes_them_when_it_is_back(
     assert rows_by_status(database) == {"done": n}
     assert provider.books()["requests"] > before
     assert not tick().run_requests
+
+
+def keys(result: dg.SensorResult) -> list[str | None]:
+    return [request.run_key for request in result.run_requests or []]
+
+
+def test_a_run_that_waits_for_a_slot_is_not_asked_for_again(
+    run: Run, tick: Tick, provider: FakeProvider, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TAG_ENRICHMENT_MODE", "batch")
+    provider.configure(batch_polls=0)
+    assert run().success
+    [asked] = tick().run_requests or []
+    # As the daemon makes it.
+    queued = dg.DagsterRun(
+        job_name="x", run_id=str(uuid.uuid4()), tags={**asked.tags, "dagster/sensor_name": "recover_tags"}
+    )
+    run.instance.add_run(queued)  # type: ignore[attr-defined]
+    assert not tick().run_requests
+    run.instance.report_run_failed(queued)  # type: ignore[attr-defined]
+    assert keys(tick()) == [asked.run_key], "the key of this hour, which Dagster takes once"
+
+
+def test_nothing_is_asked_for_while_tagging_is_switched_off(
+    run: Run, tick: Tick, provider: FakeProvider, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TAG_ENRICHMENT_MODE", "batch")
+    provider.configure(batch_polls=0)
+    assert run().success
+    monkeypatch.setenv("DISABLE_TAG_ENRICHMENT", "true")
+    assert not tick().run_requests
+    monkeypatch.delenv("DISABLE_TAG_ENRICHMENT")
+    assert tick().run_requests
+
+
+def test_a_recovery_that_left_its_rows_as_they_were_is_asked_for_again_after_an_hour() -> None:
+    from sensors.recover_tags import Waiting, recoveries
+
+    week = date(2026, 11, 16)
+    waiting = [Waiting(week, 3, datetime(2026, 11, 20, 12, 5, tzinfo=UTC))]
+
+    def asked(now: datetime, *, busy: bool = False) -> list[str]:
+        found = recoveries(waiting, partitions=[week.isoformat()], busy=busy, now=now)
+        return [recovery.run_key for recovery in found]
+
+    noon = datetime(2026, 11, 20, 12, 10, tzinfo=UTC)
+    assert asked(noon) == asked(noon + timedelta(minutes=40)) != asked(noon + timedelta(hours=1))
+    assert asked(noon, busy=True) == []
 
 
 def test_a_wrong_key_is_one_request_and_names_the_variable(

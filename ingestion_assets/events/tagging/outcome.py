@@ -38,7 +38,7 @@ class TagResult:
     """`quota_exceeded`, `deadline`, `unavailable` … of `resources.llm.ErrorCode`, or one of `RowError`."""
     error_text: str | None = None
     not_before: datetime | None = None
-    """Of a pending row, aware: when it makes sense to ask again. None where no waiting helps: a wrong key, an unknown model."""
+    """Of a pending row, aware: when it makes sense to ask again. None where waiting helps nothing: a wrong key or model."""
 
 
 class RowError(StrEnum):
