@@ -1,7 +1,8 @@
 """Runs that were asked for over HTTP and not launched: the service, or Dagster's webserver, was away.
 
-The service launches at once by itself. What it could not launch is asked for here, once: the request carries the id of its
-row as run key and tag, so Dagster makes one run of it however often it is asked, and whoever looks next finds that run.
+The service launches at once by itself. What it could not launch is asked for here, until there is a run: the request carries
+the id of its row as run key and tag, so Dagster makes one run of it however often it is asked, and whoever looks next finds
+that run. The service's own way to launch knows no such key: it leaves alone what was asked for here.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,6 +23,8 @@ PATIENCE = timedelta(seconds=15)
 """The service has so long for itself: it launches within a second, unless something is wrong."""
 HELD = timedelta(hours=25)
 """Nobody else launches what was asked for here. Dagster's daemon goes on with an interrupted tick for up to a day."""
+AGAIN = timedelta(minutes=2)
+"""A tick that failed, or was killed after a minute, made no run of what it had asked for."""
 
 
 class Step(StrEnum):
@@ -81,19 +84,21 @@ def launch_outbox_sensor(context: dg.SensorEvaluationContext, postgres: Postgres
         # What was asked for in an earlier tick is a run by now, as a rule.
         asked = run_launches.held(connection, limit=20)
         due = run_launches.claim(connection, limit=10, waited=PATIENCE)
-    made = [(launch, run_id) for launch in asked if (run_id := run_of(launch))]
-    requests = []
-    for decision in decide(due, run_of=run_of):
-        if decision.run_id is not None:
-            made.append((decision.launch, decision.run_id))
-            continue
-        with bounded(postgres.database) as connection:
-            if run_launches.about_to_send(connection, decision.launch, hold=HELD):
-                requests.append(request(decision.launch))
-    for launch, run_id in made:
-        with bounded(postgres.database) as connection:
+    made = {launch.id: (launch, run_id) for launch in asked if (run_id := run_of(launch))}
+    decisions = decide(due, run_of=run_of)
+    made |= {each.launch.id: (each.launch, each.run_id) for each in decisions if each.run_id is not None}
+    # One transaction, after all that can fail: what it holds is asked for, or nothing is held.
+    with bounded(postgres.database) as connection:
+        for launch, run_id in made.values():
             run_launches.launched(connection, launch.id, run_id)
-    done = [f"{launch.job_name} became run {run_id}" for launch, run_id in made]
+        sent = [
+            each.launch
+            for each in decisions
+            if each.run_id is None and run_launches.about_to_send(connection, each.launch, hold=HELD)
+        ]
+        sent += run_launches.claim_again(connection, hold=HELD, after=AGAIN, limit=10)
+    requests = [request(launch) for launch in sent]
+    done = [f"{launch.job_name} became run {run_id}" for launch, run_id in made.values()]
     return dg.SensorResult(
         run_requests=requests, skip_reason=None if requests else summary(done, "No run waits to be launched.")
     )

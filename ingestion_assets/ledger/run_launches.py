@@ -23,6 +23,8 @@ CLAIM = timedelta(seconds=45)
 SETTLE = timedelta(seconds=60)
 """After a launch whose answer was lost."""
 _LONGEST_WAIT_SECONDS = 300.0
+_LONGEST_SHORT_HOLD = timedelta(minutes=10)
+"""More than any hold but the sensor's: `CLAIM` and `SETTLE`, and the waits between attempts."""
 _ATTEMPTS_THAT_ANSWERED = 20
 """Refusals that may pass (a code location that is loading) before a launch is given up: about an hour and a half."""
 
@@ -97,6 +99,21 @@ def held(connection: Connection[Any], *, limit: int) -> list[Launch]:
         f"SELECT {_COLUMNS} FROM run_launches WHERE state = 'pending' AND unsure > 0"  # noqa: S608
         " AND not_before > clock_timestamp() ORDER BY created_at LIMIT %s",
         (limit,),
+    ).fetchall()
+    return [_launch(row) for row in rows]
+
+
+def claim_again(connection: Connection[Any], *, hold: timedelta, after: timedelta, limit: int) -> list[Launch]:
+    """Pending launches that were sent with this `hold` longer ago than `after`, for as long again.
+
+    For a sender that may send twice. Those whose holds are short, the service's, are left to it.
+    """
+    rows = connection.execute(
+        "UPDATE run_launches SET not_before = clock_timestamp() + %(hold)s"  # noqa: S608
+        " WHERE id IN (SELECT id FROM run_launches WHERE state = 'pending' AND unsure > 0"
+        " AND not_before > clock_timestamp() + %(short)s AND not_before <= clock_timestamp() + %(hold)s - %(after)s"
+        f" ORDER BY created_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED) RETURNING {_COLUMNS}",
+        {"hold": hold, "after": after, "limit": limit, "short": _LONGEST_SHORT_HOLD},
     ).fetchall()
     return [_launch(row) for row in rows]
 

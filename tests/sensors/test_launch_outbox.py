@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import dagster as dg
+import psycopg
 import pytest
 
 from ingestion_assets.ledger import run_launches
@@ -61,6 +62,56 @@ def test_nobody_else_launches_what_the_sensor_has_asked_for(
     assert len(tick(launch_outbox_sensor).run_requests) == 1
     assert claim(database) == []
     assert row(database)["not_before"] - row(database)["created_at"] > timedelta(hours=24)
+
+
+def pass_minutes(database: Database, minutes: int) -> None:
+    with database.transaction() as connection:
+        connection.execute("UPDATE run_launches SET not_before = not_before - make_interval(mins => %s)", (minutes,))
+
+
+def test_what_a_tick_asked_for_in_vain_is_asked_for_again_under_its_key(
+    tick: Callable[..., Any], database: Database, wanted: Launch
+) -> None:
+    [first] = tick(launch_outbox_sensor).run_requests  # the daemon dies before it makes the run
+    pass_minutes(database, 1)
+    assert not tick(launch_outbox_sensor).run_requests
+    pass_minutes(database, 2)
+    [again] = tick(launch_outbox_sensor).run_requests
+    assert (again.run_key, again.tags) == (first.run_key, first.tags)
+    assert not tick(launch_outbox_sensor).run_requests
+    assert claim(database) == [], "the service leaves it alone"
+
+
+def test_a_tick_that_fails_half_way_has_asked_for_nothing(
+    tick: Callable[..., Any], database: Database, wanted: Launch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with database.transaction() as connection:
+        run_launches.request_run(connection, job_name="import_meetup", source="meetup", tags=TAGS, requested_by=None)
+        connection.execute("UPDATE run_launches SET created_at = now() - interval '1 minute'")
+    send, calls = run_launches.about_to_send, []
+
+    def breaks_the_second_time(*arguments: Any, **options: Any) -> bool:
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise psycopg.OperationalError("server closed the connection unexpectedly")
+        return send(*arguments, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(run_launches, "about_to_send", breaks_the_second_time)
+        with pytest.raises(psycopg.OperationalError):
+            tick(launch_outbox_sensor)
+    pass_minutes(database, 1)
+    assert len(tick(launch_outbox_sensor).run_requests) == 2
+
+
+def test_a_launch_whose_answer_the_service_lost_is_not_asked_for_beside_it(
+    tick: Callable[..., Any], database: Database, wanted: Launch
+) -> None:
+    [launch] = claim(database)
+    with database.transaction() as connection:
+        assert run_launches.about_to_send(connection, launch)
+        run_launches.answer_lost(connection, launch, "lost")
+    assert not tick(launch_outbox_sensor).run_requests
 
 
 def test_what_the_service_has_just_been_asked_for_is_left_to_it(
