@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import socket
 import sys
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import uvicorn
 from fastapi import FastAPI
@@ -48,6 +48,17 @@ def end_on_signals() -> None:
         signal.signal(number, end)
 
 
+def listening(settings: ApiSettings) -> dict[str, Any]:
+    """What uvicorn is told by both services: this one and the guard of Dagster's webserver."""
+    return {
+        "host": settings.host,
+        "log_config": None,
+        "access_log": False,
+        "server_header": False,
+        "forwarded_allow_ips": list(settings.trusted_proxies),
+    }
+
+
 def main() -> None:
     """Serve until SIGTERM or Ctrl-C. Streams are told to end; their clients come back with Last-Event-ID."""
     setup_logging()
@@ -58,13 +69,8 @@ def main() -> None:
         app = create_app(databases.database, settings)
         config = uvicorn.Config(
             app,
-            host=settings.host,
+            **listening(settings),
             port=settings.port,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            # Addresses in X-Forwarded-For are believed from a proxy on this machine only.
-            forwarded_allow_ips="127.0.0.1",
             timeout_keep_alive=_IDLE_SECONDS,
             timeout_graceful_shutdown=SHUTDOWN_SECONDS,
             backlog=_BACKLOG,

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPBearer
 from psycopg import Connection
+from starlette.requests import HTTPConnection
 
 from api.problems import Problem
 from api.rates import take_request
@@ -98,8 +99,21 @@ def same_origin(request: Request) -> None:
 
     `SameSite=Strict` keeps the cookie from other sites already; but ports of one host are one site to a browser.
     """
-    site = request.headers.get("sec-fetch-site")
-    origin = request.headers.get("origin")
-    expected = f"{request.url.scheme}://{request.headers.get('host', '')}"
-    if (site not in {None, "same-origin"}) or origin != expected:
+    if request.headers.get("sec-fetch-site") not in {None, "same-origin"} or not is_own_origin(request):
         raise Problem(403, name="cross-site")
+
+
+def is_own_origin(request: HTTPConnection) -> bool:
+    """Whether the page that asks is of the host and port that are asked.
+
+    A proxy may end TLS without telling us, so a page that came by https is ours also where we see http. The reverse is
+    not: anybody on the way could have made a page that came by http.
+    """
+    scheme, _, place = request.headers.get("origin", "").lower().partition("://")
+    schemes = {"https"} if request.url.is_secure else {"http", "https"}
+    return scheme in schemes and place == request.headers.get("host", "").lower()
+
+
+def came_by_tls(request: HTTPConnection) -> bool:
+    """As far as proxies tell, or as the browser does with its form."""
+    return request.url.is_secure or request.headers.get("origin", "").startswith("https:")

@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import httpx
 import psycopg
@@ -27,7 +27,8 @@ from starlette.background import BackgroundTask
 from starlette.requests import HTTPConnection
 
 from api import problems
-from api.__main__ import end_on_signals
+from api.__main__ import end_on_signals, listening
+from api.auth import came_by_tls, is_own_origin
 from api.dagster_sockets import pass_on
 from api.database import ApiDatabase
 from api.problems import Problem, as_problem, not_found, too_large, unavailable
@@ -87,8 +88,7 @@ def create_proxy(database: Database, settings: ApiSettings | None = None) -> Fas
         if cookie is None:
             raise Problem(403, "This is no valid token with the role admin.")
         answer = RedirectResponse("/", 303)
-        secure = request.url.scheme == "https"
-        answer.set_cookie(COOKIE, cookie, httponly=True, samesite="strict", secure=secure, path="/")
+        answer.set_cookie(COOKIE, cookie, httponly=True, samesite="strict", secure=came_by_tls(request), path="/")
         return _secured(answer)
 
     @app.api_route("/{path:path}", methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
@@ -179,7 +179,7 @@ def check_origin(request: HTTPConnection) -> None:
     """Refuse what another site made a browser send. Programs send neither header, and have a token. `Problem` 403."""
     origin = request.headers.get("origin")
     site = request.headers.get("sec-fetch-site")
-    foreign = origin is not None and urlsplit(origin).netloc.lower() != request.headers.get("host", "").lower()
+    foreign = origin is not None and not is_own_origin(request)
     by_cookie = not request.headers.get("authorization")
     if foreign or site not in {None, "same-origin", "none"} or (by_cookie and origin is None):
         raise Problem(403, name="cross-site")
@@ -258,12 +258,9 @@ def main() -> None:
     with open_databases() as databases:
         uvicorn.run(
             create_proxy(databases.database, settings),
-            host=settings.host,
+            **listening(settings),
             port=settings.dagster_proxy_port,
-            log_config=None,
             ws_max_size=settings.body_bytes,
-            access_log=False,
-            server_header=False,
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from typing import Annotated
 
 from pydantic import Field, SecretStr, field_validator
@@ -32,6 +33,12 @@ class ApiSettings(BaseSettings):
         validation_alias="INGESTION_API_ALLOWED_HOSTS",
         description="Host names, comma-separated, under which the service may be called: what a page elsewhere "
         "resolves to this address is refused.",
+    )
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=("127.0.0.1",),
+        validation_alias="INGESTION_API_TRUSTED_PROXIES",
+        description="Addresses and networks, comma-separated, of the proxies in front: who calls, and whether by TLS, is "
+        "taken from their X-Forwarded-For and X-Forwarded-Proto, and from nobody else's.",
     )
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
@@ -145,4 +152,15 @@ class ApiSettings(BaseSettings):
         description="Silence after which a stream sends a comment, so that proxies keep it open.",
     )
 
-    _lists = field_validator("allowed_hosts", "cors_origins", mode="before")(_split)
+    _lists = field_validator("allowed_hosts", "trusted_proxies", "cors_origins", mode="before")(_split)
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        # uvicorn takes what it cannot read for the name of a socket, and trusts nobody by it.
+        for one in value:
+            try:
+                ip_network(one)
+            except ValueError as error:
+                raise ValueError(f"INGESTION_API_TRUSTED_PROXIES: {error}") from None
+        return value

@@ -18,7 +18,7 @@ from fastapi import APIRouter, Path, Request
 from fastapi.responses import FileResponse, RedirectResponse, Response
 from psycopg import Connection
 
-from api.auth import COOKIE, browser_admin, count_anonymous, same_origin
+from api.auth import COOKIE, browser_admin, came_by_tls, count_anonymous, same_origin
 from api.chart import SERIES, chart
 from api.overview import read_overview
 from api.problems import Problem, not_found
@@ -133,7 +133,7 @@ async def sign_in(request: Request) -> Response:
         path="/admin",
         httponly=True,
         samesite="strict",
-        secure=request.url.scheme == "https",
+        secure=came_by_tls(request),
     )
     return answer
 

@@ -14,6 +14,7 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 
+from api.__main__ import listening
 from api.app import create_app
 from api.settings import ApiSettings
 from ingestion_assets.ledger.async_jobs import JobKind, JobKinds
@@ -106,11 +107,12 @@ def api(database: Database) -> Calls:
 class LiveServer:
     """A service under uvicorn, in a thread, on a port of its own."""
 
-    def __init__(self, app: FastAPI) -> None:
+    def __init__(self, app: FastAPI, chosen: ApiSettings | None = None) -> None:
         self._socket = socket.socket()
         self._socket.bind(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
-        self._server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=3))
+        options = listening(chosen or settings())
+        self._server = uvicorn.Server(uvicorn.Config(app, **options, log_level="warning", timeout_graceful_shutdown=3))
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]})
 
     def start(self) -> None:
@@ -133,7 +135,8 @@ def serve(database: Database) -> Iterator[Callable[..., LiveServer]]:
     started: list[LiveServer] = []
 
     def start(*, kinds: JobKinds | None = KINDS, **changes: Any) -> LiveServer:
-        server = LiveServer(create_app(database, settings(**changes), kinds=kinds))
+        chosen = settings(**changes)
+        server = LiveServer(create_app(database, chosen, kinds=kinds), chosen)
         server.start()
         started.append(server)
         return server

@@ -12,6 +12,7 @@ import jsonschema
 import pytest
 import yaml
 
+from api.settings import ApiSettings
 from tests.deploy.commands import unknown_variables, wrong_in
 
 ROOT = Path(__file__).parents[2]
@@ -118,6 +119,14 @@ def test_what_the_files_replace_is_in_the_example_and_has_no_default() -> None:
 @pytest.mark.parametrize("name", ALL)
 def test_a_port_is_open_on_loopback_only(name: str) -> None:
     assert all(str(port).startswith("127.0.0.1:") for port in ALL[name].get("ports", []))
+
+
+def test_a_proxy_in_front_is_trusted_wherever_it_comes_in() -> None:
+    [network] = read(FILES[0])["networks"]["default"]["ipam"]["config"]
+    for name, service in OURS.items():
+        trusted = service["environment"].get("INGESTION_API_TRUSTED_PROXIES")
+        assert trusted == (network["subnet"] if "ports" in service else None), name
+        assert trusted is None or ApiSettings(INGESTION_API_TRUSTED_PROXIES=trusted).trusted_proxies == (trusted,)
 
 
 def test_dagsters_webserver_and_the_database_have_no_port_outside() -> None:

@@ -13,6 +13,7 @@ import jsonschema
 import pytest
 import yaml
 
+from api.settings import ApiSettings
 from tests.deploy.commands import unknown_variables, wrong_in
 from tests.docs.test_docs import _all_variables
 
@@ -163,6 +164,18 @@ def test_commands_and_variables_of_the_pods_exist() -> None:
         assert "command" not in container  # it would replace the entry point of the image
         assert unknown_variables([variable["name"] for variable in container.get("env", [])]) == set()
     assert unknown_variables([variable["name"] for variable in DEPLOYMENT["env"]]) == set()
+
+
+def test_what_is_reached_through_a_proxy_trusts_the_same_one() -> None:
+    named = {}
+    for name, pod in _pods().items():
+        environment = {one["name"]: one["value"] for one in pod["containers"][0].get("env", [])}
+        if "INGESTION_API_HOST" in environment:
+            named[name] = ApiSettings(
+                INGESTION_API_TRUSTED_PROXIES=environment["INGESTION_API_TRUSTED_PROXIES"]
+            ).trusted_proxies
+    assert set(named) == {"ingestion-api", "ingestion-dagster-proxy"}
+    assert len(set(named.values())) == 1
 
 
 def test_pods_may_do_as_little_as_they_need_and_are_bounded() -> None:
