@@ -138,6 +138,16 @@ def _block_keys(batch: Batch) -> list[tuple[NDArray[np.uint64], Ints]]:
         cell_lon = np.floor(np.nan_to_num(batch.lon) * 350 + shift).astype(np.int64)
         add(kind, located, cell_lat, cell_lon, batch.minute)
     add_any(8, (spot_one, spot_two), area)
+    # What is nowhere in particular may be in any city.
+    nowhere = area == 0
+    for kind, columns in ((14, (titled_one, titled_two, titled_three)), (15, (spot_one, spot_two))):
+        lost = [_mix(kind, day, column)[nowhere & (column >= 0)] for column in columns]
+        asked = distinct(np.concatenate(lost))
+        rows = np.concatenate([every[column >= 0] for column in columns])
+        words = np.concatenate([_mix(kind, day, column)[column >= 0] for column in columns])
+        met = np.isin(words, asked)
+        if met.any():
+            keys.append((words[met], rows[met]))
     add(10, batch.url > 0, batch.url)
     # Without a city: the venue's proper name, and both rare words at once.
     add(11, batch.spot >= 0, batch.spot)

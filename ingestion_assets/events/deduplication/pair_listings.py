@@ -173,8 +173,8 @@ def time_levels(batch: Batch, a: Ints, b: Ints) -> dict[str, Levels]:
     # Or of sources that list the title once that day: of a matinee and its evening most list both, and of all such
     # starts that differ by exactly the offset (and not by half an hour more or less) nine in ten are one showing.
     once = (_listings(batch, batch.source) == 1) & (batch.parsed["sessions"] == 0)
-    # But where others bear out both starts, there are two showings.
-    borne_out = _listings(batch, batch.minute) > 1
+    # But where others bear out both starts, in whatever language, there are two showings.
+    borne_out = _listings(batch, batch.minute, of_title=False) > 1
     shifted |= once[a] & once[b] & ~(borne_out[a] & borne_out[b])
     # A clock in a title is right, and tells the showings of a day apart.
     shifted &= (batch.parsed["clock"][a] < 0) & (batch.parsed["clock"][b] < 0)
@@ -211,14 +211,14 @@ def time_levels(batch: Batch, a: Ints, b: Ints) -> dict[str, Levels]:
     return {"time": time.astype(np.int8), "end": end.astype(np.int8), "length": length.astype(np.int8)}
 
 
-def _listings(batch: Batch, column: Ints) -> Ints:
+def _listings(batch: Batch, column: Ints, *, of_title: bool = True) -> Ints:
     """By record: how many have its title in its place that day, and the same in `column`."""
     import numpy as np
 
     titles, places = int(batch.title.max(initial=0)) + 1, int(batch.alias.max(initial=0)) + 2
     low, high = int(column.min(initial=0)), int(column.max(initial=0))
     code = (batch.day - batch.day.min(initial=batch.day[0])) * (high - low + 1) + column - low
-    code = (code * titles + batch.title) * places + batch.alias + 1
+    code = (code * titles + (batch.title if of_title else 0)) * places + batch.alias + 1
     ordered = np.sort(code)
     return np.asarray(np.searchsorted(ordered, code, side="right") - np.searchsorted(ordered, code, side="left"))
 

@@ -285,6 +285,7 @@ def prepare(records: Sequence[Record], statistics: CorpusStatistics, moved: Mapp
     table = np.asarray(rows, dtype=np.int64).reshape(size, len(names)).T.copy()
     columns = dict(zip(names, table, strict=True))
     columns["lang"] = np.where(columns["lang"] > 0, columns["lang"], columns["spoken"])
+    columns["alias"] = _in_the_only_city(columns)
     said = {name: columns.pop(name) for name in (*_SAID, *_FLAGS)}
 
     # Tokens are numbered in alphabetical order, so that ties and sums come out the same in every batch.
@@ -330,6 +331,25 @@ def prepare(records: Sequence[Record], statistics: CorpusStatistics, moved: Mapp
         match=np.asarray(["match" in title.head for title in titles], dtype=np.bool_),
         **columns,
     )
+
+
+def _in_the_only_city(columns: Mapping[str, Ints]) -> Ints:
+    """The places, where a venue without a city is the one of that name that the others list on its day."""
+    import numpy as np
+
+    cityless = (columns["city"] == 0) & (columns["spot"] >= 0)
+    named = (columns["city"] > 0) & (columns["spot"] >= 0)
+    result = columns["alias"].copy()
+    if not cityless.any() or not named.any():
+        return result
+    width = int(columns["spot"].max()) + 1
+    of_day = (columns["day"] - columns["day"].min()) * width + columns["spot"]
+    found = np.unique(np.c_[of_day[named], result[named]], axis=0)
+    spots, first, many = np.unique(found[:, 0], return_index=True, return_counts=True)
+    at = np.minimum(np.searchsorted(spots, of_day), len(spots) - 1)
+    known = cityless & (spots[at] == of_day) & (many[at] == 1)
+    result[known] = found[first[at[known]], 1]
+    return result
 
 
 def _is_online(record: Record, title: ParsedTitle) -> bool:
