@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from itertools import starmap
@@ -26,8 +27,9 @@ from ingestion_assets.events.hashing import Canonicaliser
 from ingestion_assets.events.model import Event, FetchWarning, Page, RejectedRecord, RejectReason, week_of
 from ingestion_assets.events.serialising import event_json, payload_json
 from ingestion_assets.events.withdrawal import Withdrawal, withdraw
-from ingestion_assets.ledger.import_jobs import ImportJob
+from ingestion_assets.ledger.import_jobs import AttemptSupersededError, ImportJob
 from ingestion_assets.ledger.step_counts import add_counts, read_counts
+from resources.postgres.database import DatabaseUnavailableError
 from resources.redaction import holds_credentials, mask_credentials, mask_credentials_in, redact
 
 if TYPE_CHECKING:
@@ -38,6 +40,9 @@ log = logging.getLogger(__name__)
 BATCH_RECORDS = 2000
 """Records of one transaction: large enough that round trips do not count, small enough that memory stays flat."""
 BATCH_BYTES = 8 * 1024 * 1024
+COMMIT_EVERY = 30.0
+"""Seconds after which a batch is committed however small it is: a service that lets us have a page a minute makes progress
+too, and an import without progress for an hour is taken for stuck."""
 MAX_WARNINGS = 200
 """Warnings that the ledger keeps of one fetch."""
 
@@ -89,18 +94,19 @@ def load_pages(
     today: date,
     progress: Callable[[int, int], None] = lambda _pages, _records: None,
     accept_withdrawals: bool = False,
+    clock: Callable[[], float] = time.monotonic,
 ) -> LoadResult:
     """Store every page, then withdraw what a complete fetch no longer lists, and close the ledger row as SUCCESS.
 
     `weeks` are the first and the last partition of the run; `today` is the local date before which a vanished event is
-    over rather than withdrawn; `progress` is told pages and records. Raises what the source raises,
-    `AttemptSupersededError` when another attempt took over, and `DatabaseUnavailableError`; what was stored by then
-    stays stored and counted.
+    over rather than withdrawn; `progress` is told pages and records; `clock` is in seconds. Raises what the source raises,
+    after what it had fetched was stored, `AttemptSupersededError` when another attempt took over, and
+    `DatabaseUnavailableError`; what was stored by then stays stored and counted.
     """
     loader = _Loader(job, Canonicaliser(volatile_paths), record_version, weeks)
     tally = _Tally()
     with rare_collections():
-        _store_all(pages, loader, tally, progress)
+        _store_all(pages, loader, tally, progress, clock)
     withdrawal = loader.finish(tally, today=today, accept=accept_withdrawals)
     counts, by_week = read_counts(job.database, job.job_id)
     return LoadResult(
@@ -115,19 +121,50 @@ def load_pages(
     )
 
 
-def _store_all(pages: Iterable[Page], loader: _Loader, tally: _Tally, progress: Callable[[int, int], None]) -> None:
+def _store_all(
+    pages: Iterable[Page],
+    loader: _Loader,
+    tally: _Tally,
+    progress: Callable[[int, int], None],
+    clock: Callable[[], float],
+) -> None:
     """Batch after batch. Nothing of the last one outlives this: the next look for cycles would walk through it."""
     batch = _Batch()
-    for page in pages:
+    committed = clock()
+
+    def store() -> None:
+        nonlocal batch, committed
+        full, batch = batch, _Batch()
+        loader.store(full)
+        committed = clock()
+
+    for page in _stored_on_error(pages, store):
         tally.add(page)
         for record, written in zip(page.records, page.written or [None] * len(page.records), strict=True):
             loader.add(batch, record, written)
             if len(batch) >= BATCH_RECORDS or batch.size >= BATCH_BYTES:
-                loader.store(batch)
-                batch = _Batch()
+                store()
         progress(tally.pages, tally.records)
+        if clock() - committed >= COMMIT_EVERY:  # pages without records are progress too
+            store()
     if len(batch):
-        loader.store(batch)
+        store()
+
+
+def _stored_on_error(pages: Iterable[Page], store: Callable[[], None]) -> Iterator[Page]:
+    """The pages; when their source fails, what it had fetched is stored first: its retry may fail at the same page again.
+
+    Only errors of the source come by here. Of the database's, none can be followed by a commit.
+    """
+    from psycopg import Error
+
+    try:
+        yield from pages
+    except (Error, DatabaseUnavailableError, AttemptSupersededError):
+        raise
+    except Exception:
+        store()
+        raise
 
 
 @dataclass(slots=True)

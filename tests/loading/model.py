@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -60,17 +61,13 @@ class Model:
     ) -> bool:
         """Store the pages in batches of `batch`; False when the fetch broke after `break_after` records."""
         pending: list[Record] = []
-        for number, record in enumerate(record for page in pages for record in page):
-            if number == break_after:
-                return False
+        for record in itertools.islice((record for page in pages for record in page), break_after):
             pending.append(record)
             if len(pending) >= batch:
                 self._store(run, pending, version)
                 pending = []
-        if break_after is not None:
-            return False
         self._store(run, pending, version)
-        return True
+        return break_after is None
 
     def _partition(self, day: date | None) -> date:
         week = self.first if day is None else week_of(day)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, time, timedelta
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -11,7 +13,10 @@ import pytest
 from ingestion_assets.counts import Counts
 from ingestion_assets.events import loading
 from ingestion_assets.events.model import Moment
+from ingestion_assets.ledger.import_jobs import AttemptSupersededError
 from resources.errors import TransientError
+from resources.postgres.database import DatabaseUnavailableError
+from tests.ledger.invariants import assert_books_balance
 from tests.loading.imports import W1, W2, W3, Importer, counts, event, page, rejected
 
 BATCH_SIZES = (1, 2, 2000)
@@ -182,13 +187,62 @@ def test_a_fetch_that_breaks_keeps_what_came_before_and_its_retry_finishes_the_r
     assert result.counts.fetched == len(whole)
 
 
-def _stream(importer: Importer, pages: Any, *, run_id: str) -> None:
+def test_what_was_fetched_before_a_fault_is_stored_however_little_it_is(importer: Importer) -> None:
+    """A service that fails at its sixteenth page used to be asked for the first fifteen for ever."""
+
+    def broken() -> Any:
+        for number in range(15):
+            yield page(*(event(f"{number}-{n}") for n in range(100)), rejected())
+        raise TransientError("the quota is used up", retry_after=3600)
+
+    for run_id, expected in (("a", (1500, 0, 0, 15)), ("b", (0, 0, 1500, 15)), ("b", (0, 0, 1500, 15))):
+        with pytest.raises(TransientError, match="quota"):
+            _stream(importer, broken(), run_id=run_id)
+        [row] = importer.database.fetch_all("SELECT * FROM import_jobs WHERE run_id = %(run)s", {"run": run_id})
+        assert tuple(row[f"nb_{name}"] for name in ("created", "updated", "skipped", "errors")) == expected
+        assert (row["status"], row["error_text"]) == ("ERROR", "the quota is used up")
+        assert_books_balance(importer.database)
+    result = importer([event(f"0-{n}") for n in range(100)], [event("new")], run_id="a")
+    assert counts(result) == (1501, 0, 0, 0), "created by the first attempt of the run, and not again"
+
+
+@pytest.mark.parametrize("error", [DatabaseUnavailableError("away"), AttemptSupersededError("taken over")])
+def test_an_error_of_the_database_is_followed_by_no_commit(error: Exception, importer: Importer) -> None:
+    def broken() -> Any:
+        yield page(event("a"))
+        raise error
+
+    with pytest.raises(type(error)):
+        _stream(importer, broken(), run_id="r")
+    assert importer.rows() == {}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "commits"), [(1.0, 1), (10.0, 2), (loading.COMMIT_EVERY, 6)], ids=["fast", "slow", "very slow"]
+)
+def test_a_slow_source_is_committed_before_its_batch_is_full(seconds: float, commits: int, importer: Importer) -> None:
+    """Closing the import is the last commit."""
+    now = 0.0
+
+    def slow() -> Any:
+        nonlocal now
+        for number in range(6):
+            now += seconds
+            yield page(event(f"e{number}")) if number % 2 else page()
+
+    _stream(importer, slow(), run_id="r", clock=lambda: now)
+    [row] = importer.database.fetch_all("SELECT * FROM import_jobs")
+    assert (row["nb_created"], row["status"]) == (3, "SUCCESS")
+    assert row["pages"] == commits + 1
+
+
+def _stream(importer: Importer, pages: Any, *, run_id: str, clock: Callable[[], float] = monotonic) -> None:
     from ingestion_assets.ledger.import_jobs import ImportJob
 
     with ImportJob(
         importer.database, source=importer.source, run_id=run_id, partition_start=W1, partition_end=W3, wait=0
     ) as job:
-        loading.load_pages(pages, job, volatile_paths=(), record_version=1, weeks=(W1, W3), today=W1)
+        loading.load_pages(pages, job, volatile_paths=(), record_version=1, weeks=(W1, W3), today=W1, clock=clock)
 
 
 def test_the_retry_of_a_run_that_had_succeeded_counts_the_same(importer: Importer) -> None:
