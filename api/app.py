@@ -10,6 +10,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import anyio
 import psycopg
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
@@ -32,6 +33,7 @@ from resources.postgres.database import Database
 log = logging.getLogger(__name__)
 
 _TIDY_SECONDS = 3600.0
+_FEEDS_AT_ONCE = 2
 
 
 def create_app(database: Database, settings: ApiSettings | None = None, *, kinds: JobKinds | None = None) -> FastAPI:
@@ -46,6 +48,7 @@ def create_app(database: Database, settings: ApiSettings | None = None, *, kinds
         hub=Hub(database.url, settings, channels=("study_batches", "async_jobs")),
         launcher=Launcher(pool, settings),
         kinds=job_kinds() if kinds is None else kinds,
+        feeds=anyio.CapacityLimiter(_FEEDS_AT_ONCE),
     )
 
     @asynccontextmanager

@@ -82,13 +82,14 @@ def _add_times(entry: Any, item: Item) -> None:
             entry.add("dtend", end)
 
 
-def as_json_feed(events: Sequence[Item], *, home: str, self_url: str) -> dict[str, Any]:
-    """JSON Feed 1.1; `_event` holds the whole event."""
+def as_json_feed(events: Sequence[Item], *, home: str, self_url: str, next_url: str | None = None) -> dict[str, Any]:
+    """JSON Feed 1.1; `_event` holds the whole event, `next_url` is where there are more."""
     return {
         "version": "https://jsonfeed.org/version/1.1",
         "title": TITLE,
         "home_page_url": home,
         "feed_url": self_url,
+        **({"next_url": next_url} if next_url else {}),
         "items": [
             {
                 "id": item["id"],

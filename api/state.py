@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import cast
 
+import anyio
 from fastapi import Request
 
 from api.database import ApiDatabase
@@ -26,6 +27,8 @@ class Service:
     hub: Hub
     launcher: Launcher
     kinds: JobKinds
+    feeds: anyio.CapacityLimiter
+    """How many are made at once: anybody may ask, and each is thousands of events in memory."""
 
 
 def service(request: Request) -> Service:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import date, datetime, timedelta
+from functools import partial
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
@@ -17,14 +20,21 @@ from api.auth import Reader
 from api.documentation import problems
 from api.event_queries import EventFilter, list_events, read_event
 from api.models import EventList, EventOut, Text
-from api.problems import Problem, not_found
+from api.problems import Problem, not_found, unavailable
 from api.state import service
 from ingestion_assets.settings import AssetSettings
 
 router = APIRouter(tags=["events"])
-_FEED_EVENTS = 500
 _FEED_DAYS = 60
+FEED_EVENTS = 5000
+"""Of a calendar or a JSON feed: some 15 MB, and a second and a half to make the calendar."""
+RSS_EVENTS = 500
+"""Readers show the list as it is, and keep it."""
+_PAGE = 500
+_TURN_SECONDS = 10.0
+"""Wait for a feed's turn. What is queued longer is refused, so that overload answers and does not pile up."""
 _SECONDS_FRESH = 60
+After = Annotated[str | None, Query(max_length=600, description="Where the feed before ended; it is in its `Link`.")]
 Words = Annotated[list[Annotated[Text, Query(max_length=200)]], Query(max_length=20)]
 
 
@@ -97,27 +107,41 @@ async def get_events(
 
 
 @router.get("/events.ics", response_class=Response, responses=_feed("text/calendar"))
-async def get_ics(request: Request, _reader: Reader, chosen: Filter) -> Response:
-    """An iCalendar feed with the filters of `/events`; without dates the next 60 days."""
-    events, home = await _feed_events(request, chosen)
-    body = await anyio.to_thread.run_sync(lambda: feeds.as_ics(events, home=home))
-    return cached(request, body, "text/calendar; charset=utf-8")
+async def get_ics(request: Request, _reader: Reader, chosen: Filter, cursor: After = None) -> Response:
+    """An iCalendar feed with the filters of `/events`; without dates the next 60 days.
+
+    It holds the first 5,000 events. Where there are more, the header `Link` says where the rest begins.
+    """
+    home = str(request.base_url)
+    kind = "text/calendar; charset=utf-8"
+    return await _made(request, chosen, cursor, FEED_EVENTS, kind, lambda events, _: feeds.as_ics(events, home=home))
 
 
 @router.get("/events.json", response_class=Response, responses=_feed("application/feed+json"))
-async def get_json_feed(request: Request, _reader: Reader, chosen: Filter) -> Response:
-    """A JSON Feed 1.1 with the filters of `/events`; without dates the next 60 days."""
-    events, home = await _feed_events(request, chosen)
-    body = orjson.dumps(feeds.as_json_feed(events, home=home, self_url=str(request.url)))
-    return cached(request, body, "application/feed+json")
+async def get_json_feed(request: Request, _reader: Reader, chosen: Filter, cursor: After = None) -> Response:
+    """A JSON Feed 1.1 with the filters of `/events`; without dates the next 60 days.
+
+    It holds the first 5,000 events. Where there are more, `next_url` leads to them.
+    """
+
+    def make(events: list[dict[str, Any]], next_url: str | None) -> bytes:
+        home, here = str(request.base_url), str(request.url)
+        return orjson.dumps(feeds.as_json_feed(events, home=home, self_url=here, next_url=next_url))
+
+    return await _made(request, chosen, cursor, FEED_EVENTS, "application/feed+json", make)
 
 
 @router.get("/events.rss", response_class=Response, responses=_feed("application/rss+xml"))
-async def get_rss(request: Request, _reader: Reader, chosen: Filter) -> Response:
-    """An RSS 2.0 feed with the filters of `/events`; without dates the next 60 days."""
-    events, home = await _feed_events(request, chosen)
-    body = await anyio.to_thread.run_sync(lambda: feeds.as_rss(events, home=home, self_url=str(request.url)))
-    return cached(request, body, "application/rss+xml; charset=utf-8")
+async def get_rss(request: Request, _reader: Reader, chosen: Filter, cursor: After = None) -> Response:
+    """An RSS 2.0 feed with the filters of `/events`; without dates the next 60 days.
+
+    It holds the first 500 events. Where there are more, the header `Link` says where the rest begins.
+    """
+
+    def make(events: list[dict[str, Any]], _: str | None) -> bytes:
+        return feeds.as_rss(events, home=str(request.base_url), self_url=str(request.url))
+
+    return await _made(request, chosen, cursor, RSS_EVENTS, "application/rss+xml; charset=utf-8", make)
 
 
 @router.get(
@@ -140,13 +164,44 @@ async def get_event(request: Request, _reader: Reader, event_id: Annotated[Text,
     return cached(request, body, "application/json")
 
 
-async def _feed_events(request: Request, chosen: EventFilter) -> tuple[list[dict[str, Any]], str]:
+async def _made(
+    request: Request,
+    chosen: EventFilter,
+    cursor: str | None,
+    most: int,
+    media_type: str,
+    make: Callable[[list[dict[str, Any]], str | None], bytes],
+) -> Response:
+    """A feed, by `make` from the events and where the rest begins. Raises `Problem` 503 when many are asked for."""
+    turns = service(request).feeds
+    with anyio.move_on_after(_TURN_SECONDS) as waiting:
+        await turns.acquire()
+    if waiting.cancelled_caught:
+        raise unavailable("Too many feeds are being made.")
+    try:
+        events, rest = await _upcoming(request, chosen, cursor, most)
+        next_url = str(request.url.include_query_params(cursor=rest)) if rest else None
+        body = await anyio.to_thread.run_sync(lambda: make(events, next_url))
+    finally:
+        turns.release()
+    return cached(request, body, media_type, {"Link": f'<{next_url}>; rel="next"'} if next_url else None)
+
+
+async def _upcoming(
+    request: Request, chosen: EventFilter, cursor: str | None, most: int
+) -> tuple[list[dict[str, Any]], str | None]:
+    """At most `most` events, and the cursor of those after them. Page by page: each is a short transaction."""
     if chosen.first is None and chosen.last is None:
         today = datetime.now(ZoneInfo(AssetSettings().timezone)).date()
-        fields = {name: getattr(chosen, name) for name in EventFilter.__dataclass_fields__}
-        chosen = EventFilter(**{**fields, "first": today, "last": today + timedelta(days=_FEED_DAYS)})
-    page = await service(request).database.run(lambda c: list_events(c, chosen, limit=_FEED_EVENTS))
-    return page.events, str(request.base_url)
+        chosen = replace(chosen, first=today, last=today + timedelta(days=_FEED_DAYS))
+    events: list[dict[str, Any]] = []
+    while True:
+        limit = min(_PAGE, most - len(events))
+        page = await service(request).database.run(partial(list_events, chosen=chosen, limit=limit, cursor=cursor))
+        events += page.events
+        cursor = page.next_cursor
+        if cursor is None or len(events) >= most:
+            return events, cursor
 
 
 def cached(request: Request, body: bytes, media_type: str, headers: dict[str, str] | None = None) -> Response:

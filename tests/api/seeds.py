@@ -68,3 +68,15 @@ def add_event(
 
 def days(first: date, count: int) -> list[date]:
     return [first + timedelta(days=n) for n in range(count)]
+
+
+def add_many(database: Database, count: int, *, day: date) -> None:
+    """So many events of one day, without sources or tags, at a stroke."""
+    with database.transaction() as connection:
+        connection.execute(
+            "INSERT INTO deduplicated_events (event_id, week, local_date, start_local, start_at, timezone, precision,"
+            " status, title, event, provenance, nb_sources, nb_records, content_hash, first_job, last_change_job)"
+            " SELECT 'many-' || n, %(week)s, %(day)s, %(day)s::date + n * interval '1 second', now(), %(zone)s, 'datetime',"
+            " 'scheduled', 'Concert ' || n, '{}', '{}', 1, 1, %(hash)s, 1, 1 FROM generate_series(1, %(count)s) AS n",
+            {"week": week_of(day), "day": day, "zone": ZONE, "hash": b"0" * 16, "count": count},
+        )

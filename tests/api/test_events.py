@@ -9,7 +9,7 @@ import pytest
 
 from resources.postgres.database import Database
 from tests.api.conftest import Calls
-from tests.api.seeds import add_event, days
+from tests.api.seeds import add_event, add_many, days
 
 DAY = date(2026, 12, 4)
 
@@ -177,3 +177,24 @@ def test_the_json_feed_holds_whole_events_and_no_links_that_run(api: Calls, data
     assert "image" not in item
     assert item["_event"]["title"] == HOSTILE
     assert json.dumps(item["tags"]) == '["concert", "jazz"]'
+
+
+@pytest.mark.parametrize(
+    ("path", "entry", "most"), [("ics", "BEGIN:VEVENT", 5000), ("json", '"_event"', 5000), ("rss", "<item>", 500)]
+)
+def test_a_feed_that_does_not_hold_everything_says_where_the_rest_is(
+    api: Calls, database: Database, path: str, entry: str, most: int
+) -> None:
+    add_many(database, most + 3, day=datetime.now(UTC).date() + timedelta(days=2))
+    first = api.get(f"/events.{path}?withdrawn=false")
+    assert first.text.count(entry) == most
+    rest = first.links["next"]["url"]
+    assert "withdrawn=false" in rest
+    last = api.get(rest)
+    assert last.text.count(entry) == 3
+    assert "next" not in last.links
+    if path == "json":
+        assert first.json()["next_url"] == rest
+        assert "next_url" not in last.json()
+        ids = [item["id"] for reply in (first, last) for item in reply.json()["items"]]
+        assert ids == [f"many-{n}" for n in range(1, most + 4)]
