@@ -1,7 +1,8 @@
 """A fake of La Vitrine's REST API, made by us from its public documentation (v1, 2024).
 
-Stubs as a bare array without a total, details one by one, ids that several kinds share, naive dates, and the limit
-announced by `X-RateLimit-*` headers with a reset in epoch seconds and no Retry-After.
+Stubs as a bare array without a total, details one by one, ids that several kinds share, series whose `subEvent`s are
+listed as events too, naive dates, and the limit announced by `X-RateLimit-*` headers with a reset in epoch seconds and
+no Retry-After.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from tests.fakes._server import Answer, FakeService, FaultPlan, Request, Truth, 
 KEY = "lavitrine-canary-key"
 FIRST_DAY = date(2026, 11, 16)
 KINDS = {"Event": "events", "EventSeries": "eventSeries", "ExhibitionEvent": "exhibitionEvents"}
+_FIRST_PARENT = 990_000
 
 
 def detail(kind: str, number: int, *, days: int = 84) -> dict[str, Any]:
@@ -54,11 +56,22 @@ def detail(kind: str, number: int, *, days: int = 84) -> dict[str, Any]:
         "lastModified": 1_790_000_000 + number,
     }
     if kind == "Event" and number % 4 == 0:
-        record["superEvent"] = {"@type": "EventSeries", "identifier": number // 4}
+        record["superEvent"] = {"@type": "EventSeries", "identifier": _FIRST_PARENT + number // 12}
     if kind == "ExhibitionEvent" and number % 3 == 0:
         record["exhibitionType"] = "Permanent"
         del record["startDate"], record["endDate"]
     return record
+
+
+def series(number: int, parts: list[dict[str, Any]]) -> dict[str, Any]:
+    """A series of the events `parts`, in short. It begins on a day on which nothing happens, as in the documentation."""
+    told = ("@type", "identifier", "name", "startDate", "endDate")
+    return {
+        **detail("EventSeries", number),
+        "startDate": f"{FIRST_DAY}T19:00:00",
+        "endDate": max(part["endDate"] for part in parts),
+        "subEvent": [{key: part[key] for key in told} for part in parts],
+    }
 
 
 BAD_DETAILS: tuple[tuple[str, Any], ...] = (
@@ -71,7 +84,10 @@ BAD_DETAILS: tuple[tuple[str, Any], ...] = (
 
 
 class FakeLaVitrine(FakeService):
-    """`events` records over the three kinds and `bad` malformed ones; pass 2 changes a tenth and adds a fiftieth."""
+    """`events` records over the three kinds and `bad` malformed ones; pass 2 changes a tenth and adds a fiftieth.
+
+    The series of which some of the events are parts come on top of these.
+    """
 
     name: ClassVar[str] = "lavitrine"
 
@@ -125,6 +141,11 @@ class FakeLaVitrine(FakeService):
                 key: dict(reversed({**record, "lastModified": 1_795_000_000}.items()))
                 for key, record in records.items()
             }
+        parts: dict[int, list[dict[str, Any]]] = {}
+        for record in records.values():
+            if "superEvent" in record:
+                parts.setdefault(record["superEvent"]["identifier"], []).append(record)
+        records |= {f"EventSeries:{number}": series(number, listed) for number, listed in parts.items()}
         for index in range(self.bad):
             damage = BAD_DETAILS[index % len(BAD_DETAILS)][1]
             good = detail("Event", 900_000 + index)

@@ -9,7 +9,7 @@ from ingestion_assets.events.sources.lavitrine import LaVitrineSource
 from resources.errors import PermanentError, TransientError
 from tests.fakes._server import Answer, FaultPlan, Truth, json_answer
 from tests.fakes.fetching import Fetched, build, count, fetch_from
-from tests.fakes.lavitrine import BAD_DETAILS, KEY, FakeLaVitrine
+from tests.fakes.lavitrine import BAD_DETAILS, KEY, FakeLaVitrine, detail
 
 VOLATILE = LaVitrineSource.volatile_paths
 
@@ -42,7 +42,7 @@ def test_a_record_becomes_an_event():
     assert event.categories == ("Humour",)
     assert event.audience == ("Adultes",)
     assert event.language == "fr"
-    assert event.series_id == "EventSeries:1"
+    assert event.series_id == "EventSeries:990000"
     assert event.image_url == "https://images.example/Event/4.jpg"
     assert EventStatus.CANCELLED in {found.status for found in by_id.values()}
 
@@ -115,7 +115,53 @@ def test_a_record_that_is_gone_since_it_was_listed_is_a_warning():
         service.gone = {"Event:2", "EventSeries:3"}
         found = fetch_from(service)
     assert len(found.by_id) == 28
-    assert found.warnings == ["detail_gone", "detail_gone"]
+    assert found.warnings == ["detail_gone", "series_parent", "detail_gone"]
+    assert not found.incomplete
+
+
+def test_a_series_is_its_parts_and_each_of_them_comes_once():
+    with FakeLaVitrine(events=60, bad=0) as service:
+        parent = service.records(1)["EventSeries:990000"]
+        found = fetch_from(service)
+    assert [part["identifier"] for part in parent["subEvent"]] == [4, 8]
+    assert "EventSeries:990000" not in found.by_id
+    assert {"Event:4", "Event:8", "EventSeries:1"} <= set(found.by_id)
+    assert len(found.by_id) == len(found.events) == 60
+    assert found.by_id["Event:4"].venue.source_id == "lieu-4"
+    assert found.warnings == ["series_parent"]
+    assert not found.incomplete
+
+
+def test_a_part_that_no_list_names_is_asked_for_by_its_id():
+    def told(kind, number, start):
+        return {"@type": kind, "identifier": number, "name": "En bref", "startDate": start}
+
+    parts = [
+        told("Event", 77, "2026-12-15T19:00:00"),
+        told("ExhibitionEvent", 77, "2026-12-16T10:00:00"),
+        told("Event", 78, "2027-12-15T19:00:00"),
+        told("Event", None, "2026-12-17T19:00:00"),
+        {"@type": "Event", "identifier": 79, "name": "Sans date"},
+    ]
+
+    class Unlisting(FakeLaVitrine):
+        def records(self, pass_number):
+            tours = {f"EventSeries:{number}": detail("EventSeries", number) | {"subEvent": parts} for number in (1, 2)}
+            return super().records(pass_number) | tours
+
+        def answer(self, request):
+            kind = {"/v1/events/77": "Event", "/v1/exhibitionEvents/77": "ExhibitionEvent"}.get(request.path)
+            return json_answer(detail(kind, 77)) if kind else super().answer(request)
+
+    with Unlisting(events=6, bad=0) as service:
+        found = fetch_from(service)
+        asked = [line.request.path for line in service.requests if line.request.path.endswith(("/77", "/78", "/79"))]
+    assert set(found.by_id) == {
+        *("Event:1", "Event:2", "ExhibitionEvent:1", "ExhibitionEvent:2", "Event:77", "ExhibitionEvent:77")
+    }
+    assert asked == ["/v1/events/77", "/v1/exhibitionEvents/77"]
+    assert found.by_id["Event:77"].venue.name == "Théâtre 27"
+    assert found.reasons == {"missing_id": 2}
     assert not found.incomplete
 
 
@@ -143,7 +189,7 @@ def test_a_service_that_gives_no_record_at_all_ends_the_fetch():
     with Down(events=300, bad=0) as service:
         with pytest.raises(TransientError):
             fetch_from(service)
-        assert len(service.requests) < 30
+        assert len(service.requests) < 40
 
 
 def test_stubs_that_are_no_stubs_are_refused():

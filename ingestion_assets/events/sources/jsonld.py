@@ -333,11 +333,8 @@ def is_permanent(node: Mapping[str, Any]) -> bool:
 def _parts(found: _Found, rules: Rules) -> Iterator[_Found]:
     """The dated sub-events, each completed by what its parent says for all of them."""
     given = {key: found.node[key] for key in _INHERITED if key in found.node}
-    children = found.node.get("subEvent", found.node.get("subEvents"))
     seen: set[str] = set()
-    for child in children if isinstance(children, list) else [children]:
-        if not isinstance(child, dict) or not _written(child.get("startDate")):
-            continue
+    for child in dated_parts(found.node):
         name = own_id(child, rules)
         if name is None or name == found.source_id or name in seen:
             name = f"{found.source_id}#{_suffix(child, rules) or _written(child['startDate'])}"
@@ -346,6 +343,13 @@ def _parts(found: _Found, rules: Rules) -> Iterator[_Found]:
         seen.add(name)
         filled = {key: item for key, item in child.items() if item not in (None, "", [], {})}
         yield _Found({**given, **filled}, name, found.source_id)
+
+
+def dated_parts(parent: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The sub-events of `parent` that say when they are."""
+    children = parent.get("subEvent", parent.get("subEvents"))
+    listed = children if isinstance(children, list) else [children]
+    return [child for child in listed if isinstance(child, dict) and _written(child.get("startDate"))]
 
 
 def _is_programme(parent: Mapping[str, Any], parts: Sequence[_Found]) -> bool:

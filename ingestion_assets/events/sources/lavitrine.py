@@ -11,8 +11,9 @@ that it is still there.
 from __future__ import annotations
 
 import re
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote, urlsplit
 
@@ -29,8 +30,10 @@ from ingestion_assets.events.model import (
     RejectReason,
 )
 from ingestion_assets.events.sources.base import SourceSettings
-from ingestion_assets.events.sources.fields import PageReader, identifier, utc_bounds, web_url
-from ingestion_assets.events.sources.schema_event import VOLATILE_PATHS, Rules, read_event
+from ingestion_assets.events.sources.fields import PageReader, identifier, utc_bounds, warnings_of, web_url
+from ingestion_assets.events.sources.jsonld import dated_parts
+from ingestion_assets.events.sources.schema_event import VOLATILE_PATHS, Rules, read_event, type_names
+from ingestion_assets.events.sources.schema_time import moment
 from ingestion_assets.events.sources.site_pages import DEFAULT_LINKS, Site, fetch_site
 from ingestion_assets.events.sources.timing import seconds_until, server_time
 from resources.errors import PermanentError, TransientError
@@ -128,8 +131,7 @@ class LaVitrineSource:
         Exhibitions without dates are always on: they come undated with every fetch.
         """
         if self.settings.api_key:
-            for kind in ENDPOINTS:
-                yield from self._kind(kind, window, client)
+            yield from self._from_api(window, client)
         if self.settings.pages:
             site = Site(
                 start_urls=self.settings.pages,
@@ -139,16 +141,28 @@ class LaVitrineSource:
             )
             yield from fetch_site(site, window, client)
 
-    def _kind(self, kind: str, window: FetchWindow, client: OutboundClient) -> Iterator[Page]:
-        """All events of one kind. The list is read to its end first: it would shift during the slower details."""
-        warnings: list[FetchWarning] = []
-        ids, refused, incomplete = self._stubs(kind, window, client)
-        reader = PageReader(window)
-        reader.records.extend(refused)
+    def _from_api(self, window: FetchWindow, client: OutboundClient) -> Iterator[Page]:
+        """All events of every kind. The lists are read to their ends first: they would shift during the slower details,
+        and a series has to know which of its parts are listed themselves.
+        """
+        lists = {kind: self._list(kind, window, client) for kind in ENDPOINTS}
+        known = {f"{kind}:{native_id}" for kind, listed in lists.items() for native_id in listed.ids}
+        for kind, listed in lists.items():
+            yield from self._kind(kind, listed, known, window, client)
+
+    def _kind(
+        self, kind: str, listed: _List, known: set[str], window: FetchWindow, client: OutboundClient
+    ) -> Iterator[Page]:
+        """All events of one kind. `known`: what is listed of any kind, and the unlisted parts of series met so far."""
+        left_out: Counter[str] = Counter()
+        reader = PageReader(window, left_out=left_out)
+        reader.records.extend(listed.refused)
         gone = failed = in_a_row = 0
-        for position, source_id in enumerate(ids, start=1):
+        wanted = deque((kind, native_id) for native_id in listed.ids)
+        while wanted:
+            own_kind, native_id = wanted.popleft()
             try:
-                self._detail(kind, source_id, reader, client)
+                wanted.extend(self._detail(own_kind, native_id, known, reader, client))
                 in_a_row = 0
             except _GoneError:
                 gone += 1
@@ -157,40 +171,42 @@ class LaVitrineSource:
                 if in_a_row >= _FAILURES_IN_A_ROW:
                     raise
                 failed += 1
-                reader.records.append(_unread(kind, source_id, error))
-            if len(reader.records) >= _BATCH and position < len(ids):
+                reader.records.append(_unread(own_kind, native_id, error))
+            if len(reader.records) >= _BATCH and wanted:
                 yield reader.page()
-                reader = PageReader(window)
+                reader = PageReader(window, left_out=left_out)
+        warnings = list(warnings_of(left_out, f"La Vitrine's {kind} records"))
         if gone:
             warnings.append(FetchWarning("detail_gone", f"{gone} listed {kind} records are gone since"))
-        if failed:
-            incomplete = f"{failed} {kind} records could not be read"
+        incomplete = f"{failed} {kind} records could not be read" if failed else listed.incomplete
         yield reader.page(warnings=warnings, incomplete=incomplete)
 
-    def _stubs(
-        self, kind: str, window: FetchWindow, client: OutboundClient
-    ) -> tuple[list[str], list[RejectedRecord], str | None]:
-        """The ids of one kind, stubs without one, and why the list may not be whole."""
+    def _list(self, kind: str, window: FetchWindow, client: OutboundClient) -> _List:
+        """The ids of one kind."""
         ids: dict[str, None] = {}
-        refused: list[RejectedRecord] = []
+        result = _List()
         offset, largest = 0, 0
         for _ in range(MAX_PAGES):
             stubs = self._search(kind, offset, window, client)
-            known = len(ids) + len(refused)
+            before = len(ids) + len(result.refused)
             for stub in stubs:
                 found = identifier(stub.get("identifier")) if isinstance(stub, dict) else None
                 if found is None:
-                    refused.append(_without_id(stub))
+                    result.refused.append(_without_id(stub))
                 else:
                     ids[found] = None
             # A server that caps `limit` sends pages shorter than asked: short is what is shorter than another page.
             if not stubs or len(stubs) < largest:
-                return list(ids), refused, None
-            if len(ids) + len(refused) == known:
-                return list(ids), refused, f"the list of {kind} repeats itself at offset {offset}"
+                break
+            if len(ids) + len(result.refused) == before:
+                result.incomplete = f"the list of {kind} repeats itself at offset {offset}"
+                break
             largest = max(largest, len(stubs))
             offset += len(stubs)
-        return list(ids), refused, f"the list of {kind} does not end after {MAX_PAGES} pages"
+        else:
+            result.incomplete = f"the list of {kind} does not end after {MAX_PAGES} pages"
+        result.ids = list(ids)
+        return result
 
     def _search(self, kind: str, offset: int, window: FetchWindow, client: OutboundClient) -> list[Json]:
         params: dict[str, Any] = {"schema": kind, "limit": PAGE_SIZE, "offset": offset, "lang": self.settings.lang}
@@ -205,9 +221,16 @@ class LaVitrineSource:
             raise TransientError("La Vitrine answered a search with something else than a list")
         return answer
 
-    def _detail(self, kind: str, native_id: str, reader: PageReader, client: OutboundClient) -> None:
+    def _detail(
+        self, kind: str, native_id: str, known: set[str], reader: PageReader, client: OutboundClient
+    ) -> list[tuple[str, str]]:
+        """Reads one record. Returns kind and id of what it says that there is, and no list named."""
         path = f"{ENDPOINTS[kind]}/{quote(native_id, safe='')}"
         answer = self._get(path, {"lang": self.settings.lang}, client)
+        if kind == "EventSeries" and isinstance(answer, dict) and (parts := dated_parts(answer)):
+            # A festival or a tour begins on a day on which it need not play: its parts are the events.
+            reader.left_out["series_parent"] += 1
+            return list(self._unlisted(parts, known, reader))
 
         def read(node: dict[str, Json]) -> Event:
             undated = kind == "ExhibitionEvent"
@@ -215,6 +238,21 @@ class LaVitrineSource:
             return replace(event, series_id=_series_id(node) or event.series_id)
 
         reader.add(answer, read)
+        return []
+
+    def _unlisted(self, parts: list[dict[str, Json]], known: set[str], reader: PageReader) -> Iterator[tuple[str, str]]:
+        """The parts of a series that are in the window and in no list: in their series they are told in short only."""
+        for part in parts:
+            start = moment(part["startDate"], self._rules.zone)
+            if start is not None and start.date not in reader.window:
+                continue
+            native_id = identifier(part.get("identifier"))
+            kind = next((kind for kind in type_names(part) if kind in ENDPOINTS), "Event")
+            if native_id is None:
+                reader.records.append(_without_id(part))
+            elif kind != "EventSeries" and f"{kind}:{native_id}" not in known:  # or series could lead on for ever
+                known.add(f"{kind}:{native_id}")
+                yield kind, native_id
 
     def _get(self, path: str, params: Mapping[str, Any], client: OutboundClient) -> Json:
         from resources.http import HttpStatusError
@@ -230,6 +268,17 @@ class LaVitrineSource:
                 raise _GoneError(str(error)) from error
             raise
         return reply.json()
+
+
+@dataclass(slots=True)
+class _List:
+    """What the search lists of one kind."""
+
+    ids: list[str] = field(default_factory=list)
+    refused: list[RejectedRecord] = field(default_factory=list)
+    """Stubs without an id."""
+    incomplete: str | None = None
+    """Why the list may not be whole."""
 
 
 class _GoneError(PermanentError):
