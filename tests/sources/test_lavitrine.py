@@ -179,6 +179,66 @@ def test_one_record_that_the_service_cannot_give_costs_itself_only():
     assert found.incomplete == ["1 Event records could not be read"]
 
 
+@pytest.mark.parametrize("status", [400, 403, 422])
+def test_one_record_that_the_service_refuses_to_give_costs_itself_only(status):
+    class Refusing(FakeLaVitrine):
+        def answer(self, request):
+            if request.path in ("/v1/events/2", "/v1/events/3", "/v1/events/4", "/v1/events/5"):
+                return json_answer({"error": "Bad Request"}, status=status)
+            return super().answer(request)
+
+    with Refusing(events=30, bad=0) as service:
+        found = fetch_from(service)
+    assert len(found.by_id) == 26
+    assert [record.source_id for record in found.rejected] == ["Event:2", "Event:3", "Event:4", "Event:5"]
+    assert found.incomplete == ["4 Event records could not be read"]
+
+
+def test_a_key_that_is_refused_on_the_way_ends_the_fetch():
+    class Revoked(FakeLaVitrine):
+        def answer(self, request):
+            if request.path == "/v1/events/3":
+                return json_answer({"error": "Unauthorized"}, status=401)
+            return super().answer(request)
+
+    with Revoked(events=30, bad=0) as service, pytest.raises(PermanentError, match="check LAVITRINE_API_KEY"):
+        fetch_from(service)
+
+
+def test_a_list_that_is_not_there_any_more_is_not_its_end():
+    class Short(FakeLaVitrine):
+        def answer(self, request):
+            query = request.query
+            if query.get("schema") == "Event" and query["offset"] == "200":
+                return json_answer({"error": "Not Found"}, status=404)
+            return super().answer(request)
+
+    with Short(events=750, bad=0) as service:
+        found = fetch_from(service)
+    assert 200 <= sum(source_id.startswith("Event:") for source_id in found.by_id) < 250
+    assert found.incomplete == ["the list of Event is not there at offset 200"]
+
+
+def test_a_kind_that_is_not_there_leaves_the_others_and_withdraws_nothing():
+    class Without(FakeLaVitrine):
+        def answer(self, request):
+            if request.query.get("schema") == "EventSeries":
+                return json_answer({"error": "Not Found"}, status=404)
+            return super().answer(request)
+
+    with Without(events=30, bad=0) as service:
+        found = fetch_from(service)
+    assert len(found.by_id) == 20
+    assert found.incomplete == ["the list of EventSeries is not there at offset 0"]
+
+
+def test_an_address_without_any_list_is_an_error_and_not_an_empty_calendar():
+    with FakeLaVitrine(events=30, bad=0) as service:
+        wrong = service.base_url.removesuffix("/v1") + "/v2"
+        with pytest.raises(PermanentError, match="check LAVITRINE_BASE_URL"):
+            fetch_from(service, LAVITRINE_BASE_URL=wrong)
+
+
 def test_a_service_that_gives_no_record_at_all_ends_the_fetch():
     class Down(FakeLaVitrine):
         def answer(self, request):

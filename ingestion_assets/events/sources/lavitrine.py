@@ -146,6 +146,8 @@ class LaVitrineSource:
         and a series has to know which of its parts are listed themselves.
         """
         lists = {kind: self._list(kind, window, client) for kind in ENDPOINTS}
+        if all(listed.absent for listed in lists.values()):
+            raise PermanentError(f"{redact_url(self._base)} knows no searchEvents (HTTP 404): check LAVITRINE_BASE_URL")
         known = {f"{kind}:{native_id}" for kind, listed in lists.items() for native_id in listed.ids}
         for kind, listed in lists.items():
             yield from self._kind(kind, listed, known, window, client)
@@ -166,6 +168,13 @@ class LaVitrineSource:
                 in_a_row = 0
             except _GoneError:
                 gone += 1
+            except _KeyRefusedError:
+                raise
+            except PermanentError as error:
+                # An answer, and about this record: the next one may be had.
+                in_a_row = 0
+                failed += 1
+                reader.records.append(_unread(own_kind, native_id, error))
             except TransientError as error:
                 in_a_row += 1
                 if in_a_row >= _FAILURES_IN_A_ROW:
@@ -187,7 +196,13 @@ class LaVitrineSource:
         result = _List()
         offset, largest = 0, 0
         for _ in range(MAX_PAGES):
-            stubs = self._search(kind, offset, window, client)
+            try:
+                stubs = self._search(kind, offset, window, client)
+            except _GoneError:
+                # Nobody says that the list is over, or empty: what was not listed may well be there.
+                result.absent = offset == 0
+                result.incomplete = f"the list of {kind} is not there at offset {offset}"
+                break
             before = len(ids) + len(result.refused)
             for stub in stubs:
                 found = identifier(stub.get("identifier")) if isinstance(stub, dict) else None
@@ -213,10 +228,7 @@ class LaVitrineSource:
         if kind != "ExhibitionEvent":  # permanent ones have no dates to be found by
             begin, end = utc_bounds(window)
             params |= {"startDate": int(begin.timestamp()), "endDate": int(end.timestamp())}
-        try:
-            answer = self._get("searchEvents", params, client)
-        except _GoneError:
-            return []
+        answer = self._get("searchEvents", params, client)
         if not isinstance(answer, list):
             raise TransientError("La Vitrine answered a search with something else than a list")
         return answer
@@ -279,16 +291,22 @@ class _List:
     """Stubs without an id."""
     incomplete: str | None = None
     """Why the list may not be whole."""
+    absent: bool = False
+    """The service says that there is no such list."""
 
 
 class _GoneError(PermanentError):
     """Listed a moment ago, and not there now."""
 
 
+class _KeyRefusedError(PermanentError):
+    """The key is refused: for one record as for all."""
+
+
 def _refuse(reply: Reply) -> None:
     """Limits are announced by headers of La Vitrine's own: the reset is a time in epoch seconds."""
     if reply.status == 401:
-        raise PermanentError("La Vitrine refuses the key: check LAVITRINE_API_KEY")
+        raise _KeyRefusedError("La Vitrine refuses the key: check LAVITRINE_API_KEY")
     if reply.status == 429:
         reset = seconds_until(reply.headers.get("X-RateLimit-Reset"), now=server_time(reply))
         if reset is not None and "Retry-After" not in reply.headers:
@@ -313,7 +331,7 @@ def _without_id(stub: Json) -> RejectedRecord:
     return RejectedRecord(reason=RejectReason.MISSING_ID, detail=detail, payload={"stub": excerpt(repr(stub), 500)})
 
 
-def _unread(kind: str, native_id: str, error: TransientError) -> RejectedRecord:
+def _unread(kind: str, native_id: str, error: PermanentError | TransientError) -> RejectedRecord:
     detail = f"its details could not be had: {error}"[:300]
     return RejectedRecord(
         reason=RejectReason.UNPARSABLE,
