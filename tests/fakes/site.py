@@ -36,6 +36,8 @@ class FakeSite(FakeService):
         self.start_path = start
         self.gone: set[int] = set()
         self.broken: set[int] = set()
+        self.refused: dict[int, int] = {}
+        """Status by number of the page."""
 
     def environment(self) -> dict[str, str]:
         return {"LAVITRINE_PAGE_URLS": f"{self.origin}{self.start_path}"}
@@ -87,13 +89,15 @@ class FakeSite(FakeService):
             return _xml(f"<sitemapindex>{found}</sitemapindex>".encode())
         if path == "/sitemap-evenements.xml.gz":
             found = "".join(f"<url><loc>\n {self.url(number)} </loc></url>" for number in self.numbers())
-            return _xml(gzip.compress(f'<?xml version="1.0"?><urlset>{found}</urlset>'.encode()))
+            return _xml(_in_two_members(f'<?xml version="1.0"?><urlset>{found}</urlset>'.encode()))
         if path == "/sitemap-pages.xml":
             return _xml(f"<urlset><url><loc>{self.origin}/contact</loc></url></urlset>".encode())
         if path.startswith("/evenements/soiree-"):
             number = int(path.rpartition("-")[2])
             if number in self.broken:
                 return Answer(status=500, body=b"<h1>oops</h1>", content_type="text/html")
+            if number in self.refused:
+                return Answer(status=self.refused[number], body=b"<h1>no</h1>", content_type="text/html")
             if number in self.numbers() and number not in self.gone:
                 return _html(self._event_page(number))
         if path == "/contact":
@@ -127,6 +131,12 @@ class FakeSite(FakeService):
         return (
             f"<!DOCTYPE html><html><head>{twice}</head><body>{_FILLER}<a href='/evenements/autre'>x</a></body></html>"
         )
+
+
+def _in_two_members(body: bytes) -> bytes:
+    """A gzip file made of two, as a server writes that appends to it (RFC 1952, section 2.2)."""
+    half = len(body) // 2
+    return gzip.compress(body[:half]) + gzip.compress(body[half:])
 
 
 def _script(value: Any) -> str:

@@ -64,6 +64,27 @@ def test_a_linked_page_that_is_gone_is_a_warning():
     assert {service_id.rpartition("-")[2] for service_id in found.by_id}.isdisjoint({"1#event", "2#event"})
 
 
+@pytest.mark.parametrize("status", [400, 401, 403, 451])
+def test_a_page_that_is_refused_is_not_gone_and_nothing_is_withdrawn(status):
+    with FakeSite(events=20, bad=0) as service:
+        service.refused = {3: status, 7: status, 11: status}
+        found = fetch_from(service)
+    assert len(found.by_id) >= 17
+    assert "page_failed" in found.warnings
+    assert "page_gone" not in found.warnings
+    assert found.incomplete == ["3 pages could not be read"]
+
+
+@pytest.mark.parametrize("status", [404, 410])
+def test_a_page_that_says_that_it_is_gone_leaves_the_fetch_complete(status):
+    with FakeSite(events=20, bad=0, start="/sitemap.xml") as service:
+        service.refused = {3: status}
+        found = fetch_from(service)
+    assert len(found.by_id) == 19
+    assert "page_gone" in found.warnings
+    assert not found.incomplete
+
+
 def test_a_page_that_fails_costs_itself_only_and_nothing_is_withdrawn():
     with FakeSite(events=30, bad=0) as service:
         service.broken = {4}
@@ -113,3 +134,18 @@ def test_a_damaged_compressed_sitemap_is_asked_for_again():
     with Damaged(events=20, bad=0, start="/sitemap.xml") as service:
         assert len(fetch_from(service).by_id) == 20
         assert service.tries == 2
+
+
+@pytest.mark.parametrize("kept", [0.3, 0.6, 0.99])
+def test_a_compressed_sitemap_that_breaks_off_is_not_all_there_is(kept):
+    class Cut(FakeSite):
+        def answer(self, request):
+            answer = super().answer(request)
+            if not request.path.endswith(".gz"):
+                return answer
+            return Answer(body=answer.body[: int(len(answer.body) * kept)], content_type="application/gzip")
+
+    with Cut(events=20, bad=0, start="/sitemap.xml") as service:
+        found = fetch_from(service)
+    assert "page_failed" in found.warnings
+    assert "1 pages could not be read" in found.incomplete

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import html as html_entities
 import re
-import zlib
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,6 +18,8 @@ from ingestion_assets.events.sources.jsonld import json_ld_blocks, plain_url, re
 from ingestion_assets.events.sources.loose_json import loose_values
 from ingestion_assets.events.sources.schema_event import Rules
 from resources.errors import PermanentError, TransientError
+from resources.http import HttpStatusError
+from resources.http.body import Inflater
 
 if TYPE_CHECKING:
     from resources.http import OutboundClient, Reply
@@ -90,10 +91,12 @@ class _Crawl:
                     raise
                 self.failed.append(url)
                 continue
-            except PermanentError:
+            except PermanentError as error:
                 if url in begun_with:
                     raise
-                self.gone.append(url)
+                # Refused, too large, not to be called: none of these says that the event is gone.
+                gone = isinstance(error, HttpStatusError) and error.status in (404, 410)
+                (self.gone if gone else self.failed).append(url)
                 continue
             in_a_row = 0
             new, left_out = self.page(url, reply, is_event=is_event)
@@ -182,7 +185,7 @@ class _Crawl:
     def warnings(self) -> list[FetchWarning]:
         found = []
         if self.gone:
-            found.append(FetchWarning("page_gone", f"{len(self.gone)} linked pages refused, the first: {self.gone[0]}"))
+            found.append(FetchWarning("page_gone", f"{len(self.gone)} linked pages gone, the first: {self.gone[0]}"))
         if self.failed:
             found.append(FetchWarning("page_failed", f"{len(self.failed)} pages failed, the first: {self.failed[0]}"))
         if self.without_events:
@@ -230,10 +233,9 @@ def _inflated(body: bytes) -> bytes:
     """A sitemap that is a gzip file (`sitemap.xml.gz`); anything else as it is."""
     if not body.startswith(b"\x1f\x8b"):
         return body
-    try:
-        return zlib.decompressobj(31).decompress(body, _MAX_SITEMAP_BYTES)
-    except zlib.error as error:
-        raise TransientError("a compressed sitemap arrived damaged") from error
+    inflater = Inflater(_MAX_SITEMAP_BYTES)
+    inflater.feed(body)
+    return inflater.finish()
 
 
 def _listed(text: str) -> Iterator[str]:
