@@ -19,7 +19,7 @@ from ingestion_assets.ledger import batches
 from ingestion_assets.ledger.batches import MAX_LAUNCHES, Batch, BatchState, NewFile
 from ingestion_assets.ledger.dagster_runs import run_is_finished
 from ingestion_assets.study.settings import StudySettings
-from ingestion_assets.study.steps import KEYS, PARTITIONS
+from ingestion_assets.study.steps import KEYS, PARTITIONS, RUN_TAGS
 from resources.definitions import PostgresResource
 from sensors.ticks import bounded, summary
 
@@ -123,7 +123,7 @@ def request(batch: Batch, launch: int) -> dg.RunRequest:
         run_key=f"batch {batch.id} {launch}",
         asset_selection=list(KEYS),
         partition_key=batch.collection_id,
-        tags={BATCH_TAG: str(batch.id), **({"ingestion/user": batch.user_id} if batch.user_id else {})},
+        tags={**RUN_TAGS, BATCH_TAG: str(batch.id), **({"ingestion/user": batch.user_id} if batch.user_id else {})},
     )
 
 

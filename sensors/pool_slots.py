@@ -1,10 +1,10 @@
-"""Pool slots that finished runs still hold: freed. And the limit of the one pool that a setting decides about.
+"""Pool slots that finished runs still hold: freed. And the limits of the pools that are not for one run at a time.
 
 Dagster frees them itself after `free_slots_after_run_end_seconds`, but not those of runs that were deleted, and not when
 its own monitoring stands still. A source whose slot is held that way is never imported again.
 
-`dagster.yaml` knows one limit for all pools. Deduplication is bound by cores, so its own is a setting; kept here because
-sensors run in every deployment.
+`dagster.yaml` knows one limit for all pools. Deduplication is bound by cores, so its own is a setting; collections have as
+many as runs. Kept here because sensors run in every deployment.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,6 +16,7 @@ import dagster as dg
 from ingestion_assets.events.deduplicated_events import POOL as DEDUPLICATION
 from ingestion_assets.ledger.incidents import Action, Incident, Subject, record
 from ingestion_assets.settings import DeduplicationSettings
+from ingestion_assets.study import steps as study
 from resources.definitions import PostgresResource
 from sensors.settings import SensorSettings
 from sensors.ticks import bounded, summary
@@ -97,15 +98,15 @@ def _aware(moment: datetime) -> datetime:
     name=NAME,
     minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Frees pool slots that runs hold which are over or were deleted, and keeps the limit of the pool "
-    "`deduplication` at INGESTION_DEDUPLICATION_RUNS.",
+    description="Frees pool slots that runs hold which are over or were deleted, and keeps the limits of the pools "
+    "`deduplication`, at INGESTION_DEDUPLICATION_RUNS, and `study`.",
 )
 def pool_slots_sensor(context: dg.SensorEvaluationContext, postgres: PostgresResource) -> dg.SkipReason:
     """Decided by `leaked`."""
     instance = context.instance
-    limit = DeduplicationSettings().runs
-    if keep_limit(instance, DEDUPLICATION, limit):
-        context.log.info(f"{limit} runs may deduplicate at once")
+    for pool, limit in ((DEDUPLICATION, DeduplicationSettings().runs), (study.POOL, study.AT_ONCE)):
+        if keep_limit(instance, pool, limit):
+            context.log.info(f"{limit} runs may be in the pool {pool} at once")
     claims = read_claims(instance)
     ends = read_ends(instance, sorted({claim.run_id for claim in claims})[:500])
     after = timedelta(seconds=SensorSettings().slot_seconds)

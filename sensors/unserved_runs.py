@@ -4,9 +4,10 @@ Dagster notices a dead worker only while the code server that started it lives. 
 command, leaves a run STARTED until its `dagster/max_runtime`, which holds its source's pool for hours.
 """
 
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import dagster as dg
 
@@ -17,17 +18,10 @@ from ingestion_assets.ledger.run_heartbeats import Pulse, read_pulses
 from resources.definitions import PostgresResource
 from sensors.pool_slots import read_claims
 from sensors.settings import SensorSettings
-from sensors.ticks import bounded, summary
+from sensors.ticks import UNFINISHED, bounded, summary
 
 NAME = "unserved_runs"
 _MOST_RUNS = 200
-_STATUSES = (
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +37,9 @@ class RunView:
     beats: bool
     """It is executed by our executor or an `ingest` command, which beat. Of other runs nothing can be said."""
     pools: frozenset[str] = field(default_factory=frozenset)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    held_back: bool = False
+    """Queued, and as many runs with its tags as may are under way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +80,7 @@ def _judge(
         case dg.DagsterRunStatus.STARTING | dg.DagsterRunStatus.NOT_STARTED if age > settings.run_start_seconds:
             return Action.FAILED, "not_started", f"it has been {run.status.value} for {age:.0f} s"
         case dg.DagsterRunStatus.QUEUED if age > settings.queued_seconds:
-            if free_slots > 0 and not any(pool in full_pools for pool in run.pools):
+            if free_slots > 0 and not run.held_back and not any(pool in full_pools for pool in run.pools):
                 return Action.REPORTED, "not_dequeued", f"queued for {age:.0f} s although {free_slots} runs could start"
     return None
 
@@ -100,9 +97,17 @@ def _gone(run: RunView, settings: SensorSettings) -> tuple[str, str] | None:
 
 
 def read_runs(instance: dg.DagsterInstance, *, now: datetime) -> list[RunView]:
-    """The runs that are not over, oldest first, without their pulses."""
-    records = instance.get_run_records(dg.RunsFilter(statuses=list(_STATUSES)), limit=_MOST_RUNS, ascending=True)
-    return [_view(found, now) for found in records]
+    """The runs that are not over, oldest first, without their pulses.
+
+    Those in the queue are read apart: a backfill puts hundreds there, behind which a dead host would not be seen.
+    """
+    queued = dg.DagsterRunStatus.QUEUED
+    others = [status for status in UNFINISHED if status != queued]
+    return [
+        _view(found, now)
+        for statuses in (others, [queued])
+        for found in instance.get_run_records(dg.RunsFilter(statuses=statuses), limit=_MOST_RUNS, ascending=True)
+    ]
 
 
 def _view(found: dg.RunRecord, now: datetime) -> RunView:
@@ -119,7 +124,25 @@ def _view(found: dg.RunRecord, now: datetime) -> RunView:
         pulse=None,
         beats=run.remote_job_origin is not None or run.tags.get(LAUNCHED_BY_TAG) == COMMAND_LINE,
         pools=frozenset(run.run_op_concurrency.all_pools or ()) if run.run_op_concurrency else frozenset(),
+        tags=run.tags,
     )
+
+
+_ACTIVE = (dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING)
+
+
+def held_back(run: RunView, active: Sequence[RunView], limits: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether a limit on tags keeps the run in the queue. `limits` are `tag_concurrency_limits` of `dagster.yaml`."""
+    for limit in limits:
+        key, value = limit["key"], limit.get("value")
+        own = run.tags.get(key)
+        if own is None or (isinstance(value, str) and own != value):
+            continue
+        # Without a value all runs with the key count together, unless each value is to have the limit.
+        like = [other for other in active if key in other.tags and (not value or other.tags[key] == own)]
+        if len(like) >= limit["limit"]:
+            return True
+    return False
 
 
 def free_run_slots(instance: dg.DagsterInstance, runs: Iterable[RunView]) -> int:
@@ -127,8 +150,7 @@ def free_run_slots(instance: dg.DagsterInstance, runs: Iterable[RunView]) -> int
     queue = instance.get_concurrency_config().run_queue_config
     if queue is None or queue.max_concurrent_runs < 0:
         return 1
-    active = (dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING)
-    return max(0, queue.max_concurrent_runs - sum(run.status in active for run in runs))
+    return max(0, queue.max_concurrent_runs - sum(run.status in _ACTIVE for run in runs))
 
 
 def repair(instance: dg.DagsterInstance, item: Unserved) -> bool:
@@ -157,7 +179,10 @@ def unserved_runs_sensor(context: dg.SensorEvaluationContext, postgres: Postgres
     runs = read_runs(instance, now=datetime.now(UTC))
     with bounded(postgres.database) as connection:
         pulses = read_pulses(connection, [run.run_id for run in runs])
-    runs = [_with_pulse(run, pulses.get(run.run_id)) for run in runs]
+    queue = instance.get_concurrency_config().run_queue_config
+    limits = (queue.tag_concurrency_limits if queue else None) or ()
+    active = [run for run in runs if run.status in _ACTIVE]
+    runs = [replace(run, pulse=pulses.get(run.run_id), held_back=held_back(run, active, limits)) for run in runs]
     found = unserved(
         runs,
         free_slots=free_run_slots(instance, runs),
@@ -180,15 +205,3 @@ def unserved_runs_sensor(context: dg.SensorEvaluationContext, postgres: Postgres
             for incident in record(connection, NAME, incidents):
                 context.log.warning(str(incident))
     return dg.SkipReason(summary(incidents, f"{len(runs)} runs are under way, each served."))
-
-
-def _with_pulse(run: RunView, pulse: Pulse | None) -> RunView:
-    return RunView(
-        run_id=run.run_id,
-        job_name=run.job_name,
-        status=run.status,
-        age=run.age,
-        pulse=pulse,
-        beats=run.beats,
-        pools=run.pools,
-    )

@@ -5,7 +5,7 @@ import dagster as dg
 from ingestion_assets.study.asset_checks import STUDY_CHECKS
 from ingestion_assets.study.document_analyses import document_analyses
 from ingestion_assets.study.documents import documents
-from ingestion_assets.study.steps import KEYS
+from ingestion_assets.study.steps import KEYS, RUN_TAGS
 from ingestion_assets.study.study_collections import study_collections
 
 JOB = "make_collection"
@@ -21,6 +21,7 @@ def study_definitions() -> dg.Definitions:
                 JOB,
                 selection=dg.AssetSelection.assets(*KEYS),
                 description="Extracts, analyses and assembles one collection.",
+                tags=RUN_TAGS,
             )
         ],
     )

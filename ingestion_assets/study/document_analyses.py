@@ -23,6 +23,7 @@ from ingestion_assets.study.steps import (
     OP_TAGS,
     OWNERS,
     PARTITIONS,
+    POOL,
     TAGS,
     NoSuchCollectionError,
     step_metadata,
@@ -52,7 +53,7 @@ class AnalysesConfig(dg.Config):
     deps=[DOCUMENTS],
     description="Cards and questions that a provider proposes for each chunk of a collection's documents. Answers are kept "
     "as they arrive and never paid for twice; the time budget is shared evenly over documents and pages.",
-    pool="llm",
+    pool=POOL,
     group_name="study",
     kinds={"python", "postgres"},
     owners=OWNERS,

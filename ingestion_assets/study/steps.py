@@ -23,6 +23,12 @@ DOCUMENTS = dg.AssetKey("documents")
 ANALYSES = dg.AssetKey("document_analyses")
 COLLECTIONS = dg.AssetKey("study_collections")
 KEYS = (DOCUMENTS, ANALYSES, COLLECTIONS)
+POOL = "study"
+"""Of analyses. Not the pool of tagging, one run of which may take an hour."""
+AT_ONCE = 2
+"""Collections that are made at once: the limit of the pool and, in `dagster.yaml`, of runs with these tags. Providers
+limit how fast they are made, and all processes share that pace; more at once would only take slots from imports."""
+RUN_TAGS = {"ingestion/domain": "study"}
 MAX_RUNTIME = "1800"
 """Seconds: extraction, the LLM deadline of ten minutes, checks, and what a busy machine adds."""
 OP_TAGS = {"dagster/max_runtime": MAX_RUNTIME}

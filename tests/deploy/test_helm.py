@@ -119,7 +119,10 @@ def test_the_instance_is_the_one_of_dagster_yaml() -> None:
     concurrency = VALUES["concurrency"]
     assert concurrency["enabled"] is True
     assert {
-        "runs": {"max_concurrent_runs": concurrency["runs"]["maxConcurrentRuns"]},
+        "runs": {
+            "max_concurrent_runs": concurrency["runs"]["maxConcurrentRuns"],
+            "tag_concurrency_limits": concurrency["runs"]["tagConcurrencyLimits"],
+        },
         "pools": {
             "default_limit": concurrency["pools"]["defaultLimit"],
             "granularity": concurrency["pools"]["granularity"],

@@ -14,6 +14,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+import yaml
 
 # A queued run has an origin, and Dagster exports no way to make one.
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
@@ -21,13 +22,17 @@ from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobO
 from ingestion_assets.ledger import run_heartbeats
 from ingestion_assets.ledger.incidents import Action
 from ingestion_assets.ledger.run_heartbeats import Pulse, read_pulses, serving
+from ingestion_assets.study.steps import AT_ONCE, RUN_TAGS
 from resources.postgres.database import Database
+from sensors import unserved_runs
 from sensors.pool_slots import Claim, RunEnd, leaked, pool_slots_sensor
 from sensors.run_outcomes import cancelled_runs_sensor, failed_runs_sensor, outcome
 from sensors.settings import SensorSettings
-from sensors.unserved_runs import RunView, unserved, unserved_runs_sensor
+from sensors.unserved_runs import RunView, held_back, unserved, unserved_runs_sensor
 from tests.sensors.conftest import Ledger
 
+ROOT = Path(__file__).parents[2]
+ORIGIN = RemoteJobOrigin(RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("ingestion"), "r"), "import_ics")
 Status = dg.DagsterRunStatus
 ALIVE = Pulse("r", "here:1", timedelta(seconds=2), locked=True)
 GONE = Pulse("r", "here:1", timedelta(seconds=12), locked=False)
@@ -69,6 +74,54 @@ def test_a_run_is_served_or_not(run: RunView, expected: tuple[Action, str] | Non
     assert [(item.action, item.reason) for item in found] == ([expected] if expected else [])
 
 
+STUDY = {"ingestion/domain": "study"}
+LIMIT = {"key": "ingestion/domain", "value": "study", "limit": 2}
+
+
+@pytest.mark.parametrize(
+    ("tags", "active", "limit", "expected"),
+    [
+        (STUDY, [STUDY, STUDY], LIMIT, True),
+        (STUDY, [STUDY, {}], LIMIT, False),
+        (STUDY, [STUDY, {"ingestion/domain": "events"}], LIMIT, False),
+        ({}, [STUDY, STUDY], LIMIT, False),
+        ({"ingestion/domain": "events"}, [STUDY, STUDY], LIMIT, False),
+        (STUDY, [STUDY, {"ingestion/domain": "events"}], {"key": "ingestion/domain", "limit": 2}, True),
+    ],
+)
+def test_a_queued_run_waits_rightly_while_enough_runs_with_its_tags_are_under_way(
+    tags: dict[str, str], active: list[dict[str, str]], limit: dict[str, Any], expected: bool
+) -> None:
+    under_way = [view(Status.STARTED, tags=each) for each in active]
+    assert held_back(view(Status.QUEUED, tags=tags), under_way, [limit]) is expected
+    waiting = view(Status.QUEUED, tags=tags, held_back=expected)
+    assert len(unserved([waiting], free_slots=4, full_pools=(), settings=SensorSettings())) == (not expected)
+
+
+def test_collections_have_as_many_runs_as_slots_of_their_pool() -> None:
+    """One more would wait inside its run, which counts as time that it works."""
+    limits = yaml.safe_load((ROOT / "dagster.yaml").read_text(encoding="utf-8"))["concurrency"]["runs"]
+    [(key, value)] = RUN_TAGS.items()
+    assert limits["tag_concurrency_limits"] == [{"key": key, "value": value, "limit": AT_ONCE}]
+    assert limits["max_concurrent_runs"] > 2 * AT_ONCE
+
+
+def test_a_dead_run_is_seen_behind_a_long_queue(
+    tick: Callable[..., Any],
+    ledger: Ledger,
+    instance: dg.DagsterInstance,
+    add_run: Callable[..., dg.DagsterRun],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(unserved_runs, "_MOST_RUNS", 2)
+    for _ in range(3):
+        add_run(Status.QUEUED, remote_job_origin=ORIGIN)
+    add_run()
+    monkeypatch.setenv("INGESTION_STUCK_RUN_WITHOUT_PULSE_SECONDS", "0.001")
+    tick(unserved_runs_sensor)
+    assert ledger.incidents() == [("unserved_runs", "no_process", "failed")]
+
+
 def test_a_queued_run_waits_rightly_while_no_slot_is_free() -> None:
     assert unserved([view(Status.QUEUED)], free_slots=0, full_pools=(), settings=SensorSettings()) == []
 
@@ -106,8 +159,7 @@ def test_a_queued_run_is_reported_once_and_left_alone(
     add_run: Callable[..., dg.DagsterRun],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    origin = RemoteJobOrigin(RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("ingestion"), "r"), "import_ics")
-    run = add_run(Status.QUEUED, remote_job_origin=origin)
+    run = add_run(Status.QUEUED, remote_job_origin=ORIGIN)
     monkeypatch.setenv("INGESTION_STUCK_QUEUED_SECONDS", "0.001")
     for _ in range(2):
         tick(unserved_runs_sensor)
@@ -314,7 +366,8 @@ def test_the_pool_of_deduplication_has_the_limit_of_its_setting(
         monkeypatch.setenv("INGESTION_DEDUPLICATION_RUNS", runs)
         for _ in range(2):
             tick(pool_slots_sensor)
-            assert [(pool.name, pool.limit) for pool in storage.get_pool_limits()] == [("deduplication", int(runs))]
+            limits = {pool.name: pool.limit for pool in storage.get_pool_limits()}
+            assert limits == {"deduplication": int(runs), "study": AT_ONCE}
     claims = [storage.claim_concurrency_slot("deduplication", f"run {n}", "step").is_claimed for n in range(3)]
     assert claims == [True, True, False]
 

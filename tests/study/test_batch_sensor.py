@@ -15,6 +15,7 @@ import pytest
 
 from ingestion_assets.ledger import batches
 from ingestion_assets.ledger.batches import MAX_LAUNCHES, Batch, BatchState, NewFile
+from ingestion_assets.study.steps import RUN_TAGS
 from resources.definitions import PostgresResource
 from resources.postgres.database import Database
 from sensors.batches import DONE, MARKER, Folder, Step, complete, decide, look, read_files, study_batches_sensor, take
@@ -128,6 +129,7 @@ def test_each_batch_is_asked_for_once(
     assert {request.tags["ingestion/batch"] for request in first.run_requests or []} >= {str(queued.id)}
     [added] = first.dynamic_partitions_requests or []
     assert set(added.partition_keys) == {request.partition_key for request in first.run_requests or []}
+    assert all(request.tags.items() >= RUN_TAGS.items() for request in first.run_requests or [])
     assert not tick(instance).run_requests, "a request just made is not made again"
 
 
