@@ -71,7 +71,9 @@ def conflicts(batch: Batch, pairs: PairFeatures) -> NDArray[np.int8]:
         [
             batch.day[a] != batch.day[b],
             _contradict(batch, "sessions", a, b),
-            _contradict(batch, "parts", a, b, parts_contradict) | _day_of_the_whole(batch, a, b),
+            _contradict(batch, "parts", a, b, parts_contradict)
+            | _day_of_the_whole(batch, a, b)
+            | _show_of_the_day(batch, a, b),
             (pairs.levels["addon"] == code("addon", "one_side")) | _contradict(batch, "addons", a, b),
             ~plausible_times(batch, a, b) | two_showings(pairs) | _clocks_differ(batch, a, b),
             twice,
@@ -134,6 +136,27 @@ def _day_of_the_whole(batch: Batch, a: Ints, b: Ints) -> NDArray[np.bool_]:
     run = batch.span > 1
     result |= evening & ~festival & ((run[a] & ~lasts[b]) | (~lasts[a] & run[b]))
     return np.asarray(result)
+
+
+def _show_of_the_day(batch: Batch, a: Ints, b: Ints) -> NDArray[np.bool_]:
+    """`Festival X – Day 2`, and `Festival X : Y`: the day, and what is on in it.
+
+    Of a series that is called no festival a number must tell the day: a weekday stands beside many a show.
+    """
+    import numpy as np
+
+    of_a_day = batch.parsed["of_a_day"] > 0
+    result = np.asarray(of_a_day[a] != of_a_day[b])
+    for i in np.flatnonzero(result).tolist():
+        day, other = (int(a[i]), int(b[i])) if of_a_day[a[i]] else (int(b[i]), int(a[i]))
+        title = batch.titles[day]
+        numbers = {str(number) for word, number in title.parts if word == "day"}
+        whole, said = set(title.head), set(batch.titles[other].head)
+        own = said - whole - _around(batch, day, other) - FORMS
+        # `Day 2` misspelt leaves its number behind.
+        misspelt = any(number in word for word in own for number in numbers)
+        result[i] = bool(numbers or title.umbrella) and len(whole) > 1 and whole < said and bool(own) and not misspelt
+    return result
 
 
 _EVENING = 17 * 60
@@ -301,6 +324,11 @@ def _act_in_both(batch: Batch, one: int, two: int, understood: bool) -> bool:
     first, second = batch.titles[one], batch.titles[two]
     if batch.match[one] and batch.match[two]:
         return _same_game(first, second) or _misspelt(batch, one, two)
+    if batch.match[one] or batch.match[two]:
+        # `Castors de Moncton – Faucons de Laval`: a game that its title does not call one.
+        game, other = (first, second) if batch.match[one] else (second, first)
+        if all(not side.isdisjoint(other.head) for side in _sides(game)):
+            return True
     shared = first.pieces & second.pieces
     if shared:
         around, lexicon = _around(batch, one, two), default_lexicon()
