@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 
 SENSOR = "recover_tags"
+MAX_RUNTIME_SECONDS = 3600
+"""One that hangs holds the slot of all tagging. The LLM deadline is ten minutes; collecting a day's batches takes some."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,11 @@ def recover_tags_sensor(
     )
     return dg.SensorResult(
         run_requests=[
-            dg.RunRequest(run_key=item.run_key, asset_selection=[KEY], tags=range_tags(item.first, item.last))
+            dg.RunRequest(
+                run_key=item.run_key,
+                asset_selection=[KEY],
+                tags={**range_tags(item.first, item.last), "dagster/max_runtime": str(MAX_RUNTIME_SECONDS)},
+            )
             for item in found
         ],
         skip_reason=None if found else summary([], "No tags wait for anything." if not busy else "Tagging is at work."),

@@ -24,7 +24,6 @@ JOB = "purge_history"
     owners=["team:data-platform"],
     description="Finished runs and ticks older than INGESTION_RETENTION_DAYS are deleted; the last materialization of "
     "every partition stays. Metadata: what was deleted, and the sizes of the databases in bytes.",
-    op_tags={"dagster/max_runtime": "1800"},
 )
 def history(context: dg.AssetExecutionContext, postgres: PostgresResource) -> dg.MaterializeResult[None]:
     """Purge, then measure."""

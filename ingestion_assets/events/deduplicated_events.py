@@ -46,7 +46,7 @@ KEY = dg.AssetKey("deduplicated_events")
 NAME = "deduplicated_events"
 POOL = "deduplication"
 _PATIENCE = 1800.0
-"""Seconds that a run waits for one that works on some of its weeks: half of what a run may take."""
+"""Seconds that a run waits for one that works on some of its weeks: a quarter of what a run may take."""
 
 
 @dg.asset(
@@ -62,7 +62,6 @@ _PATIENCE = 1800.0
         "dagster/table_name": "ingestion.public.deduplicated_events",
         "dagster/column_schema": table_schema(NAME),
     },
-    op_tags={"dagster/max_runtime": "3600"},
     partitions_def=weekly_partitions(),
     # Several runs, which workers share. No other asset may have the number: equal policies share a run.
     backfill_policy=dg.BackfillPolicy.multi_run(DeduplicationSettings().weeks_per_run),

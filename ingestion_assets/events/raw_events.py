@@ -62,7 +62,6 @@ def build_raw_events(name: str) -> dg.AssetsDefinition:
             "dagster/column_schema": table_schema("raw_events"),
             "homepage": dg.MetadataValue.url(source.homepage),
         },
-        op_tags={"dagster/max_runtime": str(MAX_RUNTIME_SECONDS)},
         partitions_def=weekly_partitions(),
         backfill_policy=_own_run(name),
         # One import of a service at a time: its limits are ours to keep, and so is its patience.

@@ -56,7 +56,6 @@ class TaggingConfig(dg.Config):
     owners=["team:data-platform"],
     tags={"domain": "events"},
     metadata={"dagster/table_name": "ingestion.public.tag_enrichments", "dagster/column_schema": table_schema(NAME)},
-    op_tags={"dagster/max_runtime": "3600"},
     partitions_def=weekly_partitions(),
     backfill_policy=dg.BackfillPolicy.single_run(),
     automation_condition=when_inputs_changed(),

@@ -279,8 +279,11 @@ def mark_launched(connection: Connection[Any], batch_id: uuid.UUID, launch: int 
     )
 
 
-def begin(connection: Connection[Any], batch_id: uuid.UUID, run_id: str, *, seconds: float) -> bool:
-    """A run takes the batch up. False when it is final already (cancelled meanwhile)."""
+def begin(connection: Connection[Any], batch_id: uuid.UUID, run_id: str, *, seconds: float | None) -> bool:
+    """A run takes the batch up. False when it is final already (cancelled meanwhile).
+
+    After `seconds` Dagster ends the run: the batch's deadline, until another run takes it up. None: it has no such limit.
+    """
     return (
         connection.execute(
             "UPDATE study_batches SET state = 'processing', stage = 'extraction', run_id = %(run)s,"

@@ -20,7 +20,6 @@ from ingestion_assets.study.spending import Books, Budgeted
 from ingestion_assets.study.steps import (
     ANALYSES,
     DOCUMENTS,
-    OP_TAGS,
     OWNERS,
     PARTITIONS,
     POOL,
@@ -58,7 +57,6 @@ class AnalysesConfig(dg.Config):
     kinds={"python", "postgres"},
     owners=OWNERS,
     tags=TAGS,
-    op_tags=OP_TAGS,
     partitions_def=PARTITIONS,
 )
 def document_analyses(

@@ -18,8 +18,7 @@ from ingestion_assets.study.model import Document, DocumentCode, DocumentStatus
 from ingestion_assets.study.settings import StudySettings
 from ingestion_assets.study.steps import (
     DOCUMENTS,
-    MAX_RUNTIME,
-    OP_TAGS,
+    MAX_RUNTIME_TAG,
     OWNERS,
     PARTITIONS,
     TAGS,
@@ -46,7 +45,6 @@ class DocumentsConfig(dg.Config):
     kinds={"python", "postgres"},
     owners=OWNERS,
     tags=TAGS,
-    op_tags=OP_TAGS,
     partitions_def=PARTITIONS,
 )
 def documents(
@@ -83,8 +81,9 @@ def _extract(context: dg.AssetExecutionContext, job: ImportJob, *, again: bool) 
     def begin(connection: Any) -> list[store.StoredFile]:
         if collection_store.read_options(connection, collection_id) is None:
             raise NoSuchCollectionError(f"there is no collection {collection_id}: delete its partition")
+        limit = context.run.tags.get(MAX_RUNTIME_TAG)
         for batch in batches.open_batches(connection, collection_id=collection_id):
-            batches.begin(connection, batch.id, context.run.run_id, seconds=float(MAX_RUNTIME))
+            batches.begin(connection, batch.id, context.run.run_id, seconds=float(limit) if limit else None)
         collection_store.set_state(connection, collection_id, "processing")
         return store.read_files(connection, collection_id)
 

@@ -18,7 +18,6 @@ from ingestion_assets.study.model import DropReason
 from ingestion_assets.study.steps import (
     ANALYSES,
     COLLECTIONS,
-    OP_TAGS,
     OWNERS,
     PARTITIONS,
     TAGS,
@@ -43,7 +42,6 @@ ENOUGH = 20
     kinds={"python", "postgres"},
     owners=OWNERS,
     tags=TAGS,
-    op_tags=OP_TAGS,
     partitions_def=PARTITIONS,
 )
 def study_collections(context: dg.AssetExecutionContext, postgres: PostgresResource) -> dg.MaterializeResult[None]:

@@ -102,12 +102,14 @@ def test_a_source_that_is_off_says_so_where_people_look(defs: dg.Definitions) ->
             assert variable in (specs[name].description or "")
 
 
-def test_every_run_is_bounded_in_time() -> None:
+def test_every_run_is_bounded_in_time(defs: dg.Definitions) -> None:
     """By its job, or by the instance for runs of jobs that do not know better."""
     import yaml
 
-    for job in event_definitions().jobs or ():
+    for job in defs.jobs or ():
         assert int((job.tags or {}).get("dagster/max_runtime", 0)) > 0, job.name
+    for asset in defs.resolve_asset_graph().assets_defs:
+        assert "dagster/max_runtime" not in asset.op.tags, f"{asset.key}: run monitoring reads tags of runs alone"
     monitoring = yaml.safe_load((ROOT / "dagster.yaml").read_text(encoding="utf-8"))["run_monitoring"]
     assert monitoring["enabled"] is True
     assert monitoring["max_runtime_seconds"] > 0

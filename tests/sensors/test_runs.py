@@ -22,7 +22,7 @@ from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobO
 from ingestion_assets.ledger import run_heartbeats
 from ingestion_assets.ledger.incidents import Action
 from ingestion_assets.ledger.run_heartbeats import Pulse, read_pulses, serving
-from ingestion_assets.study.steps import AT_ONCE, RUN_TAGS
+from ingestion_assets.study.steps import AT_ONCE, DOMAIN_TAG, RUN_TAGS
 from resources.postgres.database import Database
 from sensors import unserved_runs
 from sensors.pool_slots import Claim, RunEnd, leaked, pool_slots_sensor
@@ -101,8 +101,7 @@ def test_a_queued_run_waits_rightly_while_enough_runs_with_its_tags_are_under_wa
 def test_collections_have_as_many_runs_as_slots_of_their_pool() -> None:
     """One more would wait inside its run, which counts as time that it works."""
     limits = yaml.safe_load((ROOT / "dagster.yaml").read_text(encoding="utf-8"))["concurrency"]["runs"]
-    [(key, value)] = RUN_TAGS.items()
-    assert limits["tag_concurrency_limits"] == [{"key": key, "value": value, "limit": AT_ONCE}]
+    assert limits["tag_concurrency_limits"] == [{"key": DOMAIN_TAG, "value": RUN_TAGS[DOMAIN_TAG], "limit": AT_ONCE}]
     assert limits["max_concurrent_runs"] > 2 * AT_ONCE
 
 

@@ -35,12 +35,18 @@ class Studio:
         return batch.collection_id, batch.id
 
     def run(
-        self, collection: str, *, config: dict[str, Any] | None = None, ok: bool = True
+        self,
+        collection: str,
+        *,
+        config: dict[str, Any] | None = None,
+        tags: dict[str, str] | None = None,
+        ok: bool = True,
     ) -> dg.ExecuteInProcessResult:
         result = dg.materialize(
             [documents, document_analyses, study_collections, *STUDY_CHECKS],
             instance=self.instance,
             partition_key=collection,
+            tags=tags,
             resources={"postgres": PostgresResource(), "llm": LlmResource()},
             run_config={
                 "ops": config or {},

@@ -15,11 +15,12 @@ import pytest
 
 from ingestion_assets.ledger import batches
 from ingestion_assets.ledger.batches import MAX_LAUNCHES, Batch, BatchState, NewFile
-from ingestion_assets.study.steps import RUN_TAGS
+from ingestion_assets.study.steps import MAX_RUNTIME_TAG, RUN_TAGS
 from resources.definitions import PostgresResource
 from resources.postgres.database import Database
 from sensors.batches import DONE, MARKER, Folder, Step, complete, decide, look, read_files, study_batches_sensor, take
 from tests.study import files
+from tests.study.studio import Studio, chapter
 
 
 @pytest.mark.parametrize(
@@ -176,6 +177,16 @@ def test_a_tick_that_fails_holds_nothing_back(
         with pytest.raises(psycopg.OperationalError):
             tick(instance)
     assert len(tick(instance).run_requests or []) == 2
+
+
+def test_the_deadline_of_a_batch_is_when_its_run_is_ended(studio: Studio) -> None:
+    collection, batch = studio.create(chapter(1))
+    studio.run(collection)
+    assert studio.batch(batch).deadline_at is None, "started by hand, without a limit of its own"
+    collection, batch = studio.create(chapter(2))
+    studio.run(collection, tags=RUN_TAGS)
+    taken = studio.batch(batch)
+    assert (taken.deadline_at - taken.started_at).total_seconds() == float(RUN_TAGS[MAX_RUNTIME_TAG])
 
 
 def test_a_batch_that_kills_its_runs_is_given_up(

@@ -134,6 +134,7 @@ def test_a_run_that_waits_for_a_slot_is_not_asked_for_again(
     provider.configure(batch_polls=0)
     assert run().success
     [asked] = tick().run_requests or []
+    assert int(asked.tags["dagster/max_runtime"]) > 0
     # As the daemon makes it.
     queued = dg.DagsterRun(
         job_name="x", run_id=str(uuid.uuid4()), tags={**asked.tags, "dagster/sensor_name": "recover_tags"}
