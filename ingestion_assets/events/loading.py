@@ -333,6 +333,7 @@ class _Loader:
                 job_id=self._job.job_id,
                 weeks=self._weeks,
                 today=today,
+                listed=tally.records + tally.outside_window,
                 incomplete=tally.incomplete,
                 accept=accept,
             )

@@ -108,7 +108,7 @@ _CHECKS = {
         _withdrawal_guard,
         False,
         dg.AssetCheckSeverity.ERROR,
-        "No fetch missed more than a fifth of the known events",
+        "No fetch missed more than a fifth of the known events, and more than three",
     ),
     "fetch_complete": (_fetch_complete, False, dg.AssetCheckSeverity.WARN, "The last fetch listed all it asked for"),
     "few_rejected": (_few_rejected, False, dg.AssetCheckSeverity.WARN, "At most a tenth of the records was rejected"),

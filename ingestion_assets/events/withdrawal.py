@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 GUARD = 0.20
 """A complete fetch that misses more than this share of the known events is a broken feed, not a cancelled season."""
+ALWAYS_ALLOWED = 3
+"""So many may be missing from any fetch that listed something: of four known events, one is over the share already."""
 
 _MISSING = """
 SELECT count(*) FILTER (WHERE s.last_job IS DISTINCT FROM %(job)s),
@@ -50,13 +52,15 @@ def withdraw(
     job_id: int,
     weeks: tuple[date, date],
     today: date,
+    listed: int,
     incomplete: str | None,
     accept: bool,
 ) -> Withdrawal:
     """Mark the events of `weeks` that this job, whose fetch has ended, did not see.
 
     Only events from `today` on: what is over drops out of most feeds. Nothing is marked when the fetch was `incomplete`
-    (the reason), or when more than `GUARD` of the known events would go, unless a person said to `accept` that.
+    (the reason), or when more than `GUARD` of the known events would go, and more than `ALWAYS_ALLOWED` or the fetch
+    `listed` no record at all, unless a person said to `accept` that.
     """
     parameters = {"source": source, "job": job_id, "first": weeks[0], "last": weeks[1], "today": today}
     row = connection.execute(_MISSING, parameters).fetchone()
@@ -64,7 +68,7 @@ def withdraw(
     refused = None
     if missing and incomplete:
         refused = f"the fetch was not complete: {incomplete}"
-    elif missing > GUARD * known and not accept:
+    elif missing > GUARD * known and (missing > ALWAYS_ALLOWED or not listed) and not accept:
         refused = (
             f"{missing} of {known} known events are gone, over {GUARD:.0%}: the feed is taken for broken. "
             "If they are really gone, run the asset with accept_withdrawals."

@@ -10,7 +10,7 @@ from datetime import date
 from typing import Any
 
 from ingestion_assets.events.model import Event, RejectedRecord, week_of
-from ingestion_assets.events.withdrawal import GUARD
+from ingestion_assets.events.withdrawal import ALWAYS_ALLOWED, GUARD
 
 Record = Event | RejectedRecord
 
@@ -107,7 +107,7 @@ class Model:
             return "skipped" if repeated else None
         return "updated" if changed else "skipped"
 
-    def finish(self, run: str, *, today: date, incomplete: bool, accept: bool) -> None:
+    def finish(self, run: str, *, today: date, listed: int, incomplete: bool, accept: bool) -> None:
         candidates = {
             key: row
             for key, row in self.rows.items()
@@ -116,7 +116,8 @@ class Model:
         }
         missing = [key for key in candidates if self.seen[key][0] != run]
         known = sum(row.first_job != run for row in candidates.values())
-        if missing and not incomplete and (accept or len(missing) <= GUARD * known):
+        few = len(missing) <= (max(GUARD * known, ALWAYS_ALLOWED) if listed else GUARD * known)
+        if missing and not incomplete and (accept or few):
             for key in missing:
                 self.rows[key].withdrawn = True
             self.jobs[run].withdrawn = len(missing)

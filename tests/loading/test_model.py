@@ -108,7 +108,8 @@ class LoaderMachine(RuleBasedStateMachine):
             done = self.model.load(run, pages, batch=batch, version=version, break_after=sky.break_after)
             if done:
                 today, incomplete, accept = astuple(circumstances)
-                self.model.finish(run, today=today, incomplete=incomplete, accept=accept)
+                listed = sum(map(len, pages))
+                self.model.finish(run, today=today, listed=listed, incomplete=incomplete, accept=accept)
             with contextlib.nullcontext() if done else pytest.raises(TransientError), self._faults(sky):
                 self._load(run, earlier, pages, version, circumstances, sky.break_after)
             self._compare(run, done, fetched=sum(map(len, pages)) if number == 0 and done else None)

@@ -51,7 +51,7 @@ def test_an_event_that_reappears_is_updated_though_its_text_is_the_same(importer
     assert counts(importer(_ten())) == (0, 0, 10, 0)
 
 
-@pytest.mark.parametrize(("gone", "marked"), [(1, 1), (2, 2), (3, 0), (10, 0)])
+@pytest.mark.parametrize(("gone", "marked"), [(1, 1), (3, 3), (4, 0), (10, 0)])
 def test_a_fetch_that_misses_more_than_a_fifth_marks_nothing(gone: int, marked: int, importer: Importer) -> None:
     importer(_ten())
     result = importer(_ten()[gone:])
@@ -79,9 +79,26 @@ def test_an_empty_feed_is_a_broken_feed(importer: Importer) -> None:
     assert _withdrawn(importer) == set()
 
 
-def test_the_only_event_of_a_window_does_not_vanish_unasked(importer: Importer) -> None:
+def test_the_only_event_of_a_window_does_not_vanish_with_the_whole_feed(importer: Importer) -> None:
     importer([event("a")])
     assert importer([]).withdrawal.withdrawn == 0
+
+
+def test_of_a_few_known_events_one_may_vanish(importer: Importer) -> None:
+    """One of four is over a fifth; it used to be refused every night, until it was over."""
+    four = [event(f"e{n}") for n in range(4)]
+    importer(four)
+    result = importer(four[1:])
+    assert (result.withdrawal.known, result.withdrawal.withdrawn, result.withdrawal.refused) == (4, 1, None)
+    importer([event("new")])
+    assert _withdrawn(importer) == {"e0", "e1", "e2", "e3"}
+
+
+def test_a_share_of_many_events_is_allowed_beyond_the_few(importer: Importer) -> None:
+    many = [event(f"e{n}") for n in range(50)]
+    importer(many)
+    assert importer(many[10:]).withdrawal.withdrawn == 10
+    assert importer(many[19:]).withdrawal.withdrawn == 0, "nine of forty"
 
 
 def test_new_events_do_not_dilute_the_guard(importer: Importer) -> None:
