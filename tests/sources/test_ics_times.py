@@ -117,6 +117,12 @@ TORONTO = "America/Toronto"
         ("DTSTART:20261205T190000Z", "X-WR-TIMEZONE:Europe/Paris", "2026-12-05 20:00 Europe/Paris"),
         ("DTSTART;TZID=Etc/UTC:20261206T003000", "", f"2026-12-05 19:30 {TORONTO}"),
         ("DTSTART;TZID=America/Vancouver:20261206T003000Z", "", f"2026-12-05 19:30 {TORONTO}"),
+        # UTC as the zone of a whole calendar says how instants are written, not where people are.
+        ("DTSTART:20261206T003000Z", "X-WR-TIMEZONE:UTC", f"2026-12-05 19:30 {TORONTO}"),
+        ("DTSTART:20261206T003000Z", "X-WR-TIMEZONE:Etc/UTC", f"2026-12-05 19:30 {TORONTO}"),
+        ("DTSTART;TZID=UTC:20261206T003000", "X-WR-TIMEZONE:UTC", f"2026-12-05 19:30 {TORONTO}"),
+        ("DTSTART:20261205T190000", "X-WR-TIMEZONE:UTC", f"2026-12-05 19:00 {TORONTO}?"),
+        ("DTSTART;TZID=Europe/Paris:20261205T190000", "X-WR-TIMEZONE:UTC", "2026-12-05 19:00 Europe/Paris"),
         # Days.
         ("DTSTART;VALUE=DATE:20261205", "", "2026-12-05"),
         ("DTSTART:20261205", "", "2026-12-05"),
@@ -252,3 +258,8 @@ def test_the_window_is_one_of_local_start_dates():
     )
     assert [event.title for event in found.events] == ["late in Montréal", "all day", "its own clocks"]
     assert found.outside == 3
+
+
+def test_the_end_of_an_event_in_a_calendar_of_utc_is_shown_on_local_clocks():
+    event = one("DTSTART:20261206T003000Z\nDTEND:20261206T020000Z", head="X-WR-TIMEZONE:UTC")
+    assert shown(event.end) == f"2026-12-05 21:00 {TORONTO}"

@@ -38,7 +38,7 @@ class IcsSource:
         "X-MOZ-LASTACK",
         "X-LIC-ERROR",
     )
-    record_version: ClassVar[int] = 1
+    record_version: ClassVar[int] = 2
 
     def __init__(self, settings: IcsSettings) -> None:
         self.settings = settings

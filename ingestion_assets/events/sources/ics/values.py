@@ -78,14 +78,15 @@ class Zones:
     default: str
     """The setting's zone."""
     own: str | None = None
-    """What X-WR-TIMEZONE says."""
+    """What X-WR-TIMEZONE says. UTC is how a server writes its times, not where people are: None then."""
     unknown: set[str] = field(default_factory=set)
     """TZIDs that nobody knows, met so far."""
     _known: dict[str, str | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         named = self.calendar.get("X-WR-TIMEZONE") or self.calendar.get("TIMEZONE-ID")
-        self.own = self._resolved(named) if named else None
+        zone = self._resolved(named) if named else None
+        self.own = None if zone == "UTC" else zone
 
     @property
     def fallback(self) -> str:
