@@ -129,6 +129,12 @@ TORONTO = "America/Toronto"
         ("DTSTART;VALUE=DATE:20261205T000000", "", "2026-12-05"),
         ("DTSTART;TZID=America/Toronto:20261205T000000\nX-MICROSOFT-CDO-ALLDAYEVENT:TRUE", "", "2026-12-05"),
         ("DTSTART;TZID=America/Toronto:20261205T000000", "", f"2026-12-05 00:00 {TORONTO}"),
+        ("DTSTART:20261205T000000Z\nX-MICROSOFT-CDO-ALLDAYEVENT:TRUE", "", "2026-12-05"),
+        ("DTSTART:20261205T000000Z\nX-MICROSOFT-CDO-ALLDAYEVENT:TRUE", "X-WR-TIMEZONE:America/Toronto", "2026-12-05"),
+        ("DTSTART:20261205T050000Z\nX-MICROSOFT-CDO-ALLDAYEVENT:TRUE", "", "2026-12-05"),
+        ("DTSTART:20261205T050000Z\nX-MICROSOFT-CDO-ALLDAYEVENT:TRUE", "X-WR-TIMEZONE:America/Toronto", "2026-12-05"),
+        ("DTSTART:20261205T190000Z\nX-MICROSOFT-CDO-ALLDAYEVENT:TRUE", "", f"2026-12-05 14:00 {TORONTO}"),
+        ("DTSTART:20261205T000000Z\nX-MICROSOFT-CDO-ALLDAYEVENT:FALSE", "", f"2026-12-04 19:00 {TORONTO}"),
         # Spellings that are not iCalendar, and unmistakable.
         ("DTSTART:2026-12-05T19:00:00-05:00", "", f"2026-12-05 19:00 {TORONTO}"),
         ("DTSTART:2026-12-05", "", "2026-12-05"),
@@ -258,6 +264,31 @@ def test_the_window_is_one_of_local_start_dates():
     )
     assert [event.title for event in found.events] == ["late in Montréal", "all day", "its own clocks"]
     assert found.outside == 3
+
+
+@pytest.mark.parametrize("head", ["", "X-WR-TIMEZONE:America/Toronto"])
+@pytest.mark.parametrize(
+    ("written", "last"),
+    [
+        ("DTSTART:20261207T000000Z\nDTEND:20261208T000000Z", "2026-12-07"),
+        ("DTSTART:20261207T050000Z\nDTEND:20261209T050000Z", "2026-12-08"),
+    ],
+)
+def test_a_day_that_is_written_as_midnight_belongs_to_the_week_that_it_lies_in(written: str, last: str, head: str):
+    before = FetchWindow(date(2026, 11, 30), date(2026, 12, 7), TORONTO)
+    week = FetchWindow(date(2026, 12, 7), date(2026, 12, 14), TORONTO)
+    lines = f"{written}\nX-MICROSOFT-CDO-ALLDAYEVENT:TRUE"
+    event = one(lines, head=head, window=week)
+    assert (shown(event.start), shown(event.end)) == ("2026-12-07", last)
+    assert event.start.zone == TORONTO
+    assert read(lines, head=head, window=before).events == []
+
+
+def test_seven_in_the_evening_is_not_a_day_although_it_is_midnight_in_utc():
+    week = FetchWindow(date(2026, 12, 7), date(2026, 12, 14), TORONTO)
+    found = read("DTSTART:20261207T000000Z", "DTSTART:20261214T000000Z", window=week)
+    assert [shown(event.start) for event in found.events] == [f"2026-12-13 19:00 {TORONTO}"]
+    assert found.outside == 1
 
 
 def test_the_end_of_an_event_in_a_calendar_of_utc_is_shown_on_local_clocks():

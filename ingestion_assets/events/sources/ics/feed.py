@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 
 from ingestion_assets.events.model import Event, FetchWarning, FetchWindow, Json, Page, RejectedRecord, RejectReason
 from ingestion_assets.events.sources.ics.components import (
@@ -25,7 +25,7 @@ from ingestion_assets.events.sources.ics.payload import identity, record
 from ingestion_assets.events.sources.ics.recurrence import Budget
 from ingestion_assets.events.sources.ics.series import Limits, Outcome, expand
 from ingestion_assets.events.sources.ics.values import Zones, parse_when
-from ingestion_assets.events.sources.ics.vevent import Occurrence, VEvent, read_event
+from ingestion_assets.events.sources.ics.vevent import Occurrence, VEvent, is_midnight, read_event
 from resources.redaction import excerpt
 
 PAGE_SIZE = 1000
@@ -43,6 +43,7 @@ _UNFORESEEN = (ArithmeticError, LookupError, TypeError, ValueError)
 
 _SCANNED = ("UID", "DTSTART", "RECURRENCE-ID", "RRULE", "RDATE")
 _FIRST = frozenset("UDRudr")
+_DAY = timedelta(days=1)
 
 
 @dataclass(slots=True)
@@ -240,7 +241,10 @@ class _Run:
         zones = self._zones(raw.calendar)
         try:
             when = parse_when(prop.value, prop.params, zones)
-            return when.moment(zones.fallback).date not in self.window
+            day = when.shown(zones.fallback).day
+            near = self.window.start - _DAY <= day <= self.window.end
+            # Midnight in UTC stands for its day there where another line flags the event as a whole day.
+            return day not in self.window and not (near and is_midnight(when.at("UTC")))
         except (ValueError, OverflowError):
             return False
 

@@ -64,9 +64,13 @@ class When:
         """The same kind of time at another wall-clock time."""
         return When(local, self.is_date, self.zone, self.assumed)
 
+    def shown(self, shown_in: str) -> When:
+        """On the clocks that people look at: those of `shown_in` for a time given in UTC, else its own."""
+        return self.at(shown_in) if self.zone == "UTC" else self
+
     def moment(self, shown_in: str) -> Moment:
-        """As an event carries it. A time given in UTC is shown on the clocks of `shown_in`."""
-        shown = self.at(shown_in) if self.zone == "UTC" else self
+        """As an event carries it."""
+        shown = self.shown(shown_in)
         return Moment(shown.day, None if self.is_date else shown.local.time(), shown.zone, shown.assumed)
 
 

@@ -134,10 +134,15 @@ def dated_event(event: VEvent) -> Dated:
         start = rid  # a bare cancellation names only the occurrence that it cancels
     else:
         start = parse_when(start_prop.value, start_prop.params, event.zones)
-    if not start.is_date and event.value("X-MICROSOFT-CDO-ALLDAYEVENT").upper() == "TRUE" and is_midnight(start):
-        start = When(start.local, True, start.zone)
+    midnight = None
+    if not start.is_date and event.value("X-MICROSOFT-CDO-ALLDAYEVENT").upper() == "TRUE":
+        # Midnight where people are, or in UTC, whichever of them the calendar's program converted to.
+        clocks = (start.shown(event.zones.fallback), start.at("UTC"))
+        midnight = next((clock for clock in clocks if is_midnight(clock)), None)
+    if midnight is not None:
+        start = When(midnight.local, True, event.zones.fallback if midnight.zone == "UTC" else midnight.zone)
     warnings = [*(["zone_assumed"] if start.assumed else []), *(["unreadable_line"] if event.unreadable else [])]
-    length, end = _end(event, start, warnings)
+    length, end = _end(event, start, warnings, None if midnight is None else midnight.zone)
     return Dated(event, start, length, end, tuple(warnings), rid, onward)
 
 
@@ -146,13 +151,19 @@ def is_midnight(when: When) -> bool:
     return when.local.time() == datetime.min.time()
 
 
-def _end(event: VEvent, start: When, warnings: list[str]) -> tuple[timedelta | None, When | None]:
-    """How long the event lasts, and its exclusive end on its own clocks. What makes no sense is dropped and named."""
+def _end(
+    event: VEvent, start: When, warnings: list[str], day_clock: str | None
+) -> tuple[timedelta | None, When | None]:
+    """How long the event lasts, and its exclusive end on its own clocks. What makes no sense is dropped and named.
+
+    `day_clock`: the zone in which the start of a day is written as midnight.
+    """
     try:
         if (prop := event.first("DTEND")) is not None:
             end = parse_when(prop.value, prop.params, event.zones)
             if start.is_date and not end.is_date:
                 # The last day is the one that the end lies on, unless it is that day's midnight.
+                end = end if day_clock is None else end.at(day_clock)
                 end = When(end.local + (timedelta(0) if is_midnight(end) else _DAY), True, start.zone)
             elif end.is_date and not start.is_date:
                 warnings.append("end_kind_mismatch")
