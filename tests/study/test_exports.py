@@ -7,13 +7,14 @@ import io
 import json
 import re
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 
 import pytest
 from defusedxml import ElementTree
 
 from ingestion_assets.study.exports import FORMATS, ExportFormatError, export
-from ingestion_assets.study.exports.tabular import neutral
+from ingestion_assets.study.exports.tabular import anki_field, neutral
 from ingestion_assets.study.model import CardKind
 from ingestion_assets.study.results import Collection
 from tests.study.building import build, document
@@ -75,10 +76,31 @@ def test_csv_has_one_row_an_item_and_no_formula(hostile: Collection) -> None:
     assert len(rows) == 1 + len(hostile.cards) + len(hostile.questions)
     assert {len(row) for row in rows} == {len(rows[0])}
     assert not any(cell.startswith(tuple("=+-@\t\r")) for row in rows[1:] for cell in row)
+
+
+def test_a_spreadsheet_finds_no_formula_and_no_markup_in_the_tsv(hostile: Collection) -> None:
     lines = export(hostile, "tsv").decode().splitlines()
     assert lines[:3] == ["#separator:tab", "#html:true", "#tags column:3"]
     assert "<script>" not in "".join(lines)
-    assert all(line.count("\t") == 2 for line in lines[3:])
+    rows = list(csv.reader(lines[3:], delimiter="\t"))
+    assert {len(row) for row in rows} == {3}
+    assert not any(cell.startswith(tuple("=+-@|%＝")) for row in rows for cell in row)
+
+
+@pytest.mark.parametrize("text", ["-273.15 °C", "+1 & -1", "#include <x>", "  =SUM(1)", "100 %", "％", "'quoted'"])
+def test_a_field_of_the_tsv_shows_the_text_itself(text: str) -> None:
+    assert unescape(anki_field(text)) == text.strip()
+
+
+def test_the_tsv_holds_every_question_with_its_options_and_its_answer(collection: Collection) -> None:
+    questions = replace(collection, cards=())
+    rows = list(csv.reader(export(questions, "tsv").decode().splitlines()[3:], delimiter="\t"))
+    assert len(rows) == len(collection.questions) > 0
+    for (front, back, tag), question in zip(rows, collection.questions, strict=True):
+        assert unescape(front).startswith(question.stem)
+        assert [unescape(option) for option in re.findall("<li>(.*?)</li>", front)] == list(question.options)
+        assert unescape(back).startswith(f"{question.answer}<br>")
+        assert tag == f"study::{question.difficulty}"
 
 
 def test_markdown_shows_hostile_text_as_text(hostile: Collection) -> None:
@@ -121,8 +143,55 @@ def test_gift_reads_back(collection: Collection, hostile: Collection) -> None:
     for item, question in zip(items, collection.questions, strict=False):
         assert item["right"] == [question.answer]
         assert item["wrong"] == [option for option in question.options if option != question.answer]
-    [question, _] = parse_gift(export(hostile, "gift").decode())
+    [question, card] = parse_gift(export(hostile, "gift").decode())
     assert question["right"] == [HOSTILE.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")]
+    assert card["right"] == [HOSTILE.replace("*", r"\*")]
+
+
+def accepted(pattern: str, typed: str) -> bool:
+    """How Moodle compares a short answer: an asterisk that no backslash stands before is any text."""
+    bits = re.split(r"(?<!\\)\*+", pattern)
+    return re.fullmatch(".*".join(re.escape(bit.replace(r"\*", "*")) for bit in bits), typed) is not None
+
+
+def with_back(collection: Collection, back: str) -> Collection:
+    return replace(collection, cards=(replace(collection.cards[0], back=back, kind=CardKind.BASIC),), questions=())
+
+
+@pytest.mark.parametrize(
+    "back",
+    [
+        "R&D < 5*2",
+        "a -> b",
+        "x*->*y",
+        r"C:\temp\*.txt",
+        r"\*",
+        "{a: 1} = b ~ c # d",
+        "5\n6",
+        "[plain] text",
+        "%50% of it",
+    ],
+)
+@pytest.mark.parametrize("form", ["gift", "xml"])
+def test_moodle_accepts_the_answer_of_a_card_and_no_other(collection: Collection, back: str, form: str) -> None:
+    content = export(with_back(collection, back), form)
+    if form == "gift":
+        assert b"->" not in content
+        [card] = parse_gift(content.decode())
+        [pattern] = card["right"]
+        pattern = re.sub(r"^%100%(?:\[plain\])?", "", pattern)
+    else:
+        pattern = ElementTree.fromstring(content).findtext("question[@type='shortanswer']/answer/text") or ""
+    assert accepted(pattern, " ".join(back.split()))
+    assert not accepted(pattern, back.replace("*", "anything").replace("b", "c") + "!")
+
+
+@pytest.mark.parametrize("start", ["[plain] a", "[markdown]", "%50% a"])
+def test_an_option_that_looks_like_a_format_or_a_grade_is_text_to_moodle(collection: Collection, start: str) -> None:
+    question = replace(collection.questions[0], options=("a", start, "b"), key=0)
+    [read] = parse_gift(export(replace(collection, cards=(), questions=(question,)), "gift").decode())
+    assert not str(read["wrong"][0]).startswith(("[", "%"))
+    assert unescape(read["wrong"][0]) == start
 
 
 def test_moodle_xml_is_well_formed_and_complete(collection: Collection, hostile: Collection) -> None:
@@ -139,6 +208,21 @@ def test_moodle_xml_is_well_formed_and_complete(collection: Collection, hostile:
     assert stem is not None
     assert "<script>" not in stem
     assert "&lt;script&gt;" in stem
+
+
+@pytest.mark.parametrize("form", ["xml", "gift"])
+def test_no_character_that_xml_refuses_gets_into_a_file_for_moodle(collection: Collection, form: str) -> None:
+    raw = "one\x0btwo\x08\x00 three\ufffe\ud800"
+    cards = (replace(collection.cards[0], front=raw, back=raw, kind=CardKind.BASIC),)
+    questions = (replace(collection.questions[0], stem=raw, options=(raw, "b", "c"), key=0),)
+    content = export(replace(collection, cards=cards, questions=questions, title=raw), form).decode()
+    if form == "xml":
+        tree = ElementTree.fromstring(content)
+        assert tree.findtext("question[@type='shortanswer']/answer/text") == "one two three"
+        assert tree.findtext("question[@type='multichoice']/questiontext/text") == "one two three"
+    else:
+        assert content.count("one two three") == 5
+        assert not re.search("[\x00-\x08\x0b\ufffe]", content)
 
 
 def anki_collection(path: Path):  # type: ignore[no-untyped-def]
@@ -179,6 +263,26 @@ def test_anki_imports_every_note_and_a_new_edition_keeps_the_reviews(collection:
         assert anki.note_count() == collection.items
         assert {anki.get_card(card_id).ivl for card_id in anki.find_cards("")} == {21}
         assert len(anki.find_notes('"Corrected answer"')) == 1
+    finally:
+        anki.close()
+
+
+def test_anki_reads_every_item_of_the_tsv_as_it_is(collection: Collection, tmp_path: Path) -> None:
+    anki = anki_collection(tmp_path / "collection.anki2")
+    from anki.collection import ImportCsvRequest
+
+    fronts = ("-273.15 °C", "#include is what?", "=1+1", "plain")
+    cards = tuple(replace(collection.cards[0], front=front, back=front, kind=CardKind.BASIC) for front in fronts)
+    path = tmp_path / "deck.tsv"
+    path.write_bytes(export(replace(collection, cards=cards), "tsv"))
+    try:
+        anki.import_csv(ImportCsvRequest(path=str(path), metadata=anki.get_csv_metadata(str(path), None)))
+        notes = [anki.get_note(note_id) for note_id in anki.find_notes("")]
+        assert len(notes) == len(cards) + len(collection.questions)
+        shown = [unescape(note.fields[0]) for note in notes]
+        assert shown[: len(cards)] == list(fronts)
+        assert all(unescape(note.fields[1]).startswith(front) for note, front in zip(notes, fronts, strict=False))
+        assert {tag for note in notes for tag in note.tags} <= {"study::easy", "study::medium", "study::hard"}
     finally:
         anki.close()
 

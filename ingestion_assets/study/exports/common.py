@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from ingestion_assets.study.checks.shared import CLOZE
 from ingestion_assets.study.model import Card, CardKind, Evidence
 from ingestion_assets.study.results import Collection
 from ingestion_assets.study.text import squeeze
+
+_NOT_XML: Final = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def storable(text: str) -> str:
+    """`text` without what XML 1.0 cannot hold in any form: for one such character readers refuse the whole file."""
+    return _NOT_XML.sub(lambda match: " " if match[0].isspace() else "", text)
+
+
+def one_line(text: str) -> str:
+    """`text` for formats that end an item with its line."""
+    return " ".join(storable(text).split())
 
 
 def names(collection: Collection) -> dict[str, str]:
@@ -37,6 +50,11 @@ def evidence_json(evidence: Evidence, documents: Mapping[str, str]) -> dict[str,
 def shown_front(card: Card) -> str:
     """The front for formats without cloze: the hidden part as a blank."""
     return CLOZE.sub("_____", card.front) if card.kind is CardKind.CLOZE else card.front
+
+
+def short_answer(card: Card) -> str:
+    """The back as Moodle compares it with what a student types: plain text, its asterisks escaped, or they are wildcards."""
+    return one_line(card.back).replace("*", r"\*")
 
 
 def shown_quote(evidence: Evidence) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from html import escape
 
-from ingestion_assets.study.exports.common import names, shown_front, shown_quote, source_line
+from ingestion_assets.study.exports.common import names, short_answer, shown_front, shown_quote, source_line, storable
 from ingestion_assets.study.results import Collection
 
 
@@ -33,9 +33,8 @@ def write(collection: Collection) -> bytes:
         node = _question(quiz, "shortanswer", card.id, shown_front(card))
         _feedback(node, source_line(card.evidence, documents))
         ET.SubElement(node, "usecase").text = "0"
-        # Short answers are compared as plain text; an asterisk would be a wildcard.
         answer = ET.SubElement(node, "answer", fraction="100", format="plain_text")
-        _text(answer, card.back.replace("*", "\\*"))
+        _text(answer, short_answer(card))
     ET.indent(quiz)
     tree: bytes = ET.tostring(quiz, encoding="utf-8", xml_declaration=True)
     return tree
@@ -53,4 +52,4 @@ def _feedback(node: ET.Element, text: str) -> None:
 
 
 def _text(parent: ET.Element, text: str) -> None:
-    ET.SubElement(parent, "text").text = text
+    ET.SubElement(parent, "text").text = storable(text)

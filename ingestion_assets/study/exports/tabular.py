@@ -1,4 +1,8 @@
-"""CSV for spreadsheets and TSV for Anki's text import. A cell can never be a formula."""
+"""CSV for spreadsheets and TSV for Anki's text import. A cell can never be a formula.
+
+The apostrophe that keeps a CSV cell from being one would be part of an Anki card (`'-273.15 °C`). There the character is
+written as an HTML entity, which Anki shows as the character itself and no spreadsheet calculates.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ from html import escape
 from typing import Final
 
 from ingestion_assets.study.exports.common import names, shown_front, shown_quote, source_line
-from ingestion_assets.study.model import CardKind
+from ingestion_assets.study.model import Card, Question
 from ingestion_assets.study.results import Collection
 
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠", "|", "%")
@@ -23,6 +27,15 @@ def neutral(cell: str) -> str:
     """A cell that a spreadsheet reads as text: an apostrophe before what would begin a formula."""
     stripped = cell.lstrip(" \u00a0")
     return f"'{cell}" if stripped.startswith(_FORMULA) or cell.startswith(_FORMULA) else cell
+
+
+def anki_field(text: str) -> str:
+    """HTML for Anki, its first character an entity where a spreadsheet takes it for a formula.
+
+    Also where it is a `#`: Anki takes such a line for a comment and leaves the card out.
+    """
+    html = escape(text.strip())
+    return f"&#{ord(html[0])};{html[1:]}" if html.startswith((*_FORMULA, "#")) else html
 
 
 def _rows(collection: Collection) -> Iterator[tuple[str, ...]]:
@@ -51,19 +64,19 @@ def write_csv(collection: Collection) -> bytes:
 
 
 def write_tsv(collection: Collection) -> bytes:
-    """Front, back and tags in the form of Anki's text import (fields are HTML there)."""
+    """Front, back and tags in the form of Anki's text import. A question has its options on the front."""
     documents = names(collection)
     buffer = io.StringIO(newline="")
     buffer.write("#separator:tab\n#html:true\n#tags column:3\n")
     writer = csv.writer(buffer, delimiter="\t", lineterminator="\n")
+
+    def add(front: str, back: str, item: Card | Question) -> None:
+        source = escape(source_line(item.evidence, documents))
+        writer.writerow([front, f"{anki_field(back)}<br><small>{source}</small>", f"study::{item.difficulty}"])
+
     for card in collection.cards:
-        back = card.back if card.kind is CardKind.BASIC else f"{card.back}"
-        source = escape(source_line(card.evidence, documents))
-        writer.writerow(
-            [
-                neutral(escape(shown_front(card))),
-                neutral(f"{escape(back)}<br><small>{source}</small>"),
-                f"study::{card.difficulty}",
-            ]
-        )
+        add(anki_field(shown_front(card)), card.back, card)
+    for question in collection.questions:
+        options = "".join(f"<li>{escape(option)}</li>" for option in question.options)
+        add(f'{anki_field(question.stem)}<ol type="A">{options}</ol>', question.answer, question)
     return buffer.getvalue().encode()
