@@ -23,6 +23,8 @@ class Variable:
     default: str
     text: str
     secret: bool
+    hidden: bool
+    """Not to be shown: a secret, or an address, which may hold one (private calendars, tokens in a query)."""
 
 
 def groups() -> Iterator[tuple[str, list[Variable]]]:
@@ -67,11 +69,15 @@ def _variable(prefix: str, name: str, field: FieldInfo) -> Variable:
     alias = field.validation_alias
     if isinstance(alias, AliasChoices):
         alias = str(alias.choices[0])
+    variable = (str(alias) if alias else prefix + name).upper()
+    secret = "SecretStr" in str(field.annotation)
     return Variable(
-        name=(str(alias) if alias else prefix + name).upper(),
+        name=variable,
         default=_shown(field),
         text=" ".join((field.description or "").split()),
-        secret="SecretStr" in str(field.annotation),
+        secret=secret,
+        # Settings classes keep what may hold a secret out of their `repr`.
+        hidden=secret or not field.repr or "URL" in variable,
     )
 
 
@@ -112,12 +118,13 @@ def settings(
     *,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="Print the reference of the documentation.")] = False,
 ) -> None:
-    """List every setting with its value (secrets are not shown), default and meaning."""
+    """List every setting with its value (of secrets and addresses only that it is set), default and meaning."""
     if as_markdown:
         typer.echo(markdown(), nl=False)
         return
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     console = Console()
     for title, found in groups():
@@ -126,6 +133,7 @@ def settings(
             table.add_column(column)
         for variable in found:
             value = os.environ.get(variable.name, "")
-            hidden = variable.secret or "URL" in variable.name
-            table.add_row(variable.name, "set" if value and hidden else value, variable.default, variable.text)
+            shown = "set" if value and variable.hidden else value
+            # Values and patterns are text: what stands in brackets is no markup.
+            table.add_row(*map(Text, (variable.name, shown, variable.default, variable.text)))
         console.print(table)

@@ -13,10 +13,8 @@ from tests.fakes.feeds import CalendarFeed, CsvFeed, this_week
 
 
 @pytest.fixture
-def ingest(
-    platform_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> Iterator[Command]:
-    """The command line in this process, on databases of the test's own and without anybody's `.env`."""
+def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Iterator[Command]:
+    """The command line in this process, without anybody's `.env`."""
     monkeypatch.setattr(dotenv, "load_dotenv", lambda *_: False)
     monkeypatch.setenv("LLM_PROVIDERS", "offline")
     monkeypatch.setenv("COLUMNS", "200")
@@ -34,6 +32,22 @@ def ingest(
 
     yield run
     signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture
+def ingest(platform_environment: dict[str, str], command: Command) -> Command:
+    """The command line on databases of the test's own."""
+    return command
+
+
+@pytest.fixture
+def ingest_offline(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Command]:
+    """The command line where no database can be reached and none may be started; its folder is the test's."""
+    monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
+    monkeypatch.setenv("INGESTION_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    yield command
+    assert not (tmp_path / "home").exists()
 
 
 @pytest.fixture

@@ -1,0 +1,47 @@
+"""`ingest settings`: what is set is shown, but nothing that opens something."""
+
+from __future__ import annotations
+
+import pytest
+
+from ingestion_assets.cli.settings import groups
+from tests.cli.command import Command
+
+CANARY = "canary-0a1b2c3d4e5f"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ICS_FEEDS", f"home=https://calendar.example.org/ical/me/private-{CANARY}/basic.ics"),
+        ("OPEN_DATA_MONTREAL_CSV", f"https://example.org/events.csv?sig={CANARY}"),
+        ("LAVITRINE_PAGE_URLS", f"https://example.org/agenda?token={CANARY}"),
+        ("TICKETMASTER_API_KEY", CANARY),
+        ("DATABASE_URL", f"postgresql://me:{CANARY}@db.example.org/events"),
+        ("OPENAI_BASE_URL", f"https://me:{CANARY}@llm.example.org/v1"),
+        ("INGESTION_CELERY_BROKER_URL", f"redis://:{CANARY}@broker.example.org/0"),
+    ],
+)
+def test_of_a_secret_or_an_address_it_says_that_it_is_set(
+    ingest_offline: Command, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    done = ingest_offline("settings")
+    assert done.status == 0
+    [row] = [line for line in done.out.splitlines() if f" {name} " in line]
+    assert row.split("│")[2].strip() == "set"
+    assert CANARY not in done.out + done.err
+    assert "example.org" not in row
+
+
+def test_no_setting_that_sounds_like_a_secret_is_shown_and_plain_ones_are() -> None:
+    shown = {variable.name for _, variables in groups() for variable in variables if not variable.hidden}
+    assert not [name for name in shown if name.endswith(("_KEY", "_TOKEN", "_SECRET", "_PASSWORD", "_URL", "_URLS"))]
+    assert shown >= {"INGESTION_TIMEZONE", "ICS_DEFAULT_TIMEZONE", "LLM_PROVIDERS", "MEETUP_GROUPS"}
+
+
+def test_a_value_in_brackets_is_shown_as_it_is(ingest_offline: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAVITRINE_LINK_PATTERN", "/[bold]x[/nope]")
+    done = ingest_offline("settings")
+    assert done.status == 0, done.err
+    assert "/[bold]x[/nope]" in done.out
