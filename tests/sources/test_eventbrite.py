@@ -10,7 +10,7 @@ from ingestion_assets.events.model import FetchWindow
 from ingestion_assets.events.sources.eventbrite import EventbriteSettings, EventbriteSource
 from resources.errors import PermanentError, TransientError
 from tests.fakes._server import Answer, FaultPlan, Request, Truth, json_answer
-from tests.fakes.eventbrite import ALONE, ORGANIZATION, TOKEN, FakeEventbrite
+from tests.fakes.eventbrite import ALONE, ORGANIZATION, TOKEN, VENUES, FakeEventbrite
 from tests.fakes.fetching import Fetched, build, count, fetch, fetch_from
 
 MONTH = FetchWindow(date(2026, 11, 16), date(2026, 12, 16), "America/Toronto")
@@ -73,6 +73,35 @@ def test_a_series_is_its_occurrences_and_not_its_parent():
     assert len(occurrences) == 13
     assert Counter(event.series_id for event in occurrences) == {"500000000": 6, "500000006": 6, "500000012": 1}
     assert not set(found.by_id) & {"500000000", "500000006", "500000012"}
+
+
+@pytest.mark.parametrize(
+    ("organizers", "events"),
+    [
+        ("", "https://www.eventbrite.ca/e/billets-atelier-500000000"),
+        # The organizer's list gives the parent only, and one date is named.
+        ("17002", "600000002"),
+    ],
+)
+def test_a_series_is_all_its_dates_also_where_a_venue_or_a_name_gives_one_of_them(organizers: str, events: str):
+    class AtVenue(FakeEventbrite):
+        """The venue lists the series' first date; the others are at places that nobody watches."""
+
+        def _list(self, kind, key, query):
+            if kind == "venues":
+                return [row for row in self.rows() if row.series == "500000000" and row.key != row.series][:1]
+            return super()._list(kind, key, query)
+
+    lists = {
+        "EVENTBRITE_ORGANIZER_IDS": organizers,
+        "EVENTBRITE_VENUE_IDS": VENUES[0],
+        "EVENTBRITE_EVENT_IDS": events,
+    }
+    with AtVenue(count=0, series=4) as service:
+        found = fetch_from(service, **lists)
+    assert len(found.events) == len(found.by_id) == 4
+    assert {event.series_id for event in found.events} == {"500000000"}
+    assert not found.incomplete
 
 
 def test_what_is_not_for_everybody_is_left_out_and_counted():

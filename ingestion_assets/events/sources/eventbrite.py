@@ -141,6 +141,11 @@ class _List:
     """Pages that an earlier reading brought. Their records without an id are not taken again."""
 
     @property
+    def by_owner(self) -> bool:
+        """Whether a series of which it holds an occurrence is all in it. A venue has those that are at the venue."""
+        return self.path.startswith(("/organizers/", "/organizations/"))
+
+    @property
     def short(self) -> bool:
         return self.counted is not None and len(self.met) + self.nameless < self.counted
 
@@ -154,6 +159,7 @@ class _Fetch:
         self._seen: set[str] = set()
         """An event can be in several lists."""
         self._series_seen: set[str] = set()
+        """Those whose occurrences an owner's list gives."""
         self._parents: dict[str, None] = {}
         self._left_out: Counter[str] = Counter()
         self._lacking: Counter[str] = Counter()
@@ -195,7 +201,7 @@ class _Fetch:
         yield from self._list(_List(f"/{kind}/{key}/events/", params))
 
     def _children(self) -> Iterator[Page]:
-        """The occurrences of series of which a list gave the parent only."""
+        """The occurrences of series whose parent was named or listed, and of which no owner's list gave them."""
         for key in tuple(self._parents):
             if key in self._series_seen:
                 continue
@@ -268,7 +274,7 @@ class _Fetch:
                 if self._may_overlap(fields):
                     self._parents[key] = None
                 continue
-            if (series := identifier(fields.get("series_id"))) is not None:
+            if part.by_owner and (series := identifier(fields.get("series_id"))) is not None:
                 self._series_seen.add(series)
             reader.add(raw, self._event)
         self._left_out += reader.left_out
