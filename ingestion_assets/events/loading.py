@@ -131,6 +131,7 @@ def _store_all(
     """Batch after batch. Nothing of the last one outlives this: the next look for cycles would walk through it."""
     batch = _Batch()
     committed = clock()
+    moved: list[Event | RejectedRecord] = []
 
     def store() -> None:
         nonlocal batch, committed
@@ -144,8 +145,17 @@ def _store_all(
             loader.add(batch, record, written)
             if len(batch) >= BATCH_RECORDS or batch.size >= BATCH_BYTES:
                 store()
+        moved += loader.stored_inside(page.outside)
         progress(tally.pages, tally.records)
         if clock() - committed >= COMMIT_EVERY:  # pages without records are progress too
+            store()
+    if len(batch):
+        store()
+    # Last, because a service may list an id inside the window and outside of it: then it was not moved.
+    for record in loader.stored_inside(moved):
+        tally.add_moved()
+        loader.add(batch, record)
+        if len(batch) >= BATCH_RECORDS or batch.size >= BATCH_BYTES:
             store()
     if len(batch):
         store()
@@ -187,6 +197,11 @@ class _Tally:
         self.warnings.extend(FetchWarning(warning.code, redact(warning.detail)) for warning in page.warnings)
         self.incomplete = self.incomplete or (redact(page.incomplete) if page.incomplete else None)
 
+    def add_moved(self) -> None:
+        """One record is of the fetch that its page had counted as outside the window."""
+        self.records += 1
+        self.outside_window -= 1
+
 
 class _Loader:
     """Stores the batches of one attempt, in order. Not thread-safe."""
@@ -214,6 +229,31 @@ class _Loader:
         batch.keys.append((ordinal, mask_credentials(record.source_id), content_hash, week))
         batch.events[ordinal] = record, written
         batch.size += size
+
+    def stored_inside(self, outside: Sequence[Event | RejectedRecord]) -> list[Event | RejectedRecord]:
+        """The records of a page's `outside` whose event is known inside the window, where the fetch has not listed it.
+
+        They are read as others are, and counted by the first week of the run: the event has its new date, and the old one
+        is not left to be withdrawn. What lies outside and is not known inside belongs to the imports of its own weeks.
+        """
+        ids = [_stored_id(record) for record in outside]
+        wanted = [each for each in ids if each is not None]
+        if not wanted:
+            return []
+        parameters = {
+            "source": self._job.source,
+            "job": self._job.job_id,
+            "ids": wanted,
+            "first": self._weeks[0],
+            "last": self._weeks[1],
+        }
+        known = {
+            row[0]
+            for row in self._job.session.transact(
+                lambda connection: connection.execute(statements.STORED_INSIDE, parameters).fetchall()
+            )
+        }
+        return [record for record, source_id in zip(outside, ids, strict=True) if source_id in known]
 
     # -- store -------------------------------------------------------------------------------------------------------
 
@@ -296,11 +336,7 @@ class _Loader:
                     rejected.payload,
                 )
             )
-        known = [
-            mask_credentials(rejected.record.source_id)
-            for rejected in batch.rejected
-            if rejected.record.source_id and _encodable(rejected.record.source_id)
-        ]
+        known = [source_id for rejected in batch.rejected if (source_id := _stored_id(rejected.record)) is not None]
         parameters = {"source": self._job.source, "job": self._job.job_id, "attempt": self._job.attempt, "ids": known}
         connection.execute(statements.SEEN_REJECTED, parameters)
         with connection.cursor() as cursor:
@@ -407,9 +443,12 @@ def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:500]
 
 
-def _encodable(source_id: str) -> bool:
-    """Whether the id can be a parameter at all: what cannot was never stored."""
-    return "\x00" not in source_id and not any("\ud800" <= char <= "\udfff" for char in source_id)
+def _stored_id(record: Event | RejectedRecord) -> str | None:
+    """The id under which a record would be known; None where it can be no parameter: what cannot was never stored."""
+    source_id = record.source_id
+    if not source_id or "\x00" in source_id or any("\ud800" <= char <= "\udfff" for char in source_id):
+        return None
+    return mask_credentials(source_id)
 
 
 def _halves(batch: _Batch) -> tuple[_Batch, _Batch]:

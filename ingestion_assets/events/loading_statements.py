@@ -67,6 +67,13 @@ SELECT week, count(*) FILTER (WHERE outcome = 'created'), count(*) FILTER (WHERE
 FROM outcome GROUP BY week
 """
 
+# Of some ids, those whose event lies in the weeks of the run and was not listed there by it so far.
+STORED_INSIDE = """
+SELECT source_id FROM raw_events LEFT JOIN raw_events_seen s USING (source, source_id)
+WHERE source = %(source)s AND source_id = ANY(%(ids)s) AND week BETWEEN %(first)s AND %(last)s
+  AND s.last_job IS DISTINCT FROM %(job)s
+"""
+
 # A record that is listed but cannot be read this time is not gone: it keeps what it said before.
 SEEN_REJECTED = """
 UPDATE raw_events_seen SET last_job = %(job)s, last_attempt = %(attempt)s

@@ -186,6 +186,8 @@ class Page:
     """Why events of the window may be missing from the fetch although it ended well. Then nothing is withdrawn."""
     outside_window: int = 0
     """Records that the service returned although their start lies outside the window: seen, not part of this fetch."""
+    outside: Sequence[Event | RejectedRecord] = ()
+    """Those of them that the source can hand on: a known event of the window that is among them was moved, not withdrawn."""
 
 
 @dataclass(frozen=True, slots=True)

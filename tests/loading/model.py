@@ -57,17 +57,40 @@ class Model:
             del counter["skipped"], counter["errors"]
 
     def load(
-        self, run: str, pages: Iterable[Sequence[Record]], *, batch: int, version: int, break_after: int | None
+        self,
+        run: str,
+        pages: Iterable[Sequence[Record]],
+        *,
+        batch: int,
+        version: int,
+        apart: bool,
+        break_after: int | None,
     ) -> bool:
-        """Store the pages in batches of `batch`; False when the fetch broke after `break_after` records."""
-        pending: list[Record] = []
-        for record in itertools.islice((record for page in pages for record in page), break_after):
-            pending.append(record)
-            if len(pending) >= batch:
-                self._store(run, pending, version)
-                pending = []
-        self._store(run, pending, version)
-        return break_after is None
+        """Store the pages in batches of `batch`; False when the fetch broke after `break_after` records.
+
+        `apart`: the source keeps the records of other weeks apart.
+        """
+        came = list(itertools.islice((record for page in pages for record in page), break_after))
+        outside = [record for record in came if apart and self.is_outside(record)]
+        self._store_in_batches(run, [record for record in came if record not in outside], batch, version)
+        if break_after is not None:
+            return False
+        moved = [record for record in outside if self._is_known_inside(run, record.source_id)]
+        self._store_in_batches(run, moved, batch, version)
+        return True
+
+    def is_outside(self, record: Record) -> bool:
+        day = record.day if isinstance(record, RejectedRecord) else record.start and record.start.date
+        return day is not None and not self.first <= week_of(day) <= self.last
+
+    def _is_known_inside(self, run: str, source_id: str | None) -> bool:
+        row = self.rows.get(source_id or "")
+        inside = row is not None and row.day is not None and self.first <= week_of(row.day) <= self.last
+        return inside and self.seen[source_id or ""][0] != run
+
+    def _store_in_batches(self, run: str, records: Sequence[Record], batch: int, version: int) -> None:
+        for start in range(0, len(records), batch):
+            self._store(run, records[start : start + batch], version)
 
     def _partition(self, day: date | None) -> date:
         week = self.first if day is None else week_of(day)

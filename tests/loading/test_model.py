@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -87,6 +87,7 @@ class LoaderMachine(RuleBasedStateMachine):
         weather=st.lists(_weather, max_size=2),
         retry_feed=st.one_of(st.none(), _feeds),
         new_run=st.booleans(),
+        apart=st.booleans(),
     )
     def import_feed(
         self,
@@ -97,6 +98,7 @@ class LoaderMachine(RuleBasedStateMachine):
         weather: list[Weather],
         retry_feed: list[list[Record]] | None,
         new_run: bool,
+        apart: bool,
     ) -> None:
         """Attempts in bad weather, then one in good; each is a retry of the step or of the run."""
         self.patch.setattr(loading, "BATCH_RECORDS", batch)
@@ -105,14 +107,14 @@ class LoaderMachine(RuleBasedStateMachine):
         for number, sky in enumerate([*weather, _calm]):
             pages = feed if number == 0 or retry_feed is None else retry_feed
             self.model.begin(run)
-            done = self.model.load(run, pages, batch=batch, version=version, break_after=sky.break_after)
+            done = self.model.load(run, pages, batch=batch, version=version, apart=apart, break_after=sky.break_after)
             if done:
                 today, incomplete, accept = astuple(circumstances)
                 listed = sum(map(len, pages))
                 self.model.finish(run, today=today, listed=listed, incomplete=incomplete, accept=accept)
             with contextlib.nullcontext() if done else pytest.raises(TransientError), self._faults(sky):
-                self._load(run, earlier, pages, version, circumstances, sky.break_after)
-            self._compare(run, done, fetched=sum(map(len, pages)) if number == 0 and done else None)
+                self._load(run, earlier, pages, version, circumstances, sky.break_after, apart)
+            self._compare(run, done, fetched=sum(map(len, pages)) if number == 0 and done and not apart else None)
             if done:
                 break
             if new_run:
@@ -132,6 +134,7 @@ class LoaderMachine(RuleBasedStateMachine):
         version: int,
         circumstances: Circumstances,
         break_after: int | None,
+        apart: bool,
     ) -> None:
         with ImportJob(
             self.database,
@@ -143,7 +146,7 @@ class LoaderMachine(RuleBasedStateMachine):
             wait=0,
         ) as job:
             loading.load_pages(
-                _paged(pages, circumstances.incomplete, break_after),
+                (self._apart(page) if apart else page for page in _paged(pages, circumstances.incomplete, break_after)),
                 job,
                 volatile_paths=(),
                 record_version=version,
@@ -151,6 +154,11 @@ class LoaderMachine(RuleBasedStateMachine):
                 today=circumstances.today,
                 accept_withdrawals=circumstances.accept,
             )
+
+    def _apart(self, page: Page) -> Page:
+        outside = [record for record in page.records if self.model.is_outside(record)]
+        inside = [record for record in page.records if record not in outside]
+        return replace(page, records=inside, outside=outside, outside_window=len(outside))
 
     @contextlib.contextmanager
     def _faults(self, sky: Weather) -> Iterator[None]:

@@ -6,7 +6,9 @@ from datetime import date, timedelta
 
 import pytest
 
+from ingestion_assets.counts import Counts
 from ingestion_assets.events import loading
+from ingestion_assets.events.model import Page
 from tests.loading.imports import LAST, W1, W2, W3, Importer, counts, event, page, rejected
 
 
@@ -142,7 +144,24 @@ def test_only_the_weeks_of_the_run_are_judged(importer: Importer) -> None:
     assert _withdrawn(importer) == {"e0"}
 
 
-def test_an_event_that_moved_out_of_the_window_is_withdrawn_until_its_new_week_is_imported(importer: Importer) -> None:
+def test_an_event_that_is_listed_outside_the_window_was_moved_and_not_withdrawn(importer: Importer) -> None:
+    """It used to keep its old date, withdrawn, until the week of its new one was imported."""
+    importer([*_ten(W2), event("x", W3)])
+    later = LAST + timedelta(days=70)
+    moved = Page(records=_ten(W2)[1:], outside=[event("e0", later), event("unknown", later)], outside_window=2)
+    result = importer(moved)
+    assert counts(result) == (0, 1, 9, 0)
+    assert result.by_week[W1] == Counts(updated=1), "what has no week in the run is counted by its first"
+    assert result.outside_window == 1
+    assert importer.rows()["e0"]["local_date"] == later
+    assert "unknown" not in importer.rows(), "it belongs to the import of its own week"
+    assert _withdrawn(importer) == {"x"}
+    assert counts(importer(moved)) == (0, 0, 9, 0), "outside from now on"
+    assert counts(importer([event("e0", later)], weeks=(later, later))) == (0, 0, 1, 0)
+
+
+def test_an_event_that_is_not_handed_on_is_withdrawn_until_its_new_week_is_imported(importer: Importer) -> None:
+    """All that a service can say which is asked by dates."""
     importer([*_ten(W2), event("x", W3)])
     later = LAST + timedelta(days=70)
     importer(_ten(W2)[1:])
@@ -150,6 +169,35 @@ def test_an_event_that_moved_out_of_the_window_is_withdrawn_until_its_new_week_i
     result = importer([event("e0", later)], weeks=(later, later))
     assert counts(result) == (0, 1, 0, 0)
     assert _withdrawn(importer) == {"x"}
+
+
+def test_an_id_that_is_listed_inside_the_window_and_outside_of_it_stays_inside(importer: Importer) -> None:
+    importer(_ten())
+    outside = Page(records=(), outside=[event("e0", LAST + timedelta(days=70))], outside_window=1)
+    result = importer(outside, _ten(), outside)
+    assert counts(result) == (0, 0, 10, 0)
+    assert result.outside_window == 2
+    assert importer.rows()["e0"]["local_date"] == W2
+
+
+def test_an_event_that_was_moved_out_of_the_window_twice_has_its_last_date(
+    importer: Importer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading, "BATCH_RECORDS", 1)
+    importer(_ten())
+    dates = [LAST + timedelta(days=70), LAST + timedelta(days=77)]
+    result = importer(_ten()[1:], *(Page(records=(), outside=[event("e0", day)], outside_window=1) for day in dates))
+    assert counts(result) == (0, 1, 10, 0)
+    assert importer.rows()["e0"]["local_date"] == dates[1]
+
+
+def test_a_record_outside_the_window_that_cannot_be_read_leaves_its_event_as_it_is(importer: Importer) -> None:
+    importer(_ten())
+    later = LAST + timedelta(days=70)
+    unreadable = [rejected("e0", later), rejected(None, later), rejected("e\x001", later), rejected("\ud800", later)]
+    result = importer(Page(records=_ten()[1:], outside=unreadable, outside_window=4))
+    assert counts(result) == (0, 0, 9, 1)
+    assert (result.withdrawal.missing, importer.rows()["e0"]["local_date"]) == (0, W2)
 
 
 def test_other_sources_are_left_alone(importer: Importer) -> None:

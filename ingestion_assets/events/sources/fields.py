@@ -216,7 +216,7 @@ class PageReader:
     window: FetchWindow
     records: list[Event | RejectedRecord] = field(default_factory=list)
     written: list[bytes | None] = field(default_factory=list)
-    outside_window: int = 0
+    outside: list[Event | RejectedRecord] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
 
     def add(self, raw: Json, read: Callable[[dict[str, Json]], Event | LeftOut]) -> Event | None:
@@ -224,7 +224,7 @@ class PageReader:
         outcome, written = _read(raw, read)
         if isinstance(outcome, Event):
             if outcome.start is not None and outcome.start.date not in self.window:
-                self.outside_window += 1
+                self.outside.append(outcome)
                 return None
             self.records.append(outcome)
             self.written.append(written if outcome.payload is raw else None)
@@ -232,11 +232,16 @@ class PageReader:
         if isinstance(outcome, LeftOut):
             self.left_out[outcome.code] += 1
         elif outcome.day is not None and outcome.day not in self.window:
-            self.outside_window += 1
+            self.outside.append(outcome)
         else:
             self.records.append(outcome)
             self.written.append(None)
         return None
+
+    @property
+    def outside_window(self) -> int:
+        """How many records start outside the window."""
+        return len(self.outside)
 
     def page(self, *, warnings: Iterable[FetchWarning] = (), incomplete: str | None = None) -> Page:
         """What was read so far."""
@@ -246,6 +251,7 @@ class PageReader:
             warnings=tuple(warnings),
             incomplete=incomplete,
             outside_window=self.outside_window,
+            outside=self.outside,
         )
 
 
