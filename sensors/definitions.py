@@ -4,6 +4,7 @@ import dagster as dg
 
 from sensors.backfills import failed_backfills_sensor
 from sensors.batches import study_batches_sensor
+from sensors.inbox import study_inbox_sensor
 from sensors.job_queue import job_queue_sensor, work_off_async_jobs
 from sensors.launch_outbox import launch_outbox_sensor
 from sensors.pool_slots import pool_slots_sensor
@@ -35,6 +36,7 @@ def sensor_definitions() -> dg.Definitions:
             recover_tags_sensor,
             recover_study_sensor,
             study_batches_sensor,
+            study_inbox_sensor,
             launch_outbox_sensor,
         ],
     )

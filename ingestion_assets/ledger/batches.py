@@ -221,12 +221,15 @@ def read_batch(connection: Connection[Any], batch_id: uuid.UUID, *, user_id: str
 
 
 def open_batches(connection: Connection[Any], *, collection_id: str | None = None, limit: int = 200) -> list[Batch]:
-    """Batches that are not final, in the order of arrival: those that wait for a run, or all of one collection."""
+    """Batches that are not final: those that wait for a run, or all of one collection.
+
+    In the order of arrival, those from the inbox last: hundreds of folders do not hide what a person handed in.
+    """
     rows = connection.execute(
         f"SELECT {_COLUMNS} FROM study_batches WHERE finished_at IS NULL"  # noqa: S608
         # A batch that a run was just asked for is held back from the sensor, not from that run.
         " AND (collection_id = %(collection)s OR (%(collection)s::text IS NULL AND not_before <= now()))"
-        " ORDER BY sequence LIMIT %(limit)s",
+        " ORDER BY origin = 'inbox', sequence LIMIT %(limit)s",
         {"collection": collection_id, "limit": limit},
     ).fetchall()
     return [_batch(row) for row in rows]

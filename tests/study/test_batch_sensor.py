@@ -1,12 +1,9 @@
-"""Batches become runs once, again when a run died, and never for ever; the inbox gives up nothing and follows no link."""
+"""Batches become runs once, again when a run died, and never for ever."""
 
 from __future__ import annotations
 
-import os
 import uuid
 from collections.abc import Iterator
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -18,7 +15,7 @@ from ingestion_assets.ledger.batches import MAX_LAUNCHES, Batch, BatchState, New
 from ingestion_assets.study.steps import MAX_RUNTIME_TAG, RUN_TAGS
 from resources.definitions import PostgresResource
 from resources.postgres.database import Database
-from sensors.batches import DONE, MARKER, Folder, Step, complete, decide, look, read_files, study_batches_sensor, take
+from sensors.batches import Step, decide, study_batches_sensor
 from tests.study import files
 from tests.study.studio import Studio, chapter
 
@@ -35,58 +32,6 @@ from tests.study.studio import Studio, chapter
 )
 def test_a_batch_is_launched_waited_for_or_given_up(working: bool, ended: int, step: Step) -> None:
     assert decide(working=working, ended=ended) is step
-
-
-def test_a_folder_is_taken_when_marked_or_settled_and_not_while_it_is_copied() -> None:
-    folders = [
-        Folder("copying", ("a",), 99.0, marked=False),
-        Folder("settled", ("a",), 60.0, marked=False),
-        Folder("marked", ("a",), 99.0, marked=True),
-        Folder("empty", (), 0.0, marked=False),
-    ]
-    assert [folder.name for folder in complete(folders, now=100.0)] == ["settled", "marked"]
-
-
-@pytest.fixture
-def inbox(tmp_path: Path) -> Path:
-    folder = tmp_path / "inbox"
-    (folder / "histoire").mkdir(parents=True)
-    (folder / "histoire" / "a.txt").write_text(files.FRENCH)
-    (folder / "histoire" / "b.txt").write_text(files.ENGLISH)
-    return folder
-
-
-def test_the_inbox_follows_no_links(inbox: Path, tmp_path: Path) -> None:
-    secret = tmp_path / "secret.txt"
-    secret.write_text("secret")
-    (inbox / "histoire" / "link.txt").symlink_to(secret)
-    (inbox / "linked").symlink_to(tmp_path)
-    os.mkfifo(inbox / "histoire" / "pipe.txt")
-    [folder] = look(inbox)
-    assert folder.files == ("a.txt", "b.txt")
-    with pytest.raises(OSError, match="symbolic link"):
-        read_files(inbox, replace(folder, files=("link.txt",)), most=100)
-    [pipe] = read_files(inbox, replace(folder, files=("pipe.txt",)), most=100)
-    assert pipe.content == b""
-
-
-def test_a_large_file_is_read_just_past_the_limit(inbox: Path) -> None:
-    [folder] = look(inbox)
-    [first, _] = read_files(inbox, folder, most=10)
-    assert len(first.content) == 11
-
-
-def test_a_folder_becomes_one_batch_even_when_killed_before_it_is_moved(inbox: Path, database: Database) -> None:
-    [folder] = look(inbox)
-    content = read_files(inbox, folder, most=10_000)
-    key = f"{folder.name}:{batches.fingerprint(content, {})}"
-    with database.transaction() as connection:  # a tick that was killed after its commit
-        first, _ = batches.create_batch(connection, content, title="histoire", origin="inbox", origin_key=key)
-    again = take(database.transaction, inbox, folder, most=10_000)
-    assert again.id == first.id
-    assert look(inbox) == []
-    assert sorted(path.name for path in (inbox / DONE).rglob("*.txt")) == ["a.txt", "b.txt"]
-    assert database.fetch_all("SELECT count(*) AS n FROM study_documents") == [{"n": 2}]
 
 
 def tick(instance: dg.DagsterInstance) -> dg.SensorResult:
@@ -120,11 +65,9 @@ def run_of(instance: dg.DagsterInstance, asked: dg.RunRequest, **options: Any) -
     return instance.add_run(dg.DagsterRun(job_name="x", run_id=str(uuid.uuid4()), tags=asked.tags, **options))
 
 
-def test_each_batch_is_asked_for_once(
-    inbox: Path, instance: dg.DagsterInstance, queued: Batch, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("INGESTION_INBOX", str(inbox))
-    (inbox / "histoire" / MARKER).touch()
+def test_each_batch_is_asked_for_once(instance: dg.DagsterInstance, database: Database, queued: Batch) -> None:
+    with database.transaction() as connection:
+        batches.create_batch(connection, [NewFile("b.txt", files.FRENCH.encode())], title="second")
     first = tick(instance)
     assert len(first.run_requests or []) == 2
     assert {request.tags["ingestion/batch"] for request in first.run_requests or []} >= {str(queued.id)}
@@ -132,6 +75,17 @@ def test_each_batch_is_asked_for_once(
     assert set(added.partition_keys) == {request.partition_key for request in first.run_requests or []}
     assert all(request.tags.items() >= RUN_TAGS.items() for request in first.run_requests or [])
     assert not tick(instance).run_requests, "a request just made is not made again"
+
+
+def test_what_people_hand_in_goes_before_folders(instance: dg.DagsterInstance, database: Database) -> None:
+    with database.transaction() as connection:
+        for origin in ("inbox", "inbox", "api"):
+            content = [NewFile("a.txt", origin.encode())]
+            batch, _ = batches.create_batch(connection, content, title="t", origin=origin)
+        assert batches.open_batches(connection, limit=1) == [batch]
+    by_batch = {asked.tags["ingestion/batch"]: asked for asked in tick(instance).run_requests or []}
+    assert "dagster/priority" not in by_batch.pop(str(batch.id)).tags
+    assert [int(asked.tags["dagster/priority"]) < 0 for asked in by_batch.values()] == [True, True]
 
 
 def test_a_batch_whose_run_waits_for_a_slot_is_neither_launched_again_nor_given_up(
