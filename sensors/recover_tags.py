@@ -3,6 +3,7 @@
 A run that a quota stopped has succeeded, as deferred: nothing else would ask again. The rows know when it makes sense.
 """
 
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -22,10 +23,13 @@ from sensors.ticks import UNFINISHED, bounded, summary
 if TYPE_CHECKING:
     from resources.llm.batch_ledger import StoredBatch
 
-
 SENSOR = "recover_tags"
 MAX_RUNTIME_SECONDS = 3600
 """One that hangs holds the slot of all tagging. The LLM deadline is ten minutes; collecting a day's batches takes some."""
+_POLL_SECONDS = 5.0
+"""One question how a batch stands. Asked again a minute later."""
+_POLLS_SECONDS = 20.0
+"""All questions of a tick, which Dagster gives up on after sixty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,13 +139,17 @@ def _poll_batches(context: dg.SensorEvaluationContext, database: Database, llm: 
         return []
     batches = OpenAiBatches(settings)
     ended: list[Waiting] = []
+    asked_until = time.monotonic() + _POLLS_SECONDS
     for batch in stored:
+        if time.monotonic() > asked_until:
+            context.log.warning("the provider answers slowly: the other batches are asked about later")
+            break
         if batch.submission is not None:
             if batch.submitted_at < datetime.now(UTC) - SUBMITTING:  # its submitter is gone: a run looks for it
                 ended += _weeks_of(database, batch)
             continue
         try:
-            status = batches.poll(batch.batch_id)
+            status = batches.poll(batch.batch_id, within=_POLL_SECONDS)
         except LlmError as error:
             context.log.warning(f"batch {batch.batch_id} could not be asked about: {error}")
             continue

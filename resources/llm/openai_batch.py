@@ -187,9 +187,10 @@ class OpenAiBatches:
         line = {"custom_id": custom_id, "method": "POST", "url": ENDPOINT, "body": body}
         return json.dumps(line, ensure_ascii=False, sort_keys=True)
 
-    def poll(self, batch_id: str) -> BatchStatus:
-        """How a batch stands now. Raises `LlmError`."""
-        return self._status(self._try(lambda: self._client.batches.retrieve(batch_id)), ())
+    def poll(self, batch_id: str, *, within: float | None = None) -> BatchStatus:
+        """How a batch stands now; asked once and for `within` seconds, where those are given. Raises `LlmError`."""
+        client = self._client if within is None else self._client.with_options(timeout=within, max_retries=0)
+        return self._status(self._try(lambda: client.batches.retrieve(batch_id)), ())
 
     def cancel(self, batch_id: str) -> BatchStatus:
         """Stop a batch; what it has finished is charged and can be collected."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -143,6 +145,21 @@ def test_a_run_that_waits_for_a_slot_is_not_asked_for_again(
     assert not tick().run_requests
     run.instance.report_run_failed(queued)  # type: ignore[attr-defined]
     assert keys(tick()) == [asked.run_key], "the key of this hour, which Dagster takes once"
+
+
+def test_a_provider_that_hangs_does_not_hold_up_the_tick(
+    run: Run, tick: Tick, provider: FakeProvider, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sensors import recover_tags
+
+    monkeypatch.setenv("TAG_ENRICHMENT_MODE", "batch")
+    assert run().success
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("OPENAI_BASE_URL", f"http://127.0.0.1:{silent.getsockname()[1]}/v1")
+        monkeypatch.setattr(recover_tags, "_POLL_SECONDS", 0.1)
+        started = time.monotonic()
+        assert not tick().run_requests
+    assert time.monotonic() - started < 5, "asked once, and not for a minute"
 
 
 def test_nothing_is_asked_for_while_tagging_is_switched_off(
