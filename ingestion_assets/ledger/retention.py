@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from ingestion_assets.ledger import uploads
 from resources.postgres.database import Database
 
 if TYPE_CHECKING:
@@ -166,6 +167,8 @@ def purge_platform(database: Database, settings: RetentionSettings, *, now: date
     with database.connect(role="retention", autocommit=True) as connection:
         for table, statement in _TABLES.items():
             rows[table] = connection.execute(statement, moments).rowcount
+        # The HTTP service does so too, where there is one.
+        rows["study_files"] = uploads.forget_abandoned(connection)
         rows["async_jobs"] = 0
         while gone := _purge_jobs(connection, moments):
             rows["async_jobs"] += gone

@@ -1,5 +1,6 @@
 """What history is deleted, and what has to stay."""
 
+import uuid
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from ingestion_assets.ledger import uploads
 from ingestion_assets.ledger.async_jobs import JobKind, cancel, enqueue
 from ingestion_assets.ledger.metrics import metrics
 from ingestion_assets.ledger.retention import GIB, RetentionSettings, purge_dagster, purge_platform, sizes
@@ -115,6 +117,17 @@ def test_counters_survive_the_deletion_of_their_jobs(ledger: Ledger) -> None:
         purge_platform(ledger.database, RetentionSettings(), now=now + timedelta(days=91))
     assert ledger.database.fetch_all("SELECT state FROM async_jobs") == [{"state": "pending"}]
     assert counted in metrics(ledger.database)
+
+
+def test_files_that_no_batch_names_go_after_a_day(ledger: Ledger) -> None:
+    for hours in (23, 25):
+        uploads.add_parts(ledger.connection, uuid.uuid4(), 0, [b"left"], user_id=None)
+        ledger.connection.execute(
+            "UPDATE study_files SET created_at = now() - make_interval(hours => %s)"
+            " WHERE created_at > now() - interval '1 hour'",
+            (hours,),
+        )
+    assert purge_platform(ledger.database, RetentionSettings())["study_files"] == 1
 
 
 def test_rejected_records_go_except_those_of_the_last_import(ledger: Ledger) -> None:

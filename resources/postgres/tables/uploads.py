@@ -31,7 +31,7 @@ study_files = Table(
     Index("ix_study_files_user_id", "user_id"),
     Index("ix_study_files_created_at", "created_at"),
 )
-"""One row for each file that began to arrive. Those that no document names after an hour are removed."""
+"""One row for each file that began to arrive. Those that no document names after a day are removed."""
 
 study_file_parts = Table(
     "study_file_parts",
