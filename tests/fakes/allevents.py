@@ -89,15 +89,25 @@ class FakeAllEvents(FakeService):
         bad: int = 4,
         geo: bool = False,
         repeats_last_page: bool = False,
+        counts_all: bool = False,
+        days_in: ZoneInfo = ZONE,
+        last_day_included: bool = True,
         faults: FaultPlan | None = None,
         clock: VirtualClock | None = None,
     ) -> None:
-        """`geo`: the environment asks around a point. `repeats_last_page`: pages beyond the end repeat it."""
+        """`geo`: the environment asks around a point. `repeats_last_page`: pages beyond the end repeat it.
+
+        `counts_all`: `count` is the whole list's and not the page's. `days_in`, `last_day_included`: how `sdate` and
+        `edate` are meant. None of the three is documented.
+        """
         super().__init__(faults=faults, clock=clock)
         self.events = events
         self.bad = bad
         self.geo = geo
         self.repeats_last_page = repeats_last_page
+        self.counts_all = counts_all
+        self.days_in = days_in
+        self.last_day_included = last_day_included
         self._cache: dict[int, list[dict[str, Any]]] = {}
 
     def environment(self) -> dict[str, str]:
@@ -146,12 +156,13 @@ class FakeAllEvents(FakeService):
             if not query.get("city"):
                 return json_answer({"count": 0, "data": []})
             first, last = (datetime.strptime(query[name], "%d-%m-%Y").date() for name in ("sdate", "edate"))  # noqa: DTZ007
-            items = [item for item in items if _within(item, first, last)]
+            last -= timedelta(days=not self.last_day_included)
+            items = [item for item in items if _within(item, first, last, self.days_in)]
         page = int(query.get("page", "0"))
         if self.repeats_last_page:
             page = min(page, (len(items) - 1) // PAGE)
         listed = items[page * PAGE : (page + 1) * PAGE]
-        return json_answer({"count": len(listed), "data": listed})
+        return json_answer({"count": len(items if self.counts_all else listed), "data": listed})
 
     def rate_limited(self, request: Request) -> Answer:
         wait = self._random.randint(1, 5)
@@ -162,9 +173,9 @@ class FakeAllEvents(FakeService):
         return Answer(status=429, body=answer.body, headers=headers, not_before=until)
 
 
-def _within(item: dict[str, Any], first: date, last: date) -> bool:
+def _within(item: dict[str, Any], first: date, last: date, zone: ZoneInfo) -> bool:
     try:
-        start = datetime.fromtimestamp(int(item["start_time"]), ZONE).date()
+        start = datetime.fromtimestamp(int(item["start_time"]), zone).date()
     except (TypeError, ValueError, OverflowError, OSError):
         return True
     return first <= start <= last

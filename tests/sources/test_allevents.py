@@ -1,6 +1,7 @@
 """AllEvents, over HTTP from a fake of its API, and item by item."""
 
 from datetime import date, time
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -37,8 +38,8 @@ def test_every_page_is_fetched_until_one_is_short():
     assert [request.query["page"] for request in asked] == ["0", "1", "2"]
     assert {request.method for request in asked} == {"POST"}
     assert {request.path for request in asked} == {"/events/list/"}
-    assert asked[0].query["sdate"] == "16-11-2026"
-    assert asked[0].query["edate"] == "01-03-2027"
+    assert asked[0].query["sdate"] == "15-11-2026"
+    assert asked[0].query["edate"] == "02-03-2027"
     assert (asked[0].query["city"], asked[0].query["state"], asked[0].query["country"]) == ("montreal", "QC", "Canada")
 
 
@@ -47,6 +48,33 @@ def test_a_number_of_events_that_fills_its_last_page_costs_one_empty_page():
         found = fetch_from(service)
         assert len(service.requests) == 3
     assert len(found.events) == 200
+
+
+@pytest.mark.parametrize("events", [150, 200, 250])
+def test_a_service_that_counts_the_whole_list_on_every_page_is_left_after_an_empty_one(events):
+    with FakeAllEvents(events=events, bad=0, counts_all=True) as service:
+        found = fetch_from(service)
+        asked = [line.request.query["page"] for line in service.requests]
+    assert len(found.events) == events
+    assert asked == [str(page) for page in range(-(-events // 100) + 1)]
+    assert not found.incomplete
+
+
+@pytest.mark.parametrize("zone", ["America/Toronto", "UTC", "Asia/Kolkata", "Pacific/Honolulu"])
+@pytest.mark.parametrize("included", [True, False])
+def test_no_event_of_the_window_is_lost_however_the_service_means_its_days(zone, included):
+    class Edges(FakeAllEvents):
+        def items(self, pass_number):
+            starts = [epoch(day, *at) for day in days for at in ((0, 30), (23, 30))]
+            return [event_item(number) | {"start_time": start} for number, start in enumerate(starts)]
+
+    days = [date(2026, 11, 29), date(2026, 11, 30), date(2026, 12, 6), date(2026, 12, 7)]
+    week = FetchWindow(days[1], days[3], "America/Toronto")
+    with Edges(days_in=ZoneInfo(zone), last_day_included=included) as service:
+        found = fetch_from(service, window=week)
+    assert [(event.start.date, event.start.time) for event in found.events] == [
+        *((days[1], time(0, 30)), (days[1], time(23, 30)), (days[2], time(0, 30)), (days[2], time(23, 30)))
+    ]
 
 
 def test_counts_are_the_known_truth_over_two_passes_under_faults():

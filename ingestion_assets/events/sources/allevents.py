@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 from zoneinfo import ZoneInfo
 
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
 
 PAGE_SIZE = 100
 MAX_PAGES = 2000
+_DAY = timedelta(days=1)
 
 _WAIT = re.compile(r"try again in (\d+) second", re.IGNORECASE)
 _REPLENISHED = re.compile(r"replenished in (?:(\d+)\.)?(\d{1,2}):(\d{2}):(\d{2})", re.IGNORECASE)
@@ -146,7 +147,8 @@ class AllEventsSource:
                 if known is not None:
                     seen.add(known)
             yield reader.page()
-            if count < PAGE_SIZE:
+            # The count may be the page's or the whole list's: clients have seen one page of it only.
+            if not listed or count < PAGE_SIZE:
                 return
         yield Page(
             records=(),
@@ -159,8 +161,9 @@ class AllEventsSource:
         if settings.latitude is not None and settings.longitude is not None:
             around = {"latitude": settings.latitude, "longitude": settings.longitude, "radius": settings.radius}
             return "events/geo/", around
-        # Whether the last day is included is not documented: the day after it is asked for, and left out here.
-        days = {"sdate": f"{window.start:%d-%m-%Y}", "edate": f"{window.end:%d-%m-%Y}"}
+        # In which zone the days are meant, and whether the last is included, is not documented: a day more is asked
+        # for on either side, and left out here.
+        days = {"sdate": f"{window.start - _DAY:%d-%m-%Y}", "edate": f"{window.end + _DAY:%d-%m-%Y}"}
         return "events/list/", {"city": settings.city, "state": settings.state, "country": settings.country, **days}
 
     def _page(self, path: str, params: Mapping[str, Any], client: OutboundClient) -> tuple[list[Json], int]:
