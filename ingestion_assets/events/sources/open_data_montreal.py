@@ -77,7 +77,7 @@ class OpenDataMontrealSource:
     homepage: ClassVar[str] = "https://donnees.montreal.ca/dataset/evenements-publics"
     # The number of a row in the datastore: another one after every reload of the table.
     volatile_paths: ClassVar[tuple[str, ...]] = ("_id",)
-    record_version: ClassVar[int] = 1
+    record_version: ClassVar[int] = 2
     settings_class: ClassVar[type[SourceSettings]] = OpenDataMontrealSettings
 
     def __init__(self, settings: OpenDataMontrealSettings) -> None:

@@ -36,8 +36,9 @@ REQUIRED = ("titre", "url_fiche", "date_debut")
 
 _TRAILING_NUMBER = re.compile(r"(?:^|[-/])(\d+)/?$")
 _YEAR = re.compile(r"(?:19|20)\d\d")
-_CANCELLED = re.compile(r"^\W*annul[ée]", re.IGNORECASE)
-_POSTPONED = re.compile(r"^\W*report[ée]", re.IGNORECASE)
+# Capitals often go without their accents. In small letters an `e` without one makes another form of the verb.
+_CANCELLED = re.compile(r"^\W*(?:annulée?s?|(?-i:ANNULEE?S?))\b", re.IGNORECASE)
+_POSTPONED = re.compile(r"^\W*(?:reportée?s?|(?-i:REPORTEE?S?))\b", re.IGNORECASE)
 _LOST_LETTERS = re.compile(f"\\s*{REPLACEMENT}+\\s*")
 _LIST = re.compile(r"\s*[,;|]\s*")
 
