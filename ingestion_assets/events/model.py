@@ -87,8 +87,12 @@ class Moment:
 
 @lru_cache(maxsize=4_096)
 def _instant(local: datetime, zone: str) -> datetime:
-    """Remembered: each start is asked for several times, and many events begin together."""
-    return local.replace(tzinfo=ZoneInfo(zone)).astimezone(UTC)
+    """Remembered: each start is asked for several times, and many events begin together.
+
+    `fold` is dropped here. It is no part of equality, of this cache's key as of others', nor of what is stored, so
+    that the pass of whichever record came first would be taken for all.
+    """
+    return local.replace(tzinfo=ZoneInfo(zone), fold=0).astimezone(UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
