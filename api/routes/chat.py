@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import Any, Final
 
+import psycopg
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 from psycopg import Connection
@@ -18,7 +19,7 @@ from api.auth import User
 from api.budget import llm_settings, refuse_without_budget
 from api.documentation import event_stream, problems
 from api.models import Strict, Text
-from api.problems import Problem, not_found, unavailable
+from api.problems import Problem, as_problem, not_found, unavailable
 from api.quota_answers import taken
 from api.sse import KEEP_ALIVE, EventStream, Message
 from api.state import Service, service
@@ -30,6 +31,7 @@ from ingestion_assets.assistant.spending import metered
 from ingestion_assets.ledger.async_jobs import JobDeferredError, JobFailedError
 from ingestion_assets.ledger.quotas import Quota
 from ingestion_assets.ledger.tokens import Principal
+from resources.errors import PermanentError, TransientError
 from resources.llm.errors import LlmError, LlmQuotaError, LlmRefusalError, QuotaScope
 from resources.llm.protocol import Deadline
 from resources.llm.settings import LlmSettings
@@ -138,8 +140,8 @@ async def _events(
     except LlmError as error:
         yield _failed(problem_of(error))
         return
-    except Problem as problem:
-        yield _failed(problem)
+    except (Problem, psycopg.Error, TransientError, PermanentError) as error:
+        yield _failed(as_problem(error))
         return
     for piece in _PIECE.findall(answer.answer):
         yield Message("chat:text", {"text": piece}).encode()

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+from psycopg import sql
 
 from resources.llm import budgets
 from resources.postgres.database import Database
@@ -225,3 +226,19 @@ def test_a_provider_that_cannot_answer_is_told_apart_from_the_user(
     [(_, found), (name, problem)] = events(api.post("/api/chat", headers=ada, json={"question": "What is osmosis?"}))
     assert found["passages"] >= 1
     assert (name, problem["status"]) == ("chat:error", status)
+
+
+@pytest.mark.parametrize("locked", ["llm_usage"])
+def test_a_stream_has_a_last_event_also_when_the_database_fails(
+    api: Calls, database: Database, ada: dict[str, str], provider: FakeProvider, locked: str
+) -> None:
+    add_document(database, "ada", PAGES)
+
+    async def go(client: httpx.AsyncClient) -> httpx.Response:
+        return await client.post("/api/chat", headers=ada, json={"question": "What is osmosis?"})
+
+    with database.transaction() as connection:
+        connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(sql.Identifier(locked)))
+        told = events(api(go, statement_seconds=0.3))
+    assert [name for name, _ in told] == ["chat:found", "chat:error"]
+    assert told[-1][1]["status"] == 503
