@@ -519,6 +519,28 @@ def test_a_schedule_is_expanded_inside_the_window(schedule, days):
         assert "eventSchedule" not in event.payload
 
 
+@pytest.mark.parametrize(
+    ("begins", "ends", "expected"),
+    [
+        ("19:30", "21:00", (time(19, 30), time(21))),
+        ("T19:30:00", "21:00:00-05:00", (time(19, 30), time(21))),
+        ("19h30", "21h00", (time(19, 30), time(21))),
+        ("7:30 PM", "9:00 p.m.", (time(19, 30), time(21))),
+        ("12:15 AM", "12:45 pm", (time(0, 15), time(12, 45))),
+        ("2026-12-01T19:30:00-05:00", "2026-12-02T02:00:00Z", (time(19, 30), time(21))),
+        ("2026-12-01T19:30", "bientôt", (time(19, 30), None)),
+        ("2026-12-01", "25:00", (None, None)),
+        ("13:30 PM", None, (time(13, 30), None)),
+        (1930, [], (None, None)),
+    ],
+)
+def test_the_time_of_day_of_a_schedule_is_read_however_it_is_written(begins, ends, expected):
+    schedule = {"@type": "Schedule", "startDate": "2026-12-03", "startTime": begins, "endTime": ends}
+    (event,) = read({**GOOD, "startDate": None, "eventSchedule": schedule})
+    assert (event.start.time, event.end and event.end.time) == expected
+    assert event.start.date == date(2026, 12, 3)
+
+
 def test_a_schedule_that_cannot_be_read_is_refused_or_the_events_own_date_taken():
     broken = {"@type": "Schedule", "startDate": "2026-12-01", "repeatFrequency": "PT1S"}
     (refused,) = read({**GOOD, "startDate": None, "eventSchedule": broken})

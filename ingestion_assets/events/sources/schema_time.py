@@ -29,7 +29,7 @@ _LOOSE = re.compile(
 _DURATION = re.compile(
     r"P(?:(\d+)Y)?(?:(\d+)M)?(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)(?:\.\d+)?S)?)?", re.IGNORECASE
 )
-_CLOCK = re.compile(r"T?(\d{1,2})[:hH](\d{2})(?::(\d{2}))?")
+_CLOCK = re.compile(r"T?(\d{1,2})[:hH](\d{2})(?::(\d{2}))?(?:\s*([AaPp])\.?[Mm])?")
 _WORDS = {"daily": "P1D", "weekly": "P1W", "biweekly": "P2W", "monthly": "P1M", "yearly": "P1Y", "annually": "P1Y"}
 _FREQUENCY = re.compile(r"P(\d{1,3})([DWMY])", re.IGNORECASE)
 _SMALL = re.compile(r"[0-9]{1,2}")
@@ -114,8 +114,8 @@ def occurrences(
     begin = moment(schedule.get("startDate"), zone) or first
     if begin is None:
         raise RecordFault(RejectReason.INVALID_RECURRENCE, "a schedule without a readable startDate")
-    clock = _clock(schedule.get("startTime")) or begin.time or (first.time if first else None)
-    close = _clock(schedule.get("endTime"))
+    clock = _clock(schedule.get("startTime"), zone) or begin.time or (first.time if first else None)
+    close = _clock(schedule.get("endTime"), zone)
     span = duration(schedule.get("duration"))
     skipped = {day.date for day in _moments(schedule.get("exceptDate"), zone)}
     days = (day for day in _days(schedule, begin, zone, window) if day in window and day not in skipped)
@@ -214,8 +214,7 @@ def _loosely(text: str) -> datetime | None:
         except (ValueError, TypeError, IndexError, OverflowError):
             return None
     year, month, day, hour, minute = (int(part) for part in match.groups()[:5])
-    if match[7]:
-        hour = hour % 12 + (12 if match[7] in "Pp" else 0)
+    hour = _hour(hour, match[7])
     try:
         parsed = datetime(year, month, day, hour % 24, minute, int(match[6] or 0))  # noqa: DTZ001 (zone below)
         if hour == 24:
@@ -252,13 +251,25 @@ def _moments(value: Json, zone: str) -> Iterator[Moment]:
             yield found
 
 
-def _clock(value: Json) -> time | None:
+def _clock(value: Json, zone: str) -> time | None:
+    """A time of day, also on the twelve-hour clock; that of a DateTime on the clocks of `zone`."""
     value = scalar(value)
-    match = _CLOCK.match(value.strip()) if isinstance(value, str) else None
+    if not isinstance(value, str):
+        return None
+    match = _CLOCK.match(value.strip())
+    if match is None:
+        found = moment(value, zone)
+        return None if found is None else found.time
+    hour = _hour(int(match[1]), match[4])
     try:
-        return time(int(match[1]), int(match[2]), int(match[3] or 0)) if match else None
+        return time(hour, int(match[2]), int(match[3] or 0))
     except ValueError:
         return None
+
+
+def _hour(written: int, half: str | None) -> int:
+    """The hour of the day; `half` is the first letter of AM or PM."""
+    return written % 12 + 12 * (half in "Pp") if half else written
 
 
 def _weekdays(value: Json) -> set[int]:
