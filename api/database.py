@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import anyio
@@ -16,7 +17,7 @@ from psycopg_pool import ConnectionPool
 
 from api.problems import unavailable
 from api.settings import ApiSettings
-from resources.postgres.database import application_name
+from resources.postgres.database import Database, Session, application_name
 
 T = TypeVar("T")
 
@@ -54,6 +55,10 @@ class ApiDatabase:
         finally:
             await anyio.to_thread.run_sync(self._pool.close)
 
+    def paces(self) -> Database:
+        """The database to the paces of language models, whose sessions here are turns of the pool."""
+        return _Pooled(self.url, pool=self._pool)
+
     async def run(self, work: Callable[[psycopg.Connection[Any]], T]) -> T:
         """What `work` returns, from one transaction: committed at the end, rolled back on an error.
 
@@ -82,3 +87,24 @@ class ApiDatabase:
             (str(int(self._statement_seconds * 1000)),),
         )
         connection.commit()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Pooled(Database):
+    """Every chat keeps a session for its pace. A connection for each would have no bound but that of the server."""
+
+    pool: ConnectionPool = field(repr=False)
+
+    def session(self, *, role: str = "ingestion") -> Session:
+        return _Turns(self, self.pool, role=role)
+
+
+class _Turns(Session):
+    def __init__(self, database: Database, pool: ConnectionPool, *, role: str) -> None:
+        super().__init__(database, role=role)
+        self._pool = pool
+
+    def transact(self, work: Callable[[psycopg.Connection[Any]], T]) -> T:
+        """As the pool does it, which looks at a connection before it lends it: raises psycopg's errors as they are."""
+        with self._pool.connection() as connection:
+            return work(connection)

@@ -68,15 +68,18 @@ class Hub:
 
     @contextmanager
     def stream(self, user_id: str) -> Iterator[None]:
-        """A place for one stream. Raises `Problem` when the user or the process has as many as they may."""
+        """A place for one stream, or one answer that is waited for.
+
+        Raises `Problem` when the user or the process has as many as they may.
+        """
         if self._open[user_id] >= self._settings.streams_per_user:
             raise Problem(
                 429,
-                f"{self._settings.streams_per_user} streams are open already; close one.",
+                f"{self._settings.streams_per_user} streams or answers are under way already; end one.",
                 headers={"Retry-After": "5"},
             )
         if self.streams >= self._settings.streams:
-            raise unavailable("This process serves as many streams as it can.", seconds=10)
+            raise unavailable("This process serves as many streams and answers as it can.", seconds=10)
         self._open[user_id] += 1
         try:
             yield

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import psycopg
 from fastapi import APIRouter, Request
@@ -23,6 +23,7 @@ from api.problems import Problem, as_problem, not_found, unavailable
 from api.quota_answers import taken
 from api.sse import KEEP_ALIVE, EventStream, Message
 from api.state import Service, service
+from api.tasks import end
 from ingestion_assets.assistant import retrieval
 from ingestion_assets.assistant.asking import Found, answer_from, find
 from ingestion_assets.assistant.kinds import for_user
@@ -37,6 +38,8 @@ from resources.llm.protocol import Deadline
 from resources.llm.settings import LlmSettings
 from resources.redaction import redact
 
+T = TypeVar("T")
+
 router = APIRouter(tags=["chat"], prefix="/api")
 
 PURPOSE: Final = "chat"
@@ -44,6 +47,8 @@ _LONGEST_SECONDS: Final = 120.0
 """Somebody is waiting: what takes longer belongs to `POST /api/ai`."""
 _TOKENS: Final = 6000
 """Of twelve passages and an answer, as an estimate for the budget."""
+_GONE: Final = 499
+"""Status of an answer that nobody waits for any more, as nginx writes it into its log."""
 _PIECE: Final = re.compile(r".+?(?:[.!?…]\s+|\Z)", re.DOTALL)
 
 
@@ -93,25 +98,46 @@ async def post_chat(request: Request, user: User, body: ChatRequest) -> Response
         refuse_without_budget(connection, user, settings, tokens=_TOKENS)
         return taken(connection, user, Quota.AI_REQUESTS, 1, state.settings.ai_requests_per_day)
 
-    if not body.stream:
-        quota = await state.database.run(accept)
-        found = await find(state.database.run, user.user_id, body.question, body.collections)
-        try:
-            answer = await _answer(state, user, settings, body.question, found)
-        except LlmError as error:
-            raise problem_of(error) from error
-        return JSONResponse({**answer.model_dump(mode="json"), "quota": quota})
     with ExitStack() as place:
         place.enter_context(state.hub.stream(user.user_id))
         quota = await state.database.run(accept)
-        return EventStream(_events(state, user, settings, body, quota), place=place.pop_all())
+        if body.stream:
+            return EventStream(_events(state, user, settings, body, quota), place=place.pop_all())
+        answer = await _unless_gone(request, _whole(state, user, settings, body))
+        if answer is None:
+            return Response(status_code=_GONE)
+        return JSONResponse({**answer.model_dump(mode="json"), "quota": quota})
+
+
+async def _unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T | None:
+    """What `work` returns. It is ended when the client goes, because nobody reads what would be paid for: None."""
+    task = asyncio.create_task(work, name="chat")
+
+    async def leaves() -> None:
+        await request.receive()  # the body has been read: nothing else comes
+
+    gone = asyncio.create_task(leaves(), name="client")
+    try:
+        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        return task.result() if task.done() else None
+    finally:
+        await end(task)
+        await end(gone)
+
+
+async def _whole(state: Service, user: Principal, settings: LlmSettings, body: ChatRequest) -> Answer:
+    found = await find(state.database.run, user.user_id, body.question, body.collections)
+    try:
+        return await _answer(state, user, settings, body.question, found)
+    except LlmError as error:
+        raise problem_of(error) from error
 
 
 async def _answer(state: Service, user: Principal, settings: LlmSettings, question: str, found: Found) -> Answer:
     client = metered(
         state.database.run,
         settings,
-        database=state.ledger,
+        database=state.database.paces(),
         user_id=user.user_id,
         purpose=PURPOSE,
         reference="",

@@ -108,6 +108,7 @@ class LiveServer:
     """A service under uvicorn, in a thread, on a port of its own."""
 
     def __init__(self, app: FastAPI, chosen: ApiSettings | None = None) -> None:
+        self.app = app
         self._socket = socket.socket()
         self._socket.bind(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"

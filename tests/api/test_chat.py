@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
@@ -13,7 +14,7 @@ from psycopg import sql
 from resources.llm import budgets
 from resources.postgres.database import Database
 from tests.api.chat_provider import chat_provider
-from tests.api.conftest import Calls
+from tests.api.conftest import Calls, LiveServer
 from tests.api.library import add_document, text_of
 from tests.fakes.llm_provider import FakeProvider
 from tests.study import files
@@ -146,7 +147,8 @@ def test_questions_are_counted_against_the_users_quota(api: Calls, database: Dat
 
 @pytest.fixture
 def provider(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeProvider]:
-    with chat_provider(getattr(request, "param", "honest")) as running:
+    mode = getattr(request, "param", "honest")
+    with chat_provider(mode, latency=60.0 if mode == "slow" else 0.0) as running:
         monkeypatch.setenv("LLM_PROVIDERS", "openai")
         monkeypatch.setenv("OPENAI_API_KEY", "k")
         monkeypatch.setenv("OPENAI_BASE_URL", running.openai_url)
@@ -228,7 +230,7 @@ def test_a_provider_that_cannot_answer_is_told_apart_from_the_user(
     assert (name, problem["status"]) == ("chat:error", status)
 
 
-@pytest.mark.parametrize("locked", ["llm_usage"])
+@pytest.mark.parametrize("locked", ["llm_pacing", "llm_usage"])
 def test_a_stream_has_a_last_event_also_when_the_database_fails(
     api: Calls, database: Database, ada: dict[str, str], provider: FakeProvider, locked: str
 ) -> None:
@@ -242,3 +244,37 @@ def test_a_stream_has_a_last_event_also_when_the_database_fails(
         told = events(api(go, statement_seconds=0.3))
     assert [name for name, _ in told] == ["chat:found", "chat:error"]
     assert told[-1][1]["status"] == 503
+
+
+@pytest.mark.parametrize("provider", ["slow"], indirect=True)
+def test_answers_under_way_are_bounded_need_no_connection_each_and_end_with_their_clients(
+    serve: Callable[..., LiveServer], database: Database, ada: dict[str, str], provider: FakeProvider
+) -> None:
+    add_document(database, "ada", PAGES)
+    server = serve(streams_per_user=3)
+
+    async def go() -> None:
+        async with httpx.AsyncClient(base_url=server.url, headers=ada, timeout=30) as client:
+
+            async def one(*, stream: bool) -> int:
+                body = {"question": "What is osmosis?", "stream": stream}
+                return (await client.post("/api/chat", json=body)).status_code
+
+            asked = [asyncio.create_task(one(stream=stream)) for stream in (False, True, False)]
+            for _ in range(500):
+                if provider.books()["requests"] == 3:
+                    break
+                await asyncio.sleep(0.02)
+            assert [await one(stream=stream) for stream in (False, True)] == [429, 429]
+            roles = database.fetch_all("SELECT application_name AS role FROM pg_stat_activity")
+            assert "ingestion/llm-pacing" not in [row["role"] for row in roles]
+            for each in asked:
+                each.cancel()
+            hub = server.app.state.service.hub
+            for _ in range(500):
+                if hub.streams == 0:
+                    break
+                await asyncio.sleep(0.02)
+            assert hub.streams == 0
+
+    asyncio.run(go())
