@@ -20,6 +20,7 @@ from api.database import ApiDatabase
 from api.launching import Launcher
 from api.middleware import Guard
 from api.problems import Problem
+from api.reports import Reports
 from api.routes import admin, admin_page, batches, chat, collections, events, health, jobs, problem_pages
 from api.settings import ApiSettings
 from api.state import Service
@@ -40,11 +41,13 @@ def create_app(database: Database, settings: ApiSettings | None = None, *, kinds
     """The service on a migrated database. `kinds` are the jobs that may be asked for; those installed by default."""
     settings = settings or ApiSettings()
     pool = ApiDatabase(database.url, settings)
+    # A report that waits minutes for a server says nothing.
+    ledger = Database(database.url, patience=5)
     service = Service(
         settings=settings,
         database=pool,
-        # A report that waits minutes for a server says nothing.
-        ledger=Database(database.url, patience=5),
+        ledger=ledger,
+        reports=Reports(pool, ledger),
         hub=Hub(database.url, settings, channels=("study_batches", "async_jobs")),
         launcher=Launcher(pool, settings),
         kinds=job_kinds() if kinds is None else kinds,

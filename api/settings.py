@@ -78,20 +78,20 @@ class ApiSettings(BaseSettings):
         default=20,
         validation_alias="INGESTION_API_STREAMS_PER_USER",
         ge=1,
-        description="Event streams that one user may keep open in one process.",
+        description="Event streams, and answers of the chat, that one user may have under way in one process.",
     )
     streams: int = Field(
         default=1000,
         validation_alias="INGESTION_API_STREAMS",
         ge=1,
-        description="Event streams that one process serves.",
+        description="Event streams, and answers of the chat, that one process has under way.",
     )
     database_connections: int = Field(
         default=8,
         validation_alias="INGESTION_API_DATABASE_CONNECTIONS",
         ge=2,
         le=100,
-        description="Connections of one process to PostgreSQL, besides the one that listens.",
+        description="Connections of one process to PostgreSQL, besides those that listen and that read reports.",
     )
     statement_seconds: float = Field(
         default=15.0,

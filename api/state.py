@@ -10,6 +10,7 @@ from fastapi import Request
 
 from api.database import ApiDatabase
 from api.launching import Launcher
+from api.reports import Reports
 from api.settings import ApiSettings
 from api.streams import Hub
 from ingestion_assets.ledger.async_jobs import JobKinds
@@ -23,7 +24,8 @@ class Service:
     settings: ApiSettings
     database: ApiDatabase
     ledger: Database
-    """For reports that open a connection of their own (health, metrics)."""
+    """For reports that open a connection of their own (metrics)."""
+    reports: Reports
     hub: Hub
     launcher: Launcher
     kinds: JobKinds
