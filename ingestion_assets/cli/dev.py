@@ -24,9 +24,9 @@ _LOCK_CHECK_EVERY = 5.0
 
 
 def dev(
-    port: Annotated[int, typer.Option(help="Port of Dagster's webserver on 127.0.0.1.")] = 3000,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of Dagster's webserver on 127.0.0.1.")] = 3000,
     api_port: Annotated[
-        int, typer.Option(envvar="INGESTION_API_PORT", help="Port of the HTTP API on 127.0.0.1.")
+        int, typer.Option(envvar="INGESTION_API_PORT", min=1, max=65535, help="Port of the HTTP API on 127.0.0.1.")
     ] = 8080,
     *,
     demo: Annotated[bool, typer.Option(help="Work on the data and the sample feeds of `ingest demo`.")] = False,

@@ -9,6 +9,7 @@ import re
 import signal
 import sys
 import time
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -25,9 +26,10 @@ _LOCK_CHECK_SECONDS = 5.0
 def duration(text: str) -> timedelta:
     """`90s`, `30m`, `1h`, `2d` as a time span. Raises `typer.BadParameter` for anything else."""
     match = _DURATION.fullmatch(text.strip())
-    if match is None:
-        raise typer.BadParameter(f"{text!r} is no duration; write it like 90s, 30m, 1h or 2d")
-    return timedelta(**{_UNITS[match[2]]: float(match[1])})
+    with suppress(OverflowError):
+        if match is not None:
+            return timedelta(**{_UNITS[match[2]]: float(match[1])})
+    raise typer.BadParameter(f"{text[:40]!r} is no duration; write it like 90s, 30m, 1h or 2d")
 
 
 def worker(

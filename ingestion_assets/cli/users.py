@@ -19,7 +19,9 @@ def add(
     *,
     admin: Annotated[bool, typer.Option("--admin", help="The token may use the administration.")] = False,
     label: Annotated[str, typer.Option(help="What will use the token.")] = "",
-    days: Annotated[int | None, typer.Option(min=1, help="Days until it expires; otherwise it does not.")] = None,
+    days: Annotated[
+        int | None, typer.Option(min=1, max=36_500, help="Days until it expires; otherwise it does not.")
+    ] = None,
 ) -> None:
     """Make a user and a token. The token is printed once and cannot be read back."""
     from ingestion_assets.cli.environment import platform
@@ -104,7 +106,9 @@ def delete(
 def limit(
     user_id: Annotated[str, typer.Argument(help="Id of the user.")],
     quota: Annotated[str, typer.Argument(help="documents_per_day or ai_requests_per_day.")],
-    allowed: Annotated[int | None, typer.Argument(min=0, help="Left out: the limit of the settings again.")] = None,
+    allowed: Annotated[
+        int | None, typer.Argument(min=0, max=1_000_000_000, help="Left out: the limit of the settings again.")
+    ] = None,
 ) -> None:
     """Give a user a limit of their own."""
     from ingestion_assets.cli.environment import platform
