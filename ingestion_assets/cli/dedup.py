@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ingestion_assets.cli.files import check_output, replaced
 from resources.errors import PermanentError
 
 if TYPE_CHECKING:
@@ -55,16 +56,29 @@ def dedup(
     from ingestion_assets.cli.console import stderr
     from ingestion_assets.events.deduplication.files import deduplicate_file
     from ingestion_assets.events.deduplication.reading import UnreadableFileError
+    from ingestion_assets.events.sources.zones import canonical_zone
 
+    zone = canonical_zone(timezone) if timezone else None
+    if timezone and zone is None:
+        raise typer.BadParameter(f"--timezone {timezone!r} is no IANA time zone, such as America/Toronto")
+    if state is not None:
+        check_output(state, inputs=(input_, output))
+    new_state = state if state is not None and not state.exists() else None
     started = time.monotonic()
-    try:
-        with stderr.status("deduplicating …") if stderr.is_terminal else _nothing():
-            report = deduplicate_file(input_, output, state=state, default_zone=timezone)
-    except UnreadableFileError as error:
-        raise PermanentError(str(error)) from error
+    with replaced(output, inputs=(input_,)) as partial:
+        try:
+            with stderr.status("deduplicating …") if stderr.is_terminal else _nothing():
+                report = deduplicate_file(input_, partial, state=state, default_zone=zone)
+        except UnreadableFileError as error:
+            raise PermanentError(str(error)) from error
+        for problem in report["problems"]:
+            where = f"row {problem['row']}" + (f", {problem['column']}" if problem["column"] else "")
+            stderr.print(f"{where}: {problem['message']}", markup=False, highlight=False, soft_wrap=True)
+        if not report["records"]:
+            if new_state is not None:
+                new_state.unlink()  # later calls would work with statistics of nothing
+            raise PermanentError(f"{input_} holds no record that can be used: nothing is written")
     report["seconds"] = round(time.monotonic() - started, 2)
-    for problem in report.get("problems", ()):
-        stderr.print(str(problem), markup=False, highlight=False)
     if as_json:
         typer.echo(json.dumps(report, default=str))
         return

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ingestion_assets.cli.console import stderr
+from ingestion_assets.cli.files import replaced
 
 if TYPE_CHECKING:
     from ingestion_assets.study.model import Document, StudyOptions
     from ingestion_assets.study.pipeline import Built
+    from resources.llm import LlmSettings
 
 
 def study(
@@ -41,6 +43,7 @@ def study(
     from ingestion_assets.study.extraction.documents import Upload, extract_all
     from ingestion_assets.study.model import Difficulty, StudyOptions
     from ingestion_assets.study.report import report
+    from resources.llm import LlmSettings
 
     form = output.suffix.lower().lstrip(".")
     if form not in FORMATS:
@@ -49,43 +52,42 @@ def study(
         raise typer.BadParameter("--language is fr or en")
     if difficulty not in (None, *Difficulty):
         raise typer.BadParameter("--difficulty is easy, medium or hard")
-    if not output.resolve().parent.is_dir():
-        raise typer.BadParameter(f"the folder of {output.name} does not exist: create it first")
-    started = time.monotonic()
-    uploads = [Upload(path.name, _read(path)) for path in files]
-    documents: list[Document] = []
-    for document in extract_all(uploads):
-        documents.append(document)
-        stderr.print(f"{document.name}: {document.code or document.status}", markup=False, highlight=False)
+    if cards == questions == 0:
+        raise typer.BadParameter("--cards and --questions are both 0: ask for some")
+    llm = LlmSettings(llm_providers=provider) if provider else LlmSettings()
     options = StudyOptions(
-        title=title or output.stem,
+        title=(title or output.stem).encode(errors="replace").decode(),  # a file's name need not be UTF-8
         language=language,
         cards=cards,
         questions=questions,
         difficulty=Difficulty(difficulty) if difficulty else None,
     )
-    built = asyncio.run(_build(documents, options, provider))
-    summary = report(built)
-    made = built.collection.items > 0
-    if made:
-        _write(output, export(built.collection, form))
-    summary["status"] = "ready" if made else _outcome(built)
-    summary["output"] = str(output) if made else None
-    summary["seconds"] = round(time.monotonic() - started, 2)
-    if as_json:
-        typer.echo(json.dumps(summary, ensure_ascii=False))
-    else:
-        _print(summary)
-    if not made:
-        raise typer.Exit(1)
+    started = time.monotonic()
+    with replaced(output, inputs=files) as partial:
+        uploads = [Upload(path.name, _read(path)) for path in files]
+        documents: list[Document] = []
+        for document in extract_all(uploads):
+            documents.append(document)
+            stderr.print(f"{document.name}: {document.code or document.status}", markup=False, highlight=False)
+        built = asyncio.run(_build(documents, options, llm))
+        made = built.collection.items > 0
+        if made:
+            partial.write_bytes(export(built.collection, form))
+        summary = report(built)
+        summary["status"] = "ready" if made else _outcome(built)
+        summary["output"] = str(output) if made else None
+        summary["seconds"] = round(time.monotonic() - started, 2)
+        if not made:
+            _tell(summary, as_json=as_json)
+            raise typer.Exit(1)
+    _tell(summary, as_json=as_json)
 
 
-async def _build(documents: Sequence[Document], options: StudyOptions, provider: str | None) -> Built:
+async def _build(documents: Sequence[Document], options: StudyOptions, settings: LlmSettings) -> Built:
     from ingestion_assets.study.pipeline import build_collection
     from ingestion_assets.study.settings import StudySettings
-    from resources.llm import Deadline, LlmSettings, build_client
+    from resources.llm import Deadline, build_client
 
-    settings = LlmSettings(llm_providers=provider) if provider else LlmSettings()
     async with build_client(settings) as client:
         return await build_collection(
             documents,
@@ -110,13 +112,6 @@ def _read(path: Path) -> bytes:
         raise typer.BadParameter(f"{path} cannot be read: {error.strerror}") from error
 
 
-def _write(path: Path, content: bytes) -> None:
-    """All or nothing: a deck that is half written would be imported."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(content)
-    partial.replace(path)
-
-
 _WHY = {
     "offline_cannot_translate": "rules cannot translate; name a provider, or leave --language out",
     "unsupported_language": "cards are made in French and English; name one with --language, and a provider",
@@ -130,7 +125,10 @@ _WHY = {
 """What people are told about passages without cards. Those that were not needed, or too short, are no news."""
 
 
-def _print(summary: dict[str, Any]) -> None:
+def _tell(summary: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(summary, ensure_ascii=False))
+        return
     for document in summary["documents"]:
         problem = f": {document['code']}, {document.get('detail', '')}" if document["code"] else ""
         typer.echo(f"{document['name']}{problem}")

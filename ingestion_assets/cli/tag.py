@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 import json
-import os
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,10 +15,13 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 import typer
 
 from ingestion_assets.cli.console import complain
+from ingestion_assets.cli.files import replaced
 from resources.errors import PermanentError
 
 if TYPE_CHECKING:
     from ingestion_assets.events.tagging import TaggingOutcome, TagInput, TagResult
+    from ingestion_assets.settings import TaggingSettings
+    from resources.llm import LlmSettings
 
 MAX_LINE_BYTES = 1024 * 1024
 
@@ -27,7 +31,7 @@ def tag(
         Path,
         typer.Option("--input", help="JSON lines: event_id, title, description, venue_name, start_at, categories."),
     ],
-    output: Annotated[Path, typer.Option(help="JSON lines, one an event, written as the answers arrive.")],
+    output: Annotated[Path, typer.Option(help="JSON lines, one an event; replaced when all of them are there.")],
     provider: Annotated[
         str | None, typer.Option(help="openai, gemini or offline, or several in order; default: LLM_PROVIDERS.")
     ] = None,
@@ -36,17 +40,22 @@ def tag(
 ) -> None:
     """Tag the events of a file. Every line of the input gives one line of the output, with tags or with an error."""
     from ingestion_assets.events.tagging import RowStatus
+    from ingestion_assets.settings import TaggingSettings
+    from resources.llm import LlmSettings
 
     started = time.monotonic()
-    if provider is not None:
-        os.environ["LLM_PROVIDERS"] = provider
-    lines = _read(input_)
-    with output.open("w", encoding="utf-8") as stream:
-        for rejected in lines.rejected:
-            _write(stream, rejected)
-        outcome = asyncio.run(_tag(lines.items, stream))
+    llm = LlmSettings(llm_providers=provider) if provider else LlmSettings()
+    settings = TaggingSettings()
+    # Answers of a provider were paid for: what is there of them outlives Ctrl-C.
+    with replaced(output, inputs=[input_], keep=llm.order != ("offline",)) as partial:
+        lines = _read(input_)
+        # Half a character in an id becomes its JSON escape, so that the line says what the input said.
+        with partial.open("w", encoding="utf-8", errors="backslashreplace") as stream:
+            for rejected in lines.rejected:
+                _write(stream, rejected)
+            outcome = asyncio.run(_tag(lines.items, stream, llm, settings))
     report = {
-        "status": "SUCCESS" if outcome.pending == 0 and outcome.fatal is None else "INCOMPLETE",
+        "status": _status(outcome),
         "events": outcome.total + len(lines.rejected),
         "done": outcome.done,
         "pending": outcome.pending,
@@ -59,6 +68,8 @@ def tag(
         "not_before": outcome.not_before.isoformat() if outcome.not_before else None,
         "seconds": round(time.monotonic() - started, 2),
     }
+    if lines.rejected:
+        complain(f"{len(lines.rejected)} lines cannot be used; the first: {lines.rejected[0]['error']}")
     if outcome.fatal is not None:
         complain(str(outcome.fatal))
     if as_json:
@@ -70,6 +81,12 @@ def tag(
         )
     if report["status"] != "SUCCESS":
         raise typer.Exit(1)
+
+
+def _status(outcome: TaggingOutcome) -> str:
+    if outcome.pending or outcome.fatal is not None:
+        return "INCOMPLETE"
+    return "SUCCESS" if outcome.done else "ERROR"
 
 
 @dataclass(slots=True)
@@ -85,8 +102,8 @@ def _read(path: Path) -> _Lines:
         raise PermanentError(f"there is no file {path}")
     lines = _Lines()
     seen: set[str] = set()
-    for number, text in _numbered(path):
-        record, problem = _record(text)
+    for number, line in _numbered(path):
+        record, problem = _record(line)
         if problem is None and record["event_id"] in seen:
             problem = "the event_id came before"
         if problem is not None:
@@ -104,30 +121,37 @@ def _read(path: Path) -> _Lines:
                 audience=_texts(record.get("audience")),
             )
         )
+    if not lines.items and not lines.rejected:
+        raise PermanentError(f"{path} holds no event: one JSON object a line is expected")
     return lines
 
 
-def _numbered(path: Path) -> Iterator[tuple[int, str]]:
-    with path.open(encoding="utf-8-sig", errors="replace") as stream:
+def _numbered(path: Path) -> Iterator[tuple[int, bytes]]:
+    with path.open("rb") as stream:
         for number, line in enumerate(stream, start=1):
-            if line.strip():
-                yield number, line
+            text = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
+            if text.strip():
+                yield number, text
 
 
-def _record(text: str) -> tuple[dict[str, Any], str | None]:
-    if len(text) > MAX_LINE_BYTES:
-        return {}, f"longer than {MAX_LINE_BYTES} characters"
+def _record(line: bytes) -> tuple[dict[str, Any], str | None]:
+    if len(line) > MAX_LINE_BYTES:
+        return {}, f"longer than {MAX_LINE_BYTES} bytes"
     try:
-        record = json.loads(text)
+        record = json.loads(line.decode())
+    except UnicodeDecodeError:
+        return {}, "not UTF-8: save the file as UTF-8"
     except (ValueError, RecursionError) as error:
         return {}, f"not JSON: {error}"
     if not isinstance(record, dict):
         return {}, "not a JSON object"
-    if isinstance(record.get("event_id"), int):
+    if isinstance(record.get("event_id"), int) and not isinstance(record["event_id"], bool):
         record["event_id"] = str(record["event_id"])
     for name in ("event_id", "title"):
         if not isinstance(record.get(name), str) or not record[name].strip():
             return record, f"{name} is missing or no text"
+    if re.search("[\ud800-\udfff]", record["event_id"]):
+        return record, "event_id holds half a character"
     return record, None
 
 
@@ -141,26 +165,25 @@ def _texts(value: object) -> tuple[str, ...]:
     return tuple(part for part in value if isinstance(part, str)) if isinstance(value, list) else ()
 
 
-async def _tag(items: Sequence[TagInput], stream: TextIO) -> TaggingOutcome:
+async def _tag(
+    items: Sequence[TagInput], stream: TextIO, llm: LlmSettings, settings: TaggingSettings
+) -> TaggingOutcome:
     from ingestion_assets.events.tagging import tag_events
-    from ingestion_assets.settings import TaggingSettings
-    from resources.llm import Deadline, LlmSettings, build_client
-
-    settings = LlmSettings()
+    from resources.llm import Deadline, build_client
 
     def store(results: Sequence[TagResult]) -> None:
         for result in results:
             _write(stream, _line(result))
         stream.flush()
 
-    async with build_client(settings) as client:
+    async with build_client(llm) as client:
         return await tag_events(
             items,
             client,
-            deadline=Deadline.after(settings.llm_deadline_seconds),
+            deadline=Deadline.after(llm.llm_deadline_seconds),
             on_results=store,
-            events_per_prompt=TaggingSettings().events_per_prompt,
-            concurrency=settings.llm_concurrency,
+            events_per_prompt=settings.events_per_prompt,
+            concurrency=llm.llm_concurrency,
         )
 
 
