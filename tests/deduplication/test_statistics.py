@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, time, timedelta
 
 from ingestion_assets.events.deduplication.records import Record
@@ -44,6 +45,29 @@ def test_two_titles_of_one_place_and_minute_teach_a_translation_from_the_second_
         listing("b", 90, "Fiddler on the Roof", place="Salle Odyssée", day=40),
     ]
     assert len(resolve(elsewhere, statistics=taught).clusters) == 1
+
+
+def branch(number: int, name: str, *, north: float) -> Record:
+    return replace(listing("a", number, f"Cours {number}", place=name, day=number), lat=45.5 + north, lon=-73.6)
+
+
+def test_three_houses_that_stand_apart_teach_a_chain() -> None:
+    apart = [
+        branch(i, f"Namasté {name}", north=i / 50) for i, name in enumerate(("Verdun-Nord", "LaSalle", "Rosemont"))
+    ]
+    here = [branch(i, f"Namasté {name}", north=0.0) for i, name in enumerate(("Verdun-Nord", "LaSalle", "Rosemont"))]
+    assert build_statistics(apart).chain_names == {"namast"}
+    assert not build_statistics(here).chain_names  # one house under three names
+    assert not build_statistics(apart[:2]).chain_names
+
+
+def test_two_branches_of_a_chain_are_two_places() -> None:
+    chain = [branch(i, f"Namasté {name}", north=i / 50) for i, name in enumerate(("Verdun", "LaSalle", "Rosemont"))]
+    classes = [
+        listing("a", 1, "Yoga doux", place="Namasté LaSalle", day=30),
+        listing("b", 2, "Yoga doux", None, place="Namasté Rosemont", day=30),
+    ]
+    assert len(resolve(classes, statistics=build_statistics(chain)).clusters) == 2
 
 
 def test_a_source_that_lists_both_titles_teaches_that_they_are_two() -> None:

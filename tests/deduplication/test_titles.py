@@ -237,8 +237,10 @@ def test_a_title_says_whether_it_is_a_day_or_days(title, day, days):
 
 
 def test_who_plays_whom_is_said_apart_from_a_tribute():
-    assert parse_title("Rosa Lind joue Satie").plays
-    assert not parse_title("Hommage à Satie").plays
+    assert parse_title("Rosa Lind joue Brassens").plays
+    assert not parse_title("Hommage à Brassens").plays
+    assert not parse_title("Rosa Lind joue Satie").plays  # a recital: nobody takes it for Satie's own
+    assert not parse_title("Le Pont, a play by Rosa Lind").plays
     assert not parse_title("Plays for Two").plays
 
 

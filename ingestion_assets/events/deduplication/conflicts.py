@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ingestion_assets.events.deduplication.blocks import plausible_times
 from ingestion_assets.events.deduplication.levels import code
-from ingestion_assets.events.deduplication.lexicon import FORMS, default_lexicon
+from ingestion_assets.events.deduplication.lexicon import COMPOSERS, FORMS, default_lexicon
 from ingestion_assets.events.deduplication.pairs import PairFeatures
 from ingestion_assets.events.deduplication.prepare import PLAYS, Batch
 from ingestion_assets.events.deduplication.title_units import parts_contradict
@@ -192,16 +192,22 @@ _SAME_HOUR = 65
 
 
 def _two_branches(batch: Batch, pairs: PairFeatures) -> NDArray[np.bool_]:
-    """Two libraries, two cinemas: the same sort of place, which a city has many of, under two names."""
+    """Two libraries, two cinemas: the same sort of place, which a city has many of, under two names.
+
+    Or two houses of one chain, which have its name in common and no other word.
+    """
     import numpy as np
 
     sorts = np.asarray([sum(1 << i for i, sort in enumerate(_BRANCHES) if sort in v.sorts) for v in batch.venues])
     one, two = batch.venue[pairs.a], batch.venue[pairs.b]
     levels = pairs.levels
     here = (levels["address"] == code("address", "same")) | (levels["distance"] == code("distance", "100m"))
-    result = np.asarray(((sorts[one] & sorts[two]) > 0) & (levels["venue"] <= Likeness.WEAK) & ~here)
+    alike = np.asarray((sorts[one] & sorts[two]) > 0)
+    chained = np.asarray([not v.core.isdisjoint(batch.chain_names) for v in batch.venues], dtype=bool)
+    result = np.asarray((alike | (chained[one] & chained[two])) & (levels["venue"] <= Likeness.WEAK) & ~here)
     for i in np.flatnonzero(result).tolist():
-        result[i] = _named_apart(batch.venues[one[i]].core, batch.venues[two[i]].core)
+        left, right = batch.venues[one[i]].core, batch.venues[two[i]].core
+        result[i] = (alike[i] or left & right <= batch.chain_names) and _named_apart(left, right)
     return result
 
 
@@ -216,7 +222,7 @@ _BRANCHES = ("library", "cinema", "school", "pool", "park", "church", "community
 
 _PUBLICS = (
     frozenset({"beginner", "intermediate", "advanced"}),
-    frozenset({"french", "english", "spanish", "italian", "german"}),
+    frozenset({"french", "english", "spanish", "italian", "german", "mandarin", "creole", "farsi"}),
     frozenset({"woman", "man"}),
 )
 
@@ -329,6 +335,8 @@ def _act_in_both(batch: Batch, one: int, two: int, understood: bool) -> bool:
         game, other = (first, second) if batch.match[one] else (second, first)
         if all(not side.isdisjoint(other.head) for side in _sides(game)):
             return True
+    if not COMPOSERS.isdisjoint(set(first.head) & set(second.head)):
+        return True  # one names the soloist, the other the orchestra
     shared = first.pieces & second.pieces
     if shared:
         around, lexicon = _around(batch, one, two), default_lexicon()

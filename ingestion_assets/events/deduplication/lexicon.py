@@ -137,6 +137,13 @@ def build_lexicon(tables: Mapping[str, Mapping[str, list[str]]]) -> Lexicon:
     )
 
 
+COMPOSERS = frozenset(
+    "bach beethoven mozart brahms chopin schubert schumann liszt haydn handel vivaldi tchaikovsky dvorak mahler "
+    "bruckner sibelius prokofiev shostakovich rachmaninoff stravinsky debussy ravel faure berlioz verdi puccini wagner "
+    "grieg elgar bartok mendelssohn rossini monteverdi purcell mussorgsky gershwin piazzolla telemann pergolesi gluck "
+    "donizetti bellini bizet satie scarlatti offenbach strauss".split()
+)
+"""Codes of those whose works others play: of one concert one listing names the work, the next who plays it."""
 FORMS = frozenset(
     {"concert", "show", "theatre", "film", "exhibition", "comedy", "gathering", "workshop", "talk", "course"}
 )

@@ -78,6 +78,8 @@ class Batch:
     known: NDArray[np.bool_]
     """By token id: a word of the lexicon, which means the same in both languages."""
     tokens: Sequence[str]
+    chain_names: frozenset[str]
+    """Words that the branches of a chain share."""
     translations: frozenset[tuple[str, str]]
     """Phrases that mean the same, as the corpus taught."""
     day: Ints
@@ -312,6 +314,7 @@ def prepare(records: Sequence[Record], statistics: CorpusStatistics, moved: Mapp
         known=np.asarray([word in vocabulary for word in tokens] or [False], dtype=np.bool_),
         tokens=tokens,
         translations=statistics.translations,
+        chain_names=statistics.chain_names,
         venues=reader.venue.values,
         addresses=reader.address.values,
         city_rank=ranks(reader.city.values),

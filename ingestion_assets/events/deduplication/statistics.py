@@ -18,6 +18,7 @@ from functools import cached_property, lru_cache
 from importlib.resources import files
 from typing import Self
 
+from ingestion_assets.events.deduplication.chains import ChainNames
 from ingestion_assets.events.deduplication.records import Record
 from ingestion_assets.events.deduplication.titles import ParsedTitle, parse_title
 from ingestion_assets.events.deduplication.venues import parse_city, parse_venue
@@ -52,6 +53,8 @@ class CorpusStatistics:
     """Sources that write 00:00 where they know no time."""
     shifting_sources: frozenset[str] = frozenset()
     """Sources with more starts in the small hours than there are nights out: some of their clocks are UTC."""
+    chain_names: frozenset[str] = frozenset()
+    """Words that the branches of a chain have in common in their names."""
 
     @cached_property
     def version(self) -> str:
@@ -81,6 +84,7 @@ class CorpusStatistics:
                 "translations": sorted(self.translations),
                 "midnight_sources": sorted(self.midnight_sources),
                 "shifting_sources": sorted(self.shifting_sources),
+                "chain_names": sorted(self.chain_names),
             },
             ensure_ascii=False,
             separators=(",", ":"),
@@ -99,6 +103,7 @@ class CorpusStatistics:
                 translations=frozenset((str(one), str(two)) for one, two in raw.get("translations", ())),
                 midnight_sources=frozenset(map(str, raw["midnight_sources"])),
                 shifting_sources=frozenset(map(str, raw.get("shifting_sources", ()))),
+                chain_names=frozenset(map(str, raw.get("chain_names", ()))),
             )
         except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
             raise ValueError("this is no snapshot of corpus statistics; build one with StatisticsBuilder") from error
@@ -123,6 +128,7 @@ class StatisticsBuilder:
         self._differences: Counter[tuple[str, str]] = Counter()
         self._difference_places: dict[tuple[str, str], set[str]] = defaultdict(set)
         self._difference_days: dict[tuple[str, str], set[object]] = defaultdict(set)
+        self._chains = ChainNames()
 
     def add(self, record: Record) -> None:
         """Count one record. Feed days in order: aliases are learned inside a day and its sightings forgotten after."""
@@ -138,16 +144,19 @@ class StatisticsBuilder:
         if record.local_date != self._day:
             self._learn()
             self._day = record.local_date
-        if record.local_time is not None and record.venue_name:
-            city = parse_city(record.city)
-            venue = parse_venue(record.venue_name, city)
-            if venue.core:
-                name = f"{city}/{venue.key}"
-                self._venues_by_title[title.text].add(name)
-                slot = (title.text, record.local_time, city)
-                self._slots.setdefault(slot, {})[name] = record.source
-                meeting = self._meetings.setdefault((name, record.local_time.isoformat()), {})
-                meeting.setdefault(record.source, []).append(title)
+        if not record.venue_name:
+            return
+        city = parse_city(record.city)
+        venue = parse_venue(record.venue_name, city)
+        if len(venue.core) > 1 and record.lat is not None and record.lon is not None:
+            self._chains.add(venue, city, record.lat, record.lon)
+        if record.local_time is not None and venue.core:
+            name = f"{city}/{venue.key}"
+            self._venues_by_title[title.text].add(name)
+            slot = (title.text, record.local_time, city)
+            self._slots.setdefault(slot, {})[name] = record.source
+            meeting = self._meetings.setdefault((name, record.local_time.isoformat()), {})
+            meeting.setdefault(record.source, []).append(title)
 
     def _learn(self) -> None:
         """Two names that two sources give to one title in one minute. A title in many places that day teaches nothing."""
@@ -218,6 +227,7 @@ class StatisticsBuilder:
             word_languages=dict(self._languages()),
             aliases={name: root(name) for name in parent if root(name) != name},
             translations=frozenset(self._translations()),
+            chain_names=self._chains.words(),
             shifting_sources=frozenset(
                 source
                 for source, count in self._small_hours.items()

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-from ingestion_assets.events.deduplication.lexicon import Entry, Lexicon, default_lexicon, singular
+from ingestion_assets.events.deduplication.lexicon import COMPOSERS, Entry, Lexicon, default_lexicon, singular
 from ingestion_assets.events.deduplication.text import bare, fold, stem
 from ingestion_assets.events.deduplication.title_style import is_act, language_of, proper_words
 from ingestion_assets.events.deduplication.title_units import (
@@ -144,9 +144,10 @@ class _Parser:
                 if role == "number" and unit.value is not None:
                     if unit.code != "level" or not 0 < unit.value <= len(_LEVELS):
                         parts.add((unit.code, unit.value))
-                        continue
-                    levels.add(_LEVELS[unit.value - 1])  # `level 2` is for the intermediate
-                    head.append(_LEVELS[unit.value - 1])
+                    if unit.code == "level" and unit.value > 0:
+                        level = _LEVELS[min(unit.value, len(_LEVELS)) - 1]
+                        levels.add(level)  # `level 2` is for the intermediate
+                        head.append(level)
                     continue
                 if role in ("status", "session", "addon") and (label or not unit.weak):
                     flags[role].add(unit.code)
@@ -221,7 +222,7 @@ class _Parser:
             | {unit.word for unit in units if unit.role == "public" and unit.word[0].isdigit()},
             addons=frozenset(flags["addon"]),
             tribute=tribute,
-            plays=plays,
+            plays=plays and COMPOSERS.isdisjoint((*head, *support)),
             umbrella=umbrella,
             statuses=frozenset(flags["status"]),
             moved="moved" in flags["status"],

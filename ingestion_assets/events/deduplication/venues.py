@@ -76,7 +76,7 @@ def parse_city(city: str | None) -> str:
         return ""
     tables = _tables()
     name = " ".join(words(city.split(",", maxsplit=1)[0]))
-    name = re.sub(r"^(?:ville de|city of) ", "", name)
+    name = re.sub(r"^(?:ville de|city of|arrondissement(?: de la| de| du| des| d)?|borough of) ", "", name)
     if name in tables.city:
         return tables.city[name]
     tokens = name.split()
