@@ -48,8 +48,14 @@ _NEVER: tuple[tuple[str, IPv4Network | IPv6Network], ...] = (
     ("documentation", IPv4Network("203.0.113.0/24")),
     ("multicast", IPv4Network("224.0.0.0/4")),
     ("reserved", IPv4Network("240.0.0.0/4")),
-    ("metadata service", IPv6Network("fd00:ec2::254/128")),
-    ("metadata service", IPv6Network("fd20:ce::254/128")),
+    # Those that lie outside the link-local ranges.
+    ("metadata service", IPv4Network("168.63.129.16/32")),  # Azure, among public addresses
+    ("metadata service", IPv4Network("100.100.100.200/32")),  # Alibaba Cloud
+    ("metadata service", IPv6Network("fd00:ec2::254/128")),  # AWS: instances, and pods of EKS
+    ("metadata service", IPv6Network("fd00:ec2::23/128")),
+    ("metadata service", IPv6Network("fd20:ce::254/128")),  # Google Cloud
+    ("metadata service", IPv6Network("fd00:c1::a9fe:a9fe/128")),  # Oracle Cloud
+    ("metadata service", IPv6Network("fd00:42::42/128")),  # Scaleway
     ("protocol assignment", IPv6Network("2001::/23")),
     ("documentation", IPv6Network("2001:db8::/32")),
     ("6to4", IPv6Network("2002::/16")),

@@ -241,7 +241,10 @@ def test_private_addresses_are_let_through_when_allowed(address: str) -> None:
 
 @pytest.mark.parametrize(
     "address",
-    ["169.254.169.254", "fd00:ec2::254", "fe80::1", "0.0.0.0", "224.0.0.1", "::ffff:127.0.0.1", "2002:7f00:1::"],
+    [
+        *("169.254.169.254", "168.63.129.16", "100.100.100.200", "fd00:ec2::254", "fd00:ec2::23", "fd20:ce::254"),
+        *("fd00:c1::a9fe:a9fe", "fd00:42::42", "fe80::1", "0.0.0.0", "224.0.0.1", "::ffff:127.0.0.1", "2002:7f00:1::"),
+    ],
 )
 def test_metadata_services_and_disguises_are_refused_even_then(address: str) -> None:
     assert refusal(address, allow_private=True) is not None
