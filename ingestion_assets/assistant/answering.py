@@ -85,6 +85,7 @@ async def answer(question: str, passages: Sequence[Passage], client: LlmClient, 
     if not passages:
         return nothing(question)
     quoted = extract(question, passages)
+    given = "\n".join([question, *(passage.text for passage in passages)])
     request = CompletionRequest(
         system=INSTRUCTIONS,
         prompt=prompt_of(question, passages),
@@ -102,7 +103,7 @@ async def answer(question: str, passages: Sequence[Passage], client: LlmClient, 
         if not draft.found:
             return nothing(question, warnings=warnings, **who)
         citations = look_up(draft, passages)
-        if citations and (completion.provider == "offline" or not _invented(draft.answer, question, passages)):
+        if citations and (completion.provider == "offline" or not invents(draft.answer, given)):
             return Answer(found=True, answer=draft.answer, citations=citations, warnings=warnings, **who)
         if attempt == 0:
             request = replace(request, prompt=f"{request.prompt}\nNOTE {_AGAIN}")
@@ -223,9 +224,8 @@ def _find(quote: str, passage: Passage) -> tuple[int, int] | None:
     return (evidence.start, evidence.end) if evidence else None
 
 
-def _invented(said: str, question: str, passages: Sequence[Passage]) -> bool:
-    """The answer holds a number or an address that neither the passages nor the question hold."""
-    given = "\n".join([question, *(passage.text for passage in passages)])
+def invents(said: str, given: str) -> bool:
+    """Whether a provider says a number or an address that it was not given."""
     known = set(numbers(given))
     return any(number not in known for number in numbers(said)) or any(
         url.rstrip(".,;:!?") not in given for url in _URL.findall(said)

@@ -19,9 +19,10 @@ _PASSAGE = re.compile(r"=== PASSAGE (\d+) (\w+) ===\n(.*?)\n=== END \2 ===", re.
 
 
 def chat_answer(schema: dict[str, Any], ids: list[str], prompt: str) -> dict[str, Any]:
-    if prompt.startswith("SENTENCES "):
-        return {"summary": re.findall(r"===\n(.*?[.!?])", prompt, re.DOTALL)[0].strip()}
     mode = os.environ["CHAT_MODE"]
+    if prompt.startswith("SENTENCES "):
+        said = re.findall(r"===\n(.*?[.!?])", prompt, re.DOTALL)[0].strip()
+        return {"summary": said + {"invents": " So it is 4711 times.", "links": " See www.evil.example"}.get(mode, "")}
     question = json.loads(prompt.splitlines()[0].removeprefix("QUESTION "))
     words = set(re.findall(r"\w{5,}", question.lower()))
     for number, _, passage in _PASSAGE.findall(prompt):

@@ -12,6 +12,7 @@ import pytest
 
 from api.app import create_app
 from ingestion_assets.assistant.kinds import for_user
+from ingestion_assets.assistant.summaries import extract
 from ingestion_assets.job_kinds import job_kinds
 from ingestion_assets.ledger.async_jobs import JobDeferredError, JobFailedError
 from ingestion_assets.ledger.job_settings import JobSettings
@@ -160,8 +161,8 @@ def test_the_document_describes_each_kind(api: RealCalls) -> None:
 
 
 @pytest.fixture
-def provider(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeProvider]:
-    with chat_provider() as running:
+def provider(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeProvider]:
+    with chat_provider(getattr(request, "param", "honest")) as running:
         monkeypatch.setenv("LLM_PROVIDERS", "openai")
         monkeypatch.setenv("OPENAI_API_KEY", "k")
         monkeypatch.setenv("OPENAI_BASE_URL", running.openai_url)
@@ -176,6 +177,16 @@ def test_what_a_job_costs_is_in_the_books_under_its_kind_and_user(
     [usage] = database.fetch_all("SELECT purpose, user_id, reference, requests, output_tokens FROM llm_usage")
     assert (usage["purpose"], usage["user_id"], usage["reference"]) == ("ai.summarise", "ada", f"job {job['id']}")
     assert usage["output_tokens"] > 0
+
+
+@pytest.mark.parametrize("provider", ["invents", "links"], indirect=True)
+def test_a_summary_with_what_the_text_does_not_hold_is_asked_for_again_and_then_quoted(
+    api: RealCalls, database: Database, ada: dict[str, str], provider: FakeProvider
+) -> None:
+    result = done(api, database, ada, "ai.summarise", text=files.ENGLISH, sentences=2)["result"]
+    assert result["summary"] == extract(files.ENGLISH, 2)
+    assert (result["provider"], result["warnings"]) == ("offline", ["answer-without-evidence"])
+    assert provider.books()["accepted"] == 2
 
 
 def test_a_job_beyond_the_budget_is_refused_at_the_door_or_ends_with_a_reason(
