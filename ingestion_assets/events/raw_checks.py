@@ -5,19 +5,20 @@ They look at the tables, not at the step's memory, so they can be run again at a
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
 
 from ingestion_assets.events.raw_events import raw_events_key
-from ingestion_assets.events.sources import SOURCE_NAMES
+from ingestion_assets.events.sources import SOURCE_NAMES, missing_settings
 from ingestion_assets.failures import stop_run_retries
+from ingestion_assets.ledger.health import FRESH_WITHIN
 from resources.definitions import PostgresResource
 from resources.postgres.database import Database
 
-FRESH_WITHIN = timedelta(hours=36)
-"""Schedules refresh daily; half a day more is a late night, not an incident."""
+FRESH = "fresh"
+"""The check that turns red while nothing happens, so that it has to be looked at by itself (`schedules.py`)."""
 REJECTED_SHARE = 0.10
 """Feeds carry a few bad records for ever; a tenth of them means that the format has changed."""
 _MIN_RECORDS = 20
@@ -156,8 +157,11 @@ def build_raw_checks(source: str) -> list[dg.AssetsDefinition]:
                 metadata=finding.figures,
             )
 
-    @dg.asset_check(asset=key, name="fresh", description=f"Imported within {FRESH_WITHIN.total_seconds() / 3600:.0f} h")
+    @dg.asset_check(asset=key, name=FRESH, description=f"Imported within {FRESH_WITHIN.total_seconds() / 3600:.0f} h")
     def _fresh(postgres: PostgresResource) -> dg.AssetCheckResult:
+        if missing := missing_settings(source):
+            text = f"The source is not set up: {' and '.join(missing)}."
+            return dg.AssetCheckResult(passed=True, severity=dg.AssetCheckSeverity.WARN, description=text)
         job = _last_success(postgres.database, source)
         if job is None:
             return dg.AssetCheckResult(

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 
-from ingestion_assets.events.raw_checks import refused_sources
+from ingestion_assets.events.raw_checks import FRESH, refused_sources
 from ingestion_assets.events.raw_events import MAX_RUNTIME_SECONDS, raw_events_key
 from ingestion_assets.events.sources import SOURCE_NAMES
 from ingestion_assets.partitions import coming_weeks, contiguous, key_of, range_tags, weekly_partitions
@@ -53,6 +53,29 @@ follow_up = dg.define_asset_job(
     description="Deduplicate and tag some weeks, with their checks.",
     tags={"dagster/max_runtime": "7200"},
 )
+
+
+def build_look_for_late() -> tuple[Any, dg.ScheduleDefinition]:
+    """The job that judges how long ago each source was imported, and its schedule.
+
+    With its import alone the check would be evaluated just after every success, and never turn red.
+    """
+    checks = [dg.AssetCheckKey(raw_events_key(name), FRESH) for name in SOURCE_NAMES]
+    job = dg.define_asset_job(
+        "look_for_late_imports",
+        selection=dg.AssetSelection.checks(*checks),
+        description="Judge how long ago each source that is set up was imported.",
+        tags={"dagster/max_runtime": "600"},
+    )
+    schedule = dg.ScheduleDefinition(
+        name="look_for_late_imports",
+        job=job,
+        cron_schedule="15 6,18 * * *",
+        execution_timezone=AssetSettings().timezone,
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Turns the check `fresh` of a source red when its imports fail or its schedule is off.",
+    )
+    return job, schedule
 
 
 @dg.schedule(

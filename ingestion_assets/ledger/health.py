@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -27,6 +27,8 @@ TICK_SILENCE = 300.0
 """Seconds without a tick after which a running sensor stands still; each of ours ticks at least every two minutes."""
 QUEUE_AGE = 60.0
 """Seconds that a due job may wait."""
+FRESH_WITHIN = timedelta(hours=36)
+"""Schedules import daily; half a day more is a late night, not an incident."""
 CONNECTION_SHARE = 0.8
 SIZE_TABLES = 5
 
@@ -64,6 +66,9 @@ class Imports:
     """RUNNING without a heartbeat for half a minute, or without a committed page for an hour."""
     last: Sequence[Mapping[str, Any]]
     """The last one of each source: source, status, seconds since it started."""
+    late: Mapping[str, float] = field(default_factory=dict)
+    """Hours since the last success of each source that is set up and was to be imported within `FRESH_WITHIN`; since its
+    first try where there was none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,6 +194,11 @@ def problems_of(
         found.append(f"{jobs.due} jobs wait, the oldest for {jobs.oldest_due_seconds:.0f} s; {workers}")
     if imports is not None and imports.stuck:
         found.append(f"{imports.stuck} imports are stuck (`ingest clean-stuck-imports`)")
+    if imports is not None:
+        found += [
+            f"{source} has not been imported for {hours:.0f} h (look at its runs and its schedule refresh_{source})"
+            for source, hours in imports.late.items()
+        ]
     if server is not None and server.connections > CONNECTION_SHARE * server.max_connections:
         found.append(f"{server.connections} of {server.max_connections} database connections are in use")
     found += [
@@ -248,7 +258,21 @@ def _imports(database: Database) -> Imports:
         "SELECT DISTINCT ON (source) source, status, round(extract(epoch FROM now() - started_at))::int AS seconds_ago"
         " FROM import_jobs ORDER BY source, id DESC"
     )
-    return Imports(running=row["running"], stuck=row["stuck"], last=last)
+    return Imports(running=row["running"], stuck=row["stuck"], last=last, late=_late(database))
+
+
+def _late(database: Database) -> dict[str, float]:
+    """A source that was never tried is not late: its schedule may not have been switched on yet."""
+    from ingestion_assets.events.sources import SOURCE_NAMES, missing_settings
+
+    rows = database.fetch_all(
+        "SELECT source, extract(epoch FROM now() - since)::float8 / 3600 AS hours FROM ("
+        " SELECT source, coalesce(max(finished_at) FILTER (WHERE status = 'SUCCESS'), min(started_at)) AS since"
+        " FROM import_jobs WHERE source = ANY(%(sources)s) GROUP BY source) AS last"
+        " WHERE since < now() - %(within)s::interval ORDER BY source",
+        {"sources": [name for name in SOURCE_NAMES if not missing_settings(name)], "within": FRESH_WITHIN},
+    )
+    return {row["source"]: row["hours"] for row in rows}
 
 
 def _database(database: Database) -> DatabaseHealth:

@@ -68,10 +68,15 @@ def test_the_event_domain_is_what_it_is_documented_to_be(graph: Any) -> None:
         "tag_enrichments": TAG_CHECKS,
     }
     events = event_definitions()
-    assert {job.name for job in events.jobs or ()} == {*(f"import_{name}" for name in SOURCE_NAMES), "follow_up"}
+    assert {job.name for job in events.jobs or ()} == {
+        *(f"import_{name}" for name in SOURCE_NAMES),
+        "follow_up",
+        "look_for_late_imports",
+    }
     assert {schedule.name for schedule in events.schedules or ()} == {
         *(f"refresh_{name}" for name in SOURCE_NAMES),
         "sweep_dirty_weeks",
+        "look_for_late_imports",
     }
     assert [sensor.name for sensor in events.sensors or ()] == ["follow_inputs"]
 

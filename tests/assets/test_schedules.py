@@ -13,7 +13,7 @@ import pytest
 
 from ingestion_assets.definitions import build_definitions
 from ingestion_assets.events import raw_checks
-from ingestion_assets.events.schedules import build_refresh, sweep
+from ingestion_assets.events.schedules import build_look_for_late, build_refresh, sweep
 from ingestion_assets.events.sources import SOURCE_NAMES
 from ingestion_assets.launch import check_weeks
 from ingestion_assets.partitions import RANGE_END_TAG, RANGE_START_TAG, coming_weeks, contiguous, weekly_partitions
@@ -28,6 +28,20 @@ MONTREAL = ZoneInfo("America/Toronto")
 def _tick(schedule: dg.ScheduleDefinition, at: datetime, **options: Any) -> Any:
     with dg.build_schedule_context(scheduled_execution_time=at, **options) as context:
         return schedule.evaluate_tick(context)
+
+
+def test_old_imports_turn_red_though_nothing_is_imported(runs: Runs) -> None:
+    """The check used to be evaluated with an import alone, just after its success."""
+    runs.csv.numbers = range(3)
+    runs.ok(CITY)
+    runs.execute("UPDATE import_jobs SET finished_at = now() - interval '37 h', started_at = now() - interval '38 h'")
+    job, schedule = build_look_for_late()
+    assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
+    with runs.settings():
+        result = runs.defs.resolve_job_def(job.name).execute_in_process(instance=runs.instance)
+    red = {str(each.asset_key.path[-1]): each for each in result.get_asset_check_evaluations() if not each.passed}
+    assert "ended 37.0 h ago" in str(red["open_data_montreal"].description)
+    assert set(red) == {"open_data_montreal", "ics"}, "ics is set up and was never imported; the others are off"
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,36 @@ def test_what_waits_and_what_is_stuck_is_said(
     assert any("no worker is up (`ingest worker`)" in problem for problem in health.problems)
 
 
+def test_a_source_that_is_set_up_and_not_imported_is_said(
+    ledger: Ledger, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beat(instance)
+
+    def ended(source: str, status: str, hours: int) -> None:
+        ledger.connection.execute(
+            "INSERT INTO import_jobs (source, status, run_id, attempt_token, started_at, finished_at) VALUES (%s, %s,"
+            " gen_random_uuid(), gen_random_uuid(), now() - %s * interval '1 h', now() - %s * interval '1 h')",
+            (source, status, hours, hours),
+        )
+
+    ended("ics", "SUCCESS", 40)
+    ended("ics", "ERROR", 1)
+    ended("meetup", "SUCCESS", 40)  # not set up any more
+    ended("open_data_montreal", "SUCCESS", 40)
+    ended("open_data_montreal", "SUCCESS", 35)
+    ended("ticketmaster", "ERROR", 38)
+    ended("deduplicated_events", "SUCCESS", 90)
+    monkeypatch.setenv("ICS_FEEDS", "venue=https://example.org/feed.ics")
+    monkeypatch.setenv("TICKETMASTER_API_KEY", "key")
+    monkeypatch.delenv("MEETUP_GROUPS", raising=False)
+    health = read_health(ledger.database, instance)
+    assert health.status is Status.DEGRADED
+    assert list(health.problems) == [
+        "ics has not been imported for 40 h (look at its runs and its schedule refresh_ics)",
+        "ticketmaster has not been imported for 38 h (look at its runs and its schedule refresh_ticketmaster)",
+    ]
+
+
 def test_every_kind_of_problem_is_a_sentence_of_its_own() -> None:
     found = problems_of(
         jobs=Jobs(by_state={}, due=3, oldest_due_seconds=61, workers=2, stuck=1),
