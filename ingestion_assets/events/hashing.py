@@ -7,15 +7,40 @@ from typing import Any, NamedTuple, TypeAlias
 
 import orjson
 import xxhash
+from pydantic import BaseModel
+
+from ingestion_assets.settings import AssetSettings
+
+READING_SETTINGS = ("timezone", "default_timezone", "lang")
+"""Settings of sources by which the same payload is read differently, by the names that they have in each."""
+
+
+def reading_seed(settings: BaseModel, *, zone: str) -> int:
+    """The seed of the hashes of a source with these settings, on a platform whose zone is `zone`.
+
+    Whoever corrects such a setting wants what is stored to be read anew. 0 where all are the defaults: what was hashed
+    before there was a seed stays as it is.
+    """
+    fields = type(settings).model_fields
+    said = {
+        name: value
+        for name in READING_SETTINGS
+        if name in fields and (value := getattr(settings, name)) != fields[name].default
+    }
+    if zone != AssetSettings.model_fields["timezone"].default:
+        said["zone"] = zone  # what names no zone of its own is read in the platform's
+    return xxhash.xxh3_64_intdigest(orjson.dumps(said, option=orjson.OPT_SORT_KEYS)) if said else 0
 
 
 class Canonicaliser:
     """Canonical bytes of a payload (sorted keys, volatile paths left out) and their hash.
 
     A path is dotted, `*` stands for every element of a list: `images.*.url`. Paths that a payload lacks are ignored.
+    Payloads that are read differently have a different `seed`, see `reading_seed`.
     """
 
-    def __init__(self, volatile_paths: Sequence[str]) -> None:
+    def __init__(self, volatile_paths: Sequence[str], *, seed: int = 0) -> None:
+        self._seed = seed
         tree: _Tree = {}
         for path in volatile_paths:
             *way, last = path.split(".")
@@ -38,12 +63,11 @@ class Canonicaliser:
                 raise RecursionError(str(error)) from None
             raise
 
-    @staticmethod
-    def digest(canonical: bytes) -> bytes:
+    def digest(self, canonical: bytes) -> bytes:
         """XXH3-128: 16 bytes. A record is compared with its own last state alone, so a collision that somebody makes
         on purpose hides a change of their own event from them, and no other; by chance none is to be expected.
         """
-        return xxhash.xxh3_128_digest(canonical)
+        return xxhash.xxh3_128_digest(canonical, self._seed)
 
 
 _Tree: TypeAlias = "dict[str, _Tree | None]"

@@ -94,16 +94,17 @@ def load_pages(
     today: date,
     progress: Callable[[int, int], None] = lambda _pages, _records: None,
     accept_withdrawals: bool = False,
+    seed: int = 0,
     clock: Callable[[], float] = time.monotonic,
 ) -> LoadResult:
     """Store every page, then withdraw what a complete fetch no longer lists, and close the ledger row as SUCCESS.
 
     `weeks` are the first and the last partition of the run; `today` is the local date before which a vanished event is
-    over rather than withdrawn; `progress` is told pages and records; `clock` is in seconds. Raises what the source raises,
-    after what it had fetched was stored, `AttemptSupersededError` when another attempt took over, and
-    `DatabaseUnavailableError`; what was stored by then stays stored and counted.
+    over rather than withdrawn; `seed` is that of the content hashes (`reading_seed`); `progress` is told pages and records;
+    `clock` is in seconds. Raises what the source raises, after what it had fetched was stored, `AttemptSupersededError`
+    when another attempt took over, and `DatabaseUnavailableError`; what was stored by then stays stored and counted.
     """
-    loader = _Loader(job, Canonicaliser(volatile_paths), record_version, weeks)
+    loader = _Loader(job, Canonicaliser(volatile_paths, seed=seed), record_version, weeks)
     tally = _Tally()
     with rare_collections():
         _store_all(pages, loader, tally, progress, clock)

@@ -13,6 +13,7 @@ import dagster as dg
 
 from ingestion_assets import progress
 from ingestion_assets.counts import Counts
+from ingestion_assets.events.hashing import reading_seed
 from ingestion_assets.events.loading import LoadResult, load_pages
 from ingestion_assets.events.previews import counts_metadata, rejected_preview, run_counts, table, table_schema
 from ingestion_assets.events.sources import SOURCE_NAMES, missing_settings, source_class
@@ -88,6 +89,7 @@ def build_raw_events(name: str) -> dg.AssetsDefinition:
                     job,
                     volatile_paths=built.volatile_paths,
                     record_version=built.record_version,
+                    seed=reading_seed(source.settings_class(), zone=settings.timezone),
                     weeks=(weeks[0], weeks[-1]),
                     today=settings.today(),
                     progress=_progress(context, name),

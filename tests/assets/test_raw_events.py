@@ -13,7 +13,7 @@ from ingestion_assets import failures
 from ingestion_assets.events.model import Page
 from ingestion_assets.events.sources.open_data_montreal import OpenDataMontrealSource
 from resources.errors import PermanentError, TransientError
-from tests.assets.runs import CITY, Runs
+from tests.assets.runs import CALENDAR, CITY, Runs
 from tests.ledger.invariants import assert_books_balance
 
 COUNTS = ("fetched", "created", "updated", "skipped", "errors")
@@ -46,6 +46,14 @@ def test_a_second_run_counts_what_changed_and_says_which_records(runs: Runs) -> 
     changed = {(row.data["source_id"].rpartition("-")[2], row.data["change"]) for row in said["changed"].records}
     assert {change for _, change in changed} == {"created", "updated"}
     assert len(changed) == 5
+
+
+def test_a_corrected_setting_reads_anew_what_is_stored(runs: Runs) -> None:
+    runs.calendar.numbers = range(12)
+    known = runs.ok(CALENDAR)["run_created"]
+    elsewhere = {"ICS_DEFAULT_TIMEZONE": "America/Vancouver"}
+    assert runs.ok(CALENDAR, settings=elsewhere)["run_updated"] == known > 0
+    assert runs.ok(CALENDAR, settings=elsewhere)["run_skipped"] == known
 
 
 def test_only_the_weeks_that_were_asked_for_are_imported(runs: Runs) -> None:

@@ -49,6 +49,7 @@ class Importer:
     today: date = FIRST
     volatile: Sequence[str] = ()
     version: int = 1
+    seed: int = 0
     _runs: itertools.count[int] = field(default_factory=itertools.count)
 
     def __call__(
@@ -77,6 +78,7 @@ class Importer:
                 job,
                 volatile_paths=self.volatile,
                 record_version=self.version,
+                seed=self.seed,
                 weeks=weeks or self.weeks,
                 today=today or self.today,
                 accept_withdrawals=accept,

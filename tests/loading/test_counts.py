@@ -12,7 +12,9 @@ import pytest
 
 from ingestion_assets.counts import Counts
 from ingestion_assets.events import loading
+from ingestion_assets.events.hashing import Canonicaliser, reading_seed
 from ingestion_assets.events.model import Moment
+from ingestion_assets.events.sources import SOURCE_NAMES, source_class
 from ingestion_assets.ledger.import_jobs import AttemptSupersededError
 from resources.errors import TransientError
 from resources.postgres.database import DatabaseUnavailableError
@@ -127,6 +129,49 @@ def test_a_new_version_of_the_parser_reads_every_record_anew_once(importer: Impo
     importer.version = 2
     assert counts(importer([event("a"), event("b")])) == (0, 2, 0, 0)
     assert counts(importer([event("a"), event("b")])) == (0, 0, 2, 0)
+
+
+def test_a_setting_by_which_payloads_are_read_differently_reads_every_record_anew_once(importer: Importer) -> None:
+    """A wrong ALLEVENTS_TIMEZONE used to stay in every start for ever: the payload, and so its hash, was the same."""
+    from ingestion_assets.events.sources.allevents import AllEventsSettings, AllEventsSource
+
+    said = {"event_id": "1", "eventname": "Concert", "start_time": 1795392000}
+
+    def imported(zone: str) -> tuple[int, int, int, int]:
+        settings = AllEventsSettings(timezone=zone)
+        importer.seed = reading_seed(settings, zone="America/Toronto")
+        read = AllEventsSource(settings)._read
+        return counts(importer([read(said)]))
+
+    assert imported("America/Vancouver") == (1, 0, 0, 0)
+    assert imported("America/Toronto") == (0, 1, 0, 0)
+    assert importer.rows()["1"]["timezone"] == "America/Toronto"
+    assert imported("America/Toronto") == (0, 0, 1, 0)
+
+
+def test_what_was_stored_with_default_settings_stays_as_it_was() -> None:
+    """Otherwise the first import after an upgrade would rewrite everything."""
+    for name in SOURCE_NAMES:
+        settings = source_class(name).settings_class.model_construct()
+        assert reading_seed(settings, zone="America/Toronto") == 0
+    assert (
+        Canonicaliser(()).digest(b"{}")
+        == Canonicaliser((), seed=0).digest(b"{}")
+        == bytes.fromhex("dc7048f8f8747f561349cde127705c16")
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "setting", "value"),
+    [("allevents", "timezone", "America/Vancouver"), ("ics", "default_timezone", "UTC"), ("lavitrine", "lang", "en")],
+)
+def test_settings_by_which_payloads_are_read_differently_have_seeds_of_their_own(
+    source: str, setting: str, value: str
+) -> None:
+    kind = source_class(source).settings_class
+    changed = reading_seed(kind.model_construct(**{setting: value}), zone="America/Toronto")
+    elsewhere = reading_seed(kind.model_construct(), zone="Europe/Paris")
+    assert len({0, changed, elsewhere}) == 3
 
 
 def test_sources_do_not_see_each_other(importer: Importer) -> None:
