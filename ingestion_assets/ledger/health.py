@@ -65,7 +65,7 @@ class Imports:
     stuck: int
     """RUNNING without a heartbeat for half a minute, or without a committed page for an hour."""
     last: Sequence[Mapping[str, Any]]
-    """The last one of each source: source, status, seconds since it started."""
+    """The last one of each source, and of each asset of all study collections: source, status, seconds since its start."""
     late: Mapping[str, float] = field(default_factory=dict)
     """Hours since the last success of each source that is set up and was to be imported within `FRESH_WITHIN`; since its
     first try where there was none."""
@@ -255,8 +255,8 @@ def _imports(database: Database) -> Imports:
         " FROM import_jobs WHERE status = 'RUNNING'"
     )
     last = database.fetch_all(
-        "SELECT DISTINCT ON (source) source, status, round(extract(epoch FROM now() - started_at))::int AS seconds_ago"
-        " FROM import_jobs ORDER BY source, id DESC"
+        "SELECT DISTINCT ON (1) split_part(source, ':', 1) AS source, status,"
+        " round(extract(epoch FROM now() - started_at))::int AS seconds_ago FROM import_jobs ORDER BY 1, id DESC"
     )
     return Imports(running=row["running"], stuck=row["stuck"], last=last, late=_late(database))
 

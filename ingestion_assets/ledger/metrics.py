@@ -33,12 +33,14 @@ SELECT kind, percentile_cont(%(quantiles)s::float8[]) WITHIN GROUP (
     ORDER BY extract(epoch FROM finished_at - claimed_at)::float8) AS seconds
 FROM async_jobs WHERE state = 'completed' AND finished_at > now() - interval '1 hour' GROUP BY kind ORDER BY kind
 """
+# Of a study asset each collection has a job, `documents:<collection>`: one series for all of them, or they never end.
 _IMPORTS = """
-SELECT source, status, count(*)::float8 AS imports, coalesce(sum(duration), 0)::float8 AS seconds,
+SELECT split_part(source, ':', 1) AS source, status, count(*)::float8 AS imports,
+       coalesce(sum(duration), 0)::float8 AS seconds,
        sum(nb_created)::float8 AS created, sum(nb_updated)::float8 AS updated, sum(nb_skipped)::float8 AS skipped,
        sum(nb_errors)::float8 AS errors, sum(nb_refused)::float8 AS refused,
        extract(epoch FROM max(finished_at) FILTER (WHERE status = 'SUCCESS'))::float8 AS last_success
-FROM import_jobs WHERE status <> 'RUNNING' GROUP BY source, status ORDER BY source, status
+FROM import_jobs WHERE status <> 'RUNNING' GROUP BY 1, 2 ORDER BY 1, 2
 """
 _INCIDENTS = """
 SELECT watcher, reason, action, count(*)::float8 AS n FROM incidents WHERE at > now() - interval '24 hours'

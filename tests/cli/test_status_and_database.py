@@ -35,6 +35,22 @@ def test_status_shows_the_last_import_of_each_source_and_why_it_failed(ingest: C
     assert "cannot be read" in " ".join(people.out.split())
 
 
+def test_status_shows_one_line_of_each_asset_of_all_study_collections(ingest: Command, database: Database) -> None:
+    with database.transaction() as connection:
+        for number, status in enumerate(["SUCCESS", "SUCCESS", "ERROR"]):
+            for asset in ("documents", "document_analyses"):
+                connection.execute(
+                    "INSERT INTO import_jobs (source, status, run_id, attempt_token, finished_at)"
+                    " VALUES (%s, %s, gen_random_uuid(), gen_random_uuid(), now())",
+                    (f"{asset}:{number}", status),
+                )
+    imports = ingest("status", "--json").report["imports"]
+    assert [(job["source"], job["status"]) for job in imports] == [
+        ("document_analyses", "ERROR"),
+        ("documents", "ERROR"),
+    ]
+
+
 def test_status_masks_the_password_of_the_database(
     ingest: Command, platform_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

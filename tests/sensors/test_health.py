@@ -185,6 +185,23 @@ def test_metrics_are_what_the_tables_say_and_prometheus_reads_them(
     assert found[frozenset({"ingestion_up"})] == 0.0
 
 
+def test_neither_metrics_nor_health_grow_with_the_study_collections(
+    ledger: Ledger, samples: Callable[[], dict[frozenset[str], float]]
+) -> None:
+    for number in range(20):
+        ledger.connection.execute(
+            "UPDATE import_jobs SET status = 'SUCCESS', finished_at = now(), nb_created = 2 WHERE id = %s",
+            (ledger.add_import(source=f"documents:{number}"),),
+        )
+    found = samples()
+    assert found[frozenset({"ingestion_imports_total", "documents", "SUCCESS"})] == 20
+    assert found[frozenset({"ingestion_import_records_total", "documents", "created"})] == 40
+    assert not [key for key in found if any(":" in part for part in key)]
+    imports = read_health(ledger.database).imports
+    assert imports is not None
+    assert [(last["source"], last["status"]) for last in imports.last] == [("documents", "SUCCESS")]
+
+
 def test_what_is_only_reported_is_reported_once(ledger: Ledger) -> None:
     incident = Incident(subject_type=Subject.RUN, subject="r", reason="x", action=Action.REPORTED, detail="d")
     assert [len(record(ledger.connection, "test", [incident])) for _ in range(3)] == [1, 0, 0]
