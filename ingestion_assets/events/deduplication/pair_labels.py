@@ -61,6 +61,8 @@ def label_levels(batch: Batch, a: Ints, b: Ints, overlap: Overlap) -> dict[str, 
     # A label that one title lacks because it is misspelt there (`for Kdis`), or because the lexicon knows it in one
     # language only.
     misspelt = _misspelt(batch, a, b)
+    # `Introduction to X`, and a course of X: as often as not the same.
+    said["public"][(parsed["introductory"][a] != parsed["introductory"][b]) & (said["public"] == 2)] = 0
     for name in ("public", "beside", "kind", "sessions", "addon"):
         levels = LEVELS[name]
         forgiven = misspelt if name == "addon" else misspelt | overlap.meant

@@ -155,7 +155,7 @@ class _Interner:
 
 _SAID = ("sessions", "parts", "numbers", "addons", "kinds", "secondary", "publics", "support")
 """What titles say, each a set, kept as the number of the set."""
-_FLAGS = ("tribute", "umbrella", "name", "moved", "of_a_day", "days", "clock")
+_FLAGS = ("tribute", "umbrella", "name", "moved", "introductory", "of_a_day", "days", "clock")
 PLAYS = 2
 """What `X plays Y` is among the values of `parsed["tribute"]`; a tribute is 1."""
 _TITLE_COLUMNS = ("title", "raw", "spoken", *_SAID, *_FLAGS)
@@ -197,6 +197,7 @@ class _Reader:
                 int(title.umbrella),
                 int(title.name),
                 int(title.moved),
+                int(title.introductory),
                 int(title.of_a_day),
                 title.days,
                 -1 if title.clock is None else title.clock,

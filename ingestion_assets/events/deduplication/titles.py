@@ -65,6 +65,8 @@ class ParsedTitle:
     tribute: bool = False
     plays: bool = False
     """`X plays Y`: a tribute by X where the other listing is of Y alone, a recital where it names both."""
+    introductory: bool = False
+    """`Introduction to X`: for beginners, and perhaps no more than a course."""
     online: bool = False
     """It says that the event is on the net."""
     umbrella: bool = False
@@ -103,6 +105,7 @@ class _Parser:
 
     def parse(self, title: str) -> ParsedTitle:
         title = _CUT_OFF.sub("", title) if title.rstrip().endswith(("…", "...")) else title
+        title = _FROM_AGE.sub(" ", title)
         dated = _TONGUE.sub(lambda found: f" ({_TONGUES[found[1]]})", fold(title))
         dates = [found[0] for found in DATE.finditer(dated)]
         without_dates = DATE.sub(" ", dated) if dates else dated
@@ -193,6 +196,14 @@ class _Parser:
         if levels:
             # `Introduction to X, level 2` is not for beginners.
             flags["public"] = flags["public"].difference(_LEVELS) | levels
+        introductory = any(unit.code == "beginner" and unit.word.startswith(_INTRODUCTORY) for unit in units)
+        implied = set()
+        if introductory and flags["public"].intersection(_LEVELS[1:]):
+            implied.add("beginner")  # `Introduction to X – intermediate`
+        if "storytime" in flags["kind"] or "baby" in flags["public"]:
+            implied.add("child")  # story time is for children, ages or not
+        flags["public"] -= implied
+        head = [word for word in head if word not in implied] or head
         large = proper_words(title)
         before_support = head[:alone] if alone else head
         head = list(dict.fromkeys(head))
@@ -226,6 +237,7 @@ class _Parser:
             umbrella=umbrella,
             statuses=frozenset(flags["status"]),
             moved="moved" in flags["status"],
+            introductory=introductory and "beginner" in flags["public"],
             online="en_ligne" in flags["status"] or "en_ligne" in head or bool(_ON_THE_NET.search(folded)),
             name=all(unit.role in _OF_NAMES for unit in units) and not _ELISION.search(title.lower()),
             letters="".join(filter(str.isalnum, folded)),
@@ -288,6 +300,16 @@ class _Parser:
             units.append(Unit(role, entry.code, weak=entry.weak, word=word))
             position += len(entry.phrase)
         return units
+
+
+_FROM_AGE = re.compile(
+    r"\b(?:d[èe]s|[àa] partir de)\s+\d{1,2}\s+ans\b|\b\d{1,2}\s+ans\s+(?:et\s+plus|et\s+\+|\+)"
+    r"|\bages?\s+\d{1,2}\s*(?:\+|and\s+up\b|and\s+over\b|&\s+up\b)",
+    re.IGNORECASE,
+)
+"""From which age on: said of the listing, unlike a group's ages from and to."""
+
+_INTRODUCTORY = ("intro", "initiation")
 
 
 def _is_a_tour(segment: list[Unit]) -> bool:
