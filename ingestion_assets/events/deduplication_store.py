@@ -1,8 +1,9 @@
 """One week of deduplication between the tables and the pure pipeline: what to resolve, and what to write of it.
 
 A week is resolved from its own records and those of the neighbouring days. Its fingerprint covers exactly that, with the
-overrides and the versions of model and statistics: a week whose fingerprint is the stored one is left alone, and a week
-whose fingerprint differs is dirty, whoever changed it and whenever. Nothing else keeps track, so nothing can drift.
+overrides of those records and the versions of model and statistics: a week whose fingerprint is the stored one is left
+alone, and a week whose fingerprint differs is dirty, whoever changed it and whenever. Nothing else keeps track, so
+nothing can drift.
 """
 
 from __future__ import annotations
@@ -133,23 +134,29 @@ def versions(statistics: CorpusStatistics) -> tuple[str, ...]:
 
 
 def fingerprints(connection: Connection[Any], weeks: Iterable[date], *, versions: Sequence[str]) -> Mapping[date, str]:
-    """What each week would be resolved from, in one query. Sums of hashes: the order of rows does not matter."""
+    """What each week would be resolved from, in two queries. Sums of hashes: the order of rows does not matter."""
     wanted = sorted(set(weeks))
     if not wanted:
         return {}
+    span = wanted[0] - DAY, wanted[-1] + WEEK
     days = {
         day: f"{count}:{total}"
         for day, count, total in connection.execute(
             "SELECT local_date, count(*), sum(hashtextextended(source || chr(31) || source_id || chr(31)"
             " || encode(content_hash, 'hex') || record_version || (withdrawn_at IS NULL), 0)::numeric)"
             " FROM raw_events WHERE local_date BETWEEN %s AND %s GROUP BY local_date",
-            (wanted[0] - DAY, wanted[-1] + WEEK),
+            span,
         )
     }
-    overrides = connection.execute(
-        "SELECT count(*), coalesce(sum(hashtextextended(o::text, 0)::numeric), 0) FROM match_overrides o"
-    ).fetchone()
-    common = "|".join([*versions, str(overrides)])
+    # An override belongs to the days of its records: what it says of other records is nothing.
+    for day, count, total in connection.execute(
+        "SELECT local_date, count(*), sum(hashtextextended(o::text, 0)::numeric) FROM match_overrides o"
+        " CROSS JOIN LATERAL (VALUES (a_source, a_id), (b_source, b_id)) AS k (source, source_id)"
+        " JOIN raw_events r USING (source, source_id) WHERE r.local_date BETWEEN %s AND %s GROUP BY local_date",
+        span,
+    ):
+        days[day] = f"{days.get(day, '0')}+{count}:{total}"
+    common = "|".join(versions)
     return {
         week: sha256(
             "|".join([common, *(days.get(week + DAY * offset, "0") for offset in range(-1, 8))]).encode()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from collections.abc import Mapping
+from datetime import date, timedelta
 from typing import Any
 
 import dagster as dg
@@ -11,6 +12,7 @@ import psycopg
 import pytest
 
 from ingestion_assets.events import deduplicated_events as module
+from ingestion_assets.events.deduplication_store import fingerprints
 from tests.assets.runs import CALENDAR, CITY, EVENTS, Runs
 
 COUNTS = ("fetched", "created", "updated", "skipped", "errors")
@@ -127,6 +129,35 @@ def test_people_decide_and_their_decision_makes_the_week_dirty(runs: Runs) -> No
     assert said["ids_replaced"] == 1
     [replaced] = runs.query("SELECT event_id, replaced_by FROM deduplicated_events WHERE replaced_by IS NOT NULL")
     assert replaced["replaced_by"] in set(_ids(runs).values())
+
+
+def test_a_decision_makes_the_weeks_of_its_records_dirty_and_no_other(runs: Runs) -> None:
+    """It used to be every week that there is."""
+    weeks = [runs.first + timedelta(weeks=n) for n in range(30)]
+    runs.csv.weeks = len(weeks)
+    runs.csv.numbers = range(7 * len(weeks))
+    runs.ok(CITY)
+
+    def fingerprinted() -> Mapping[date, str]:
+        with runs.database.transaction() as connection:
+            return fingerprints(connection, weeks, versions=["v"])
+
+    def record(day: date) -> str:
+        [row] = runs.query("SELECT min(source_id) AS id FROM raw_events WHERE local_date = %(day)s", day=day)
+        return str(row["id"])
+
+    before = fingerprinted()
+    # A Wednesday concerns its week alone, a Monday also the week before it, which may own its event.
+    for source_id in (record(weeks[3] + timedelta(days=2)), record(weeks[20]), "of no record"):
+        runs.execute(
+            "INSERT INTO match_overrides (a_source, a_id, b_source, b_id, decision, decided_by, why)"
+            " VALUES ('open_data_montreal', %(id)s, 'ticketmaster', 'of no record', 'split', 'someone', 'different')",
+            id=source_id,
+        )
+    after = fingerprinted()
+    assert {week for week in weeks if after[week] != before[week]} == {weeks[3], weeks[19], weeks[20]}
+    runs.execute("DELETE FROM match_overrides")
+    assert fingerprinted() == before
 
 
 def test_undated_records_wait_outside(runs: Runs) -> None:
