@@ -32,7 +32,7 @@ raw_events = Table(
     metadata,
     Column("source", Text, primary_key=True),
     Column("source_id", Text, primary_key=True),
-    Column("content_hash", LargeBinary, nullable=False, comment="BLAKE2b-128 of the payload less volatile paths"),
+    Column("content_hash", LargeBinary, nullable=False, comment="XXH3-128 of the payload less volatile paths"),
     Column("record_version", SmallInteger, nullable=False, comment="Version of the parser that read it"),
     Column("week", Date, comment="Partition: Monday of the local start date; NULL until dated"),
     Column("local_date", Date),

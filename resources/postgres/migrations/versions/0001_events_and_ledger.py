@@ -208,7 +208,7 @@ def upgrade() -> None:
         sa.Column("source", sa.Text(), nullable=False),
         sa.Column("source_id", sa.Text(), nullable=False),
         sa.Column(
-            "content_hash", sa.LargeBinary(), nullable=False, comment="BLAKE2b-128 of the payload less volatile paths"
+            "content_hash", sa.LargeBinary(), nullable=False, comment="XXH3-128 of the payload less volatile paths"
         ),
         sa.Column("record_version", sa.SmallInteger(), nullable=False, comment="Version of the parser that read it"),
         sa.Column(
