@@ -85,7 +85,10 @@ def starts(batch: Batch, a: Ints, b: Ints) -> tuple[Ints, Ints]:
 
     one, two = batch.minute[a], batch.minute[b]
     shifted = two - batch.offset[b] + batch.offset[a]
-    net = batch.online[a] & batch.online[b] & (two >= 0) & (one >= 0) & (one != two)
+    # What names no place may be there too, and what two zones say of one instant is on it.
+    placeless = (batch.alias < 0) & (batch.place == 0) & np.isnan(batch.lat)
+    nets = batch.online | placeless
+    net = nets[a] & nets[b] & (two >= 0) & (one >= 0) & (one != two)
     return one, np.where(net, np.maximum(shifted, 0), two)
 
 

@@ -299,6 +299,8 @@ def other_words(batch: Batch, pairs: PairFeatures, asked: NDArray[np.bool_]) -> 
     open_ = asked & both & (levels["letters"] > code("letters", "88"))
     result = np.asarray(open_ & untranslated)
     for row in np.flatnonzero(result).tolist():
+        result[row] = not _cut_short(batch, int(pairs.a[row]), int(pairs.b[row]))
+    for row in np.flatnonzero(result).tolist():
         result[row] = not _act_in_both(batch, int(pairs.a[row]), int(pairs.b[row]), row in known)
     for row in np.flatnonzero(open_ & ~result & batch.framed[pairs.a] & batch.framed[pairs.b]).tolist():
         result[row] = _under_one_frame(batch, int(pairs.a[row]), int(pairs.b[row]))
@@ -312,6 +314,16 @@ def _one_listing_each(pairs: PairFeatures) -> NDArray[np.bool_]:
     levels = pairs.levels
     told = levels["languages"] == code("languages", "differ_in_words")
     return np.asarray(told & (levels["alone_in_slot"] == code("alone_in_slot", "both")))
+
+
+def _cut_short(batch: Batch, one: int, two: int) -> bool:
+    """One title is the beginning of the other, down to the middle of a word."""
+    first, second = sorted((batch.titles[one].letters, batch.titles[two].letters), key=len)
+    return len(first) >= _CUT and second.startswith(first)
+
+
+_CUT = 16
+"""Letters from which a title's beginning stands for it."""
 
 
 def _under_one_frame(batch: Batch, one: int, two: int) -> bool:
@@ -343,12 +355,16 @@ def _act_in_both(batch: Batch, one: int, two: int, understood: bool) -> bool:
         # `Nuits Comets` is what several acts play under, and what is understood in both names no act.
         if any(
             not around.issuperset(piece)
-            and lexicon.frames.isdisjoint(piece)
+            and (lexicon.frames - _GROUPS).isdisjoint(piece)
             and not (understood and lexicon.concepts.issuperset(piece))
             for piece in shared
         ):
             return True
     return _misspelt(batch, one, two)
+
+
+_GROUPS = frozenset({"circus"})
+"""Frames that stand in the names of those who play, too: `Cirque Vaillancourt`."""
 
 
 def _same_game(one: ParsedTitle, two: ParsedTitle) -> bool:

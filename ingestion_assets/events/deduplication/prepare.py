@@ -15,7 +15,7 @@ from ingestion_assets.events.deduplication.days import DAY, logical_day
 from ingestion_assets.events.deduplication.lexicon import FORMS, default_lexicon
 from ingestion_assets.events.deduplication.records import Key, Record
 from ingestion_assets.events.deduplication.statistics import CorpusStatistics
-from ingestion_assets.events.deduplication.text import fold, plain_url
+from ingestion_assets.events.deduplication.text import fold, is_shared, plain_url
 from ingestion_assets.events.deduplication.titles import ParsedTitle, parse_title
 from ingestion_assets.events.deduplication.venues import (
     ParsedVenue,
@@ -312,7 +312,7 @@ def prepare(records: Sequence[Record], statistics: CorpusStatistics, moved: Mapp
         frame=np.asarray([word in frames for word in tokens] or [False], dtype=np.bool_),
         form=np.asarray([word in FORMS for word in tokens] or [False], dtype=np.bool_),
         proper=_csr_of(proper, number),
-        known=np.asarray([word in vocabulary for word in tokens] or [False], dtype=np.bool_),
+        known=np.asarray([word in vocabulary or is_shared(word) for word in tokens] or [False], dtype=np.bool_),
         tokens=tokens,
         translations=statistics.translations,
         chain_names=statistics.chain_names,

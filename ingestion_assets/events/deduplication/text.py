@@ -47,6 +47,8 @@ _KEPT = 3
 
 def fold(text: str) -> str:
     """Lower case without accents, entities and typographic variants. Twice-escaped entities are unescaped too."""
+    if "Ã" in text or "â€" in text:
+        text = _as_utf8(text)
     if "&" in text:
         text = html.unescape(text)
         if "&" in text:
@@ -57,6 +59,25 @@ def fold(text: str) -> str:
     text = _THE_DRINK.sub("tea", text)  # without its accent the French for tea is an English article
     text = unicodedata.normalize("NFKD", text.translate(_SPECIAL))
     return "".join(char for char in text if not unicodedata.combining(char))
+
+
+def _as_utf8(text: str) -> str:
+    """UTF-8 that somebody read as Windows-1252 (`FrÃ¨res`), read again; as it is where it is something else."""
+    for encoding in ("cp1252", "latin-1"):
+        try:
+            return text.encode(encoding).decode()
+        except UnicodeError:
+            continue
+    return text
+
+
+_SHARED_ENDINGS = re.compile(r"(?:graphy|logy|nomy|metry|sophy|craty|cracy|ism|ist|tion|ic|saur)$")
+_LONG = 7
+
+
+def is_shared(word: str) -> bool:
+    """A stem of learned words (`cryptography`, `dinosaur`): French and English spell them alike, so they translate alike."""
+    return len(word) >= _LONG and bool(_SHARED_ENDINGS.search(word))
 
 
 def bare(word: str) -> str:

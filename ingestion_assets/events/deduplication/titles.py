@@ -106,6 +106,9 @@ class _Parser:
     def parse(self, title: str) -> ParsedTitle:
         title = _CUT_OFF.sub("", title) if title.rstrip().endswith(("…", "...")) else title
         title = _FROM_AGE.sub(" ", title)
+        elsewhere = _MOVED.search(title)
+        if elsewhere and elsewhere.start():
+            title = title[: elsewhere.start()] + title[elsewhere.end() :]
         dated = _TONGUE.sub(lambda found: f" ({_TONGUES[found[1]]})", fold(title))
         dates = [found[0] for found in DATE.finditer(dated)]
         without_dates = DATE.sub(" ", dated) if dates else dated
@@ -236,7 +239,7 @@ class _Parser:
             plays=plays and COMPOSERS.isdisjoint((*head, *support)),
             umbrella=umbrella,
             statuses=frozenset(flags["status"]),
-            moved="moved" in flags["status"],
+            moved="moved" in flags["status"] or bool(elsewhere and elsewhere.start()),
             introductory=introductory and "beginner" in flags["public"],
             online="en_ligne" in flags["status"] or "en_ligne" in head or bool(_ON_THE_NET.search(folded)),
             name=all(unit.role in _OF_NAMES for unit in units) and not _ELISION.search(title.lower()),
@@ -308,6 +311,13 @@ _FROM_AGE = re.compile(
     re.IGNORECASE,
 )
 """From which age on: said of the listing, unlike a group's ages from and to."""
+
+_MOVED = re.compile(
+    r"[\s|(\[–—-]*\b(?:moved|relocated|d[ée]plac[ée]e?s?)\s+(?:from|to|de|du|des|d['’]|vers|[àa]|au|aux)\b[^|]*$"
+    r"|\(\s*(?:initialement|originally)\b[^)]*\)",
+    re.IGNORECASE,
+)
+"""`Moved from X to Y`, behind the title."""
 
 _INTRODUCTORY = ("intro", "initiation")
 
