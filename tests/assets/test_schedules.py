@@ -225,6 +225,31 @@ def test_what_a_blocking_check_refused_is_not_followed_until_it_passes(automatio
     assert automation.requested() == {}
 
 
+def test_a_refused_import_is_followed_when_the_next_one_agrees(runs_with_own_schema: Runs) -> None:
+    """The same with imports and checks that were run."""
+    runs, cursor = runs_with_own_schema, None
+
+    def requested() -> set[str | None]:
+        nonlocal cursor
+        selection = dg.AssetSelection.assets(EVENTS)
+        result = dg.evaluate_automation_conditions(runs.defs, runs.instance, asset_selection=selection, cursor=cursor)
+        cursor = result.cursor
+        return set(result.get_requested_partitions(dg.AssetKey(EVENTS)))
+
+    requested()
+    runs.execute(
+        "CREATE FUNCTION spoil() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.first_job := -1; RETURN NEW; END $$"
+    )
+    runs.execute("CREATE TRIGGER spoil BEFORE INSERT ON raw_events FOR EACH ROW EXECUTE FUNCTION spoil()")
+    runs.csv.numbers = range(9)
+    assert not runs(CITY).success
+    assert requested() == set()
+    runs.execute("DROP TRIGGER spoil ON raw_events")
+    runs.ok(CITY)
+    assert requested() == {str(runs.first + timedelta(weeks=n)) for n in range(3)}
+    assert requested() == set()
+
+
 def test_a_check_that_only_warns_holds_nobody_back(automation: Automation) -> None:
     automation.requested()
     automation.materialized(CITY, W[0])
