@@ -11,11 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 from ingestion_assets.events.deduplication.blocks import plausible_times
 from ingestion_assets.events.deduplication.levels import code
-from ingestion_assets.events.deduplication.lexicon import COMPOSERS, FORMS, default_lexicon
+from ingestion_assets.events.deduplication.lexicon import FORMS
+from ingestion_assets.events.deduplication.other_words import (
+    cut_short,
+    misspelt,
+    nothing_in_common,
+    other_words,
+    place_words,
+)
 from ingestion_assets.events.deduplication.pairs import PairFeatures
 from ingestion_assets.events.deduplication.prepare import PLAYS, Batch
 from ingestion_assets.events.deduplication.title_units import parts_contradict
-from ingestion_assets.events.deduplication.titles import ParsedTitle
 from ingestion_assets.events.deduplication.venues import Likeness
 
 if TYPE_CHECKING:
@@ -51,6 +57,8 @@ class Conflict(IntEnum):
     """A title of common words in two places that nothing connects: every library has its story time."""
     PUBLICS_DIFFER = 18
     """For beginners and for the advanced, in French and in English, for women and for men."""
+    KINDS_DIFFER = 19
+    """A book's launch and the club that reads it, a film and an exhibition of one name."""
     BESIDE_IT = 16
     """One is a workshop, a talk, an opening around the other, and begins at another time."""
 
@@ -81,6 +89,7 @@ def conflicts(batch: Batch, pairs: PairFeatures) -> NDArray[np.int8]:
             pairs.levels["numbers"] == code("numbers", "differ"),
             (pairs.levels["tribute"] == code("tribute", "differ")) | _plays_another(batch, a, b),
             _contradict(batch, "publics", a, b, _publics_contradict) | _for_some(pairs),
+            _contradict(batch, "kinds", a, b, _kinds_contradict),
             (pairs.levels["beside"] == code("beside", "one_side")) & (one >= 0) & (two >= 0) & (one != two),
         ],
         [
@@ -94,6 +103,7 @@ def conflicts(batch: Batch, pairs: PairFeatures) -> NDArray[np.int8]:
             Conflict.NUMBERS_DIFFER,
             Conflict.TRIBUTE_OR_ORIGINAL,
             Conflict.PUBLICS_DIFFER,
+            Conflict.KINDS_DIFFER,
             Conflict.BESIDE_IT,
         ],
         default=Conflict.NONE,
@@ -101,6 +111,7 @@ def conflicts(batch: Batch, pairs: PairFeatures) -> NDArray[np.int8]:
     elsewhere = pairs.levels["place"] >= code("place", "different")
     common = pairs.levels["shared_words"] < code("shared_words", "names")
     result[(result == Conflict.NONE) & ((elsewhere & common) | _two_branches(batch, pairs))] = Conflict.OTHER_PLACE
+    result[(result == Conflict.NONE) & _listed_apart(batch, pairs)] = Conflict.SAME_SOURCE_LISTS_BOTH
     # The costly question last, and only where the answer can matter.
     in_doubt = (result == Conflict.NONE) & (pairs.levels["place"] < code("place", "different"))
     result[other_words(batch, pairs, in_doubt)] = Conflict.OTHER_WORDS
@@ -152,7 +163,7 @@ def _show_of_the_day(batch: Batch, a: Ints, b: Ints) -> NDArray[np.bool_]:
         title = batch.titles[day]
         numbers = {str(number) for word, number in title.parts if word == "day"}
         whole, said = set(title.head), set(batch.titles[other].head)
-        own = said - whole - _around(batch, day, other) - FORMS
+        own = said - whole - place_words(batch, day, other) - FORMS
         # `Day 2` misspelt leaves its number behind.
         misspelt = any(number in word for word in own for number in numbers)
         result[i] = bool(numbers or title.umbrella) and len(whole) > 1 and whole < said and bool(own) and not misspelt
@@ -172,7 +183,7 @@ def _plays_another(batch: Batch, a: Ints, b: Ints) -> NDArray[np.bool_]:
     for i in np.flatnonzero(result).tolist():
         one, two = (int(a[i]), int(b[i])) if tribute[a[i]] == PLAYS else (int(b[i]), int(a[i]))
         other = batch.titles[two]
-        result[i] = not {*other.head, *other.support, *_around(batch, one, two)}.issuperset(batch.titles[one].head)
+        result[i] = not {*other.head, *other.support, *place_words(batch, one, two)}.issuperset(batch.titles[one].head)
     return np.asarray(result)
 
 
@@ -227,6 +238,14 @@ _PUBLICS = (
 )
 
 
+def _kinds_contradict(one: frozenset[str], two: frozenset[str]) -> bool:
+    return one.isdisjoint(two) and bool(one & _APART) and bool(two & _APART)
+
+
+_APART = frozenset({"bookclub", "launch", "storytime", "film", "exhibition", "quiz", "race", "camp", "market"})
+"""Kinds of event that are not taken for each other, whatever they are about."""
+
+
 def _for_some(pairs: PairFeatures) -> NDArray[np.bool_]:
     """An activity, and the same for children or beginners: who tells one from the other writes it. A show is a show."""
     import numpy as np
@@ -256,178 +275,15 @@ def two_showings(pairs: PairFeatures) -> NDArray[np.bool_]:
     return np.asarray((time == code("time", "200min")) | (time == code("time", "apart")))
 
 
-def other_words(batch: Batch, pairs: PairFeatures, asked: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Each title has a rare word that the other lacks, no act stands in both, and neither can be a translation.
-
-    Only of the pairs that are `asked` for.
-    """
+def _listed_apart(batch: Batch, pairs: PairFeatures) -> NDArray[np.bool_]:
+    """One source lists both, each with a word of its own that is no misspelling: `Repair: Masonry`, `Repair: Weaving`."""
     import numpy as np
 
-    levels = pairs.levels
-    both = (levels["rest"] > code("rest", "one_side")) & (levels["title"] > code("title", "within"))
-    rare = levels["left_over_both"] > code("left_over_both", "light")
-    one_language = levels["languages"] < code("languages", "differ")
-    in_a_frame = batch.framed[pairs.a] & batch.framed[pairs.b] & (levels["shared_words"] > code("shared_words", "none"))
-    # In French only names are written large all through, and names are not translated.
-    acts = (batch.act[pairs.a] & batch.act[pairs.b]) | batch.french_act[pairs.a] | batch.french_act[pairs.b]
-    two_acts = acts & (levels["shared_words"] == code("shared_words", "none"))
-    # Pottery and watercolour: both are understood, whatever the language, and they are not the same.
-    understood = (levels["understood"] == code("understood", "both")) & (levels["title"] > code("title", "mostly"))
-    # So is a night of wine: what it means in the other language is known, and a name is not it.
-    half = (levels["understood"] == code("understood", "one_side")) & (
-        levels["shared_words"] == code("shared_words", "none")
-    )
-    understood |= half & (levels["languages"] != code("languages", "same")) & ~_one_listing_each(pairs)
-    known = set(np.flatnonzero(understood).tolist())
-    # A French title writes names large and little else: one that the other title lacks is not translated there.
-    named = (levels["french_name"] == code("french_name", "missing")) & (
-        levels["shared_words"] == code("shared_words", "none")
-    )
-    untranslated = (
-        two_acts
-        | understood
-        | named
-        | (batch.match[pairs.a] & batch.match[pairs.b])  # teams keep their names
-        | (rare & (levels["languages"] == code("languages", "same")))
-        | (
-            rare
-            & (levels["names"] == code("names", "both"))
-            & (levels["languages"] < code("languages", "differ_in_words"))
-        )
-        | ((levels["proper"] == code("proper", "both_missing")) & (one_language | in_a_frame))
-    )
-    open_ = asked & both & (levels["letters"] > code("letters", "88"))
-    result = np.asarray(open_ & untranslated)
+    one_source = batch.source[pairs.a] == batch.source[pairs.b]
+    both = pairs.levels["rest"] > code("rest", "one_side")
+    one_tongue = pairs.levels["languages"] < code("languages", "differ_in_words")
+    result = np.asarray(one_source & both & one_tongue)
     for row in np.flatnonzero(result).tolist():
-        result[row] = not _cut_short(batch, int(pairs.a[row]), int(pairs.b[row]))
-    for row in np.flatnonzero(result).tolist():
-        result[row] = not _act_in_both(batch, int(pairs.a[row]), int(pairs.b[row]), row in known)
-    for row in np.flatnonzero(open_ & ~result & batch.framed[pairs.a] & batch.framed[pairs.b]).tolist():
-        result[row] = _under_one_frame(batch, int(pairs.a[row]), int(pairs.b[row]))
+        one, two = int(pairs.a[row]), int(pairs.b[row])
+        result[row] = not misspelt(batch, one, two) and not cut_short(batch, one, two)
     return result
-
-
-def _one_listing_each(pairs: PairFeatures) -> NDArray[np.bool_]:
-    """In two languages, at one minute in one place where each source lists one thing: likely a translation."""
-    import numpy as np
-
-    levels = pairs.levels
-    told = levels["languages"] == code("languages", "differ_in_words")
-    return np.asarray(told & (levels["alone_in_slot"] == code("alone_in_slot", "both")))
-
-
-def _cut_short(batch: Batch, one: int, two: int) -> bool:
-    """One title is the beginning of the other, down to the middle of a word."""
-    first, second = sorted((batch.titles[one].letters, batch.titles[two].letters), key=len)
-    return len(first) >= _CUT and second.startswith(first)
-
-
-_CUT = 16
-"""Letters from which a title's beginning stands for it."""
-
-
-def _under_one_frame(batch: Batch, one: int, two: int) -> bool:
-    """Both titles write the same frame, so they are of one language, and what they put into it is not alike.
-
-    Two words on both sides of a dash or an `@` are two teams, and a team plays one game at a time.
-    """
-    first, second = batch.titles[one], batch.titles[two]
-    apart = set(first.head) ^ set(second.head)
-    teams = len(first.head) == len(second.head) == len(apart) == 2 and default_lexicon().frames.isdisjoint(apart)
-    return (teams or not first.frames.isdisjoint(second.frames)) and not _misspelt(batch, one, two)
-
-
-def _act_in_both(batch: Batch, one: int, two: int, understood: bool) -> bool:
-    """What names an act, and not the place or a series, stands in both titles: a whole piece, or the rest but for typos."""
-    first, second = batch.titles[one], batch.titles[two]
-    if batch.match[one] and batch.match[two]:
-        return _same_game(first, second) or _misspelt(batch, one, two)
-    if batch.match[one] or batch.match[two]:
-        # `Castors de Moncton – Faucons de Laval`: a game that its title does not call one.
-        game, other = (first, second) if batch.match[one] else (second, first)
-        if all(not side.isdisjoint(other.head) for side in _sides(game)):
-            return True
-    if not COMPOSERS.isdisjoint(set(first.head) & set(second.head)):
-        return True  # one names the soloist, the other the orchestra
-    shared = first.pieces & second.pieces
-    if shared:
-        around, lexicon = _around(batch, one, two), default_lexicon()
-        # `Nuits Comets` is what several acts play under, and what is understood in both names no act.
-        if any(
-            not around.issuperset(piece)
-            and (lexicon.frames - _GROUPS).isdisjoint(piece)
-            and not (understood and lexicon.concepts.issuperset(piece))
-            for piece in shared
-        ):
-            return True
-    return _misspelt(batch, one, two)
-
-
-_GROUPS = frozenset({"circus"})
-"""Frames that stand in the names of those who play, too: `Cirque Vaillancourt`."""
-
-
-def _same_game(one: ParsedTitle, two: ParsedTitle) -> bool:
-    """Each of the two sides has a word in common with a side of the other game; home and away may change places."""
-    (home, away), (host, guest) = _sides(one), _sides(two)
-    return bool((home & host and away & guest) or (home & guest and away & host))
-
-
-def _sides(title: ParsedTitle) -> tuple[set[str], set[str]]:
-    middle = title.head.index("match")
-    return set(title.head[:middle]), set(title.head[middle + 1 :])
-
-
-def _around(batch: Batch, one: int, two: int) -> set[str]:
-    """The words of the two venues and cities."""
-    return {
-        batch.tokens[token]
-        for i in (one, two)
-        for token in batch.around.data[batch.around.start[i] : batch.around.start[i + 1]].tolist()
-    }
-
-
-def _misspelt(batch: Batch, one: int, two: int) -> bool:
-    """What the two titles do not share is spelt much alike: word by word, then what is left as a whole."""
-    from rapidfuzz.fuzz import ratio
-
-    first, second, around = batch.titles[one], batch.titles[two], _around(batch, one, two)
-    # A course, a workshop: what form it has is no name.
-    left = [word for word in first.head if word not in second.head and word not in around and word not in FORMS]
-    right = [word for word in second.head if word not in first.head and word not in around and word not in FORMS]
-    for word in tuple(left):
-        twin = max(right, key=lambda other: ratio(word, other), default="")
-        if ratio(word, twin) >= _TYPO:
-            left.remove(word)
-            right.remove(twin)
-    return not left or not right or ratio("".join(left), "".join(right)) >= _MISSPELT
-
-
-_TYPO = 80.0
-_MISSPELT = 72.0
-
-
-def nothing_in_common(batch: Batch, pairs: PairFeatures) -> NDArray[np.bool_]:
-    """Titles that share no word and hardly a letter, where one cannot be the other's translation."""
-    import numpy as np
-    from rapidfuzz.fuzz import partial_ratio
-    from rapidfuzz.process import cpdist
-
-    levels = pairs.levels
-    strangers = (
-        (levels["title"] == code("title", "nothing"))
-        & (levels["spelling"] >= code("spelling", "65"))
-        & (levels["letters"] == code("letters", "apart"))
-    )
-    own_words = (levels["names"] > 0) | (levels["languages"] == code("languages", "same"))
-    result = np.asarray(strangers & own_words)
-    rows = np.flatnonzero(result)
-    if len(rows):
-        # A misspelt name beside a venue or a slogan: one title is nearly within the other.
-        left = [batch.raws[i] for i in batch.raw[pairs.a[rows]].tolist()]
-        right = [batch.raws[i] for i in batch.raw[pairs.b[rows]].tolist()]
-        result[rows] = cpdist(left, right, scorer=partial_ratio, dtype=np.float32) < _WITHIN
-    return result
-
-
-_WITHIN = 75.0
