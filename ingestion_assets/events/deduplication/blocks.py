@@ -1,9 +1,9 @@
 """Which records are worth comparing. The work per record is bounded, however crowded a day is.
 
 Records meet when they share a logical day and a key: the venue, the address, the spot on the map at that minute, a
-rare word of the title or of the venue in that city, the venue's proper name, two rare words or all words of the title
-anywhere, or the URL. Small groups are compared
-whole; in a large one a record meets only its neighbours in two sortings, by title and by time.
+rare word of the title or of the venue in that city (in any, where one of them is nowhere in particular), the venue's
+proper name, two rare words or all words of the title anywhere, or the URL. Small groups are compared whole; in a large
+one a record meets only its neighbours in two sortings, by title and by time.
 """
 
 from __future__ import annotations
@@ -142,15 +142,12 @@ def _block_keys(batch: Batch) -> list[tuple[NDArray[np.uint64], Ints]]:
         add(kind, located, cell_lat, cell_lon, batch.minute)
     add_any(8, (spot_one, spot_two), area)
     # What is nowhere in particular may be in any city.
-    nowhere = area == 0
-    for kind, columns in ((14, (titled_one, titled_two, titled_three)), (15, (spot_one, spot_two))):
-        lost = [_mix(kind, day, column)[nowhere & (column >= 0)] for column in columns]
-        asked = distinct(np.concatenate(lost))
-        rows = np.concatenate([every[column >= 0] for column in columns])
-        words = np.concatenate([_mix(kind, day, column)[column >= 0] for column in columns])
-        met = np.isin(words, asked)
-        if met.any():
-            keys.append((words[met], rows[met]))
+    rows = np.concatenate([every[column >= 0] for column in (titled_one, titled_two, titled_three)])
+    words = np.concatenate([column[column >= 0] for column in (titled_one, titled_two, titled_three)])
+    code = _mix(14, day[rows], words)
+    asked = np.isin(code, distinct(code[area[rows] == 0]))
+    if asked.any():
+        keys.append((code[asked], rows[asked]))
     add(10, batch.url > 0, batch.url)
     # Without a city: the venue's proper name, and both rare words at once.
     add(11, batch.spot >= 0, batch.spot)
