@@ -24,7 +24,7 @@ from ingestion_assets.events.admission import MAX_ID_BYTES, admit, rejected_payl
 from ingestion_assets.events.copy_rows import blocks, event_row, key_row
 from ingestion_assets.events.garbage import rare_collections
 from ingestion_assets.events.hashing import Canonicaliser
-from ingestion_assets.events.model import Event, FetchWarning, Page, RejectedRecord, RejectReason, week_of
+from ingestion_assets.events.model import Event, FetchWarning, Page, RejectedRecord, RejectReason, Unread, week_of
 from ingestion_assets.events.serialising import event_json, payload_json
 from ingestion_assets.events.withdrawal import Withdrawal, withdraw
 from ingestion_assets.ledger.import_jobs import AttemptSupersededError, ImportJob
@@ -231,7 +231,7 @@ class _Loader:
         batch.events[ordinal] = record, written
         batch.size += size
 
-    def stored_inside(self, outside: Sequence[Event | RejectedRecord]) -> list[Event | RejectedRecord]:
+    def stored_inside(self, outside: Sequence[Event | RejectedRecord | Unread]) -> list[Event | RejectedRecord]:
         """The records of a page's `outside` whose event is known inside the window, where the fetch has not listed it.
 
         They are read as others are, and counted by the first week of the run: the event has its new date, and the old one
@@ -254,7 +254,9 @@ class _Loader:
                 lambda connection: connection.execute(statements.STORED_INSIDE, parameters).fetchall()
             )
         }
-        return [record for record, source_id in zip(outside, ids, strict=True) if source_id in known]
+        inside = (record for record, source_id in zip(outside, ids, strict=True) if source_id in known)
+        read = (record.read() if isinstance(record, Unread) else record for record in inside)
+        return [record for record in read if record is not None]
 
     # -- store -------------------------------------------------------------------------------------------------------
 
@@ -444,7 +446,7 @@ def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:500]
 
 
-def _stored_id(record: Event | RejectedRecord) -> str | None:
+def _stored_id(record: Event | RejectedRecord | Unread) -> str | None:
     """The id under which a record would be known; None where it can be no parameter: what cannot was never stored."""
     source_id = record.source_id
     if not source_id or "\x00" in source_id or any("\ud800" <= char <= "\udfff" for char in source_id):

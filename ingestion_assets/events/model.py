@@ -6,7 +6,7 @@ Belongs here: plain, typed, immutable values and the rules that hold for every s
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
@@ -170,6 +170,18 @@ class RejectedRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Unread:
+    """A record outside the window that is read only where its event is known inside.
+
+    Of a calendar that holds ten years, or a data set that comes whole, nearly none is.
+    """
+
+    source_id: str | None
+    read: Callable[[], Event | RejectedRecord | None]
+    """None: a record that is not to be shown, as if it were not listed."""
+
+
+@dataclass(frozen=True, slots=True)
 class FetchWarning:
     """Something worth knowing about a fetch as a whole: a feed that did not answer, a group that is gone."""
 
@@ -190,7 +202,7 @@ class Page:
     """Why events of the window may be missing from the fetch although it ended well. Then nothing is withdrawn."""
     outside_window: int = 0
     """Records that the service returned although their start lies outside the window: seen, not part of this fetch."""
-    outside: Sequence[Event | RejectedRecord] = ()
+    outside: Sequence[Event | RejectedRecord | Unread] = ()
     """Those of them that the source can hand on: a known event of the window that is among them was moved, not withdrawn."""
 
 

@@ -65,6 +65,23 @@ def test_only_the_weeks_that_were_asked_for_are_imported(runs: Runs) -> None:
     assert runs.query("SELECT DISTINCT week FROM raw_events") == [{"week": middle}]
 
 
+@pytest.mark.parametrize("asset", [CITY, CALENDAR])
+def test_an_event_that_left_the_weeks_of_the_import_has_its_new_date_and_is_not_withdrawn(
+    asset: str, runs: Runs
+) -> None:
+    feed = runs.csv if asset == CITY else runs.calendar
+    feed.numbers = range(14, 21)
+    runs.ok(asset)
+    feed.days[14] = runs.first + timedelta(weeks=30)
+    said = runs.ok(asset)
+    assert (said["run_updated"], said["run_withdrawn"], said["outside_window"]) == (1, 0, 0)
+    assert runs.query(
+        "SELECT withdrawn_at FROM raw_events WHERE local_date > %(last)s", last=feed.last + timedelta(weeks=1)
+    ) == [{"withdrawn_at": None}]
+    said = runs.ok(asset)
+    assert (said["run_updated"], said["run_withdrawn"], said["outside_window"]) == (0, 0, 1)
+
+
 def test_records_that_vanish_are_withdrawn_and_too_many_of_them_fail_the_check(runs: Runs) -> None:
     late = range(14, 21)  # the third week of the feed, so that nothing of it is over
     runs.csv.numbers = late

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 
-from ingestion_assets.events.model import Event, FetchWindow, Moment, RejectedRecord
+from ingestion_assets.events.model import Event, FetchWindow, Moment
 from ingestion_assets.events.sources.ics.feed import read_feed
 from tests.fakes.fetching import Fetched
 from tests.fakes.ics_server import vcalendar
@@ -31,13 +31,7 @@ def read_bytes(
         charset=charset,
     )
     for page in pages:
-        found.pages += 1
-        found.events.extend(record for record in page.records if isinstance(record, Event))
-        found.rejected.extend(record for record in page.records if isinstance(record, RejectedRecord))
-        found.warnings.extend(warning.code for warning in page.warnings)
-        found.outside += page.outside_window
-        if page.incomplete:
-            found.incomplete.append(page.incomplete)
+        found.add(page)
     return found
 
 

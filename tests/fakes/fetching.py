@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ingestion_assets.events.model import Event, FetchWindow, RejectedRecord
+from ingestion_assets.events.model import Event, FetchWindow, Page, RejectedRecord, Unread
 from ingestion_assets.events.sources import source_class
 from resources.http import OutboundClient
 from tests.fakes._server import FakeService, Truth, VirtualClock
@@ -28,7 +28,24 @@ class Fetched:
     warnings: list[str] = field(default_factory=list)
     incomplete: list[str] = field(default_factory=list)
     outside: int = 0
+    handed_on: dict[str, Event | RejectedRecord | None] = field(default_factory=dict)
+    """What of it may have been moved, by id, as the loader would read it."""
     pages: int = 0
+
+    def add(self, page: Page) -> None:
+        """One more page."""
+        self.pages += 1
+        self.events.extend(record for record in page.records if isinstance(record, Event))
+        self.rejected.extend(record for record in page.records if isinstance(record, RejectedRecord))
+        self.warnings.extend(warning.code for warning in page.warnings)
+        if page.incomplete:
+            self.incomplete.append(page.incomplete)
+        self.outside += page.outside_window
+        assert len(page.outside) <= page.outside_window
+        for record in page.outside:
+            read = record.read() if isinstance(record, Unread) else record
+            assert read is None or read.source_id == record.source_id
+            self.handed_on[record.source_id or ""] = read
 
     @property
     def by_id(self) -> dict[str, Event]:
@@ -63,13 +80,7 @@ def fetch(source: Any, *, clock: VirtualClock | None = None, window: FetchWindow
         source.policy, allow_private=True, clock=clock.monotonic, sleep=clock.sleep, wall_clock=clock.time
     ) as client:
         for page in source.fetch(window, client):
-            found.pages += 1
-            found.events.extend(record for record in page.records if isinstance(record, Event))
-            found.rejected.extend(record for record in page.records if isinstance(record, RejectedRecord))
-            found.warnings.extend(warning.code for warning in page.warnings)
-            if page.incomplete:
-                found.incomplete.append(page.incomplete)
-            found.outside += page.outside_window
+            found.add(page)
     return found
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from ingestion_assets.counts import Counts
 from ingestion_assets.events import loading
-from ingestion_assets.events.model import Page
+from ingestion_assets.events.model import Page, Unread
 from tests.loading.imports import LAST, W1, W2, W3, Importer, counts, event, page, rejected
 
 
@@ -158,6 +158,26 @@ def test_an_event_that_is_listed_outside_the_window_was_moved_and_not_withdrawn(
     assert _withdrawn(importer) == {"x"}
     assert counts(importer(moved)) == (0, 0, 9, 0), "outside from now on"
     assert counts(importer([event("e0", later)], weeks=(later, later))) == (0, 0, 1, 0)
+
+
+def test_of_what_a_source_hands_on_unread_only_what_is_known_inside_the_window_is_read(importer: Importer) -> None:
+    importer([*_ten(), event("hidden", W2)])
+    later = LAST + timedelta(days=70)
+
+    def never() -> None:
+        raise AssertionError("read although it is not known inside the window")
+
+    outside = [
+        Unread("e0", lambda: event("e0", later)),
+        Unread("hidden", lambda: None),
+        Unread("unknown", never),
+        Unread(None, never),
+    ]
+    result = importer(Page(records=_ten()[1:], outside=outside, outside_window=4))
+    assert counts(result) == (0, 1, 9, 0)
+    assert result.outside_window == 3
+    assert importer.rows()["e0"]["local_date"] == later
+    assert _withdrawn(importer) == {"hidden"}
 
 
 def test_an_event_that_is_not_handed_on_is_withdrawn_until_its_new_week_is_imported(importer: Importer) -> None:

@@ -10,13 +10,14 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ingestion_assets.events.model import Event, FetchWindow, RejectReason
+from ingestion_assets.events.model import Event, FetchWindow, RejectReason, Unread
 from ingestion_assets.events.sources.ics.components import MAX_EVENTS, parse_line, read_calendar
 from ingestion_assets.events.sources.ics.feed import read_feed
-from ingestion_assets.events.sources.ics.payload import identity
+from ingestion_assets.events.sources.ics.payload import cleaned_uid, identity
 from ingestion_assets.events.sources.ics.values import Zones
 from ingestion_assets.events.sources.ics.vevent import read_event
 from tests.fakes.calendars import WINDOW, read, read_bytes, starts
+from tests.fakes.fetching import Fetched
 from tests.fakes.ics_server import vcalendar
 
 SAMPLES = Path(__file__).parents[2] / "samples"
@@ -190,6 +191,8 @@ def accounted(body: bytes, window: FetchWindow = WINDOW) -> None:
     """Read `body`; every UID in it must be stored, refused, outside the window, or counted in a warning."""
     pages = list(read_feed(body, feed="f", window=window, default_zone="America/Toronto", max_occurrences=730))
     records = [record for page in pages for record in page.records]
+    for page in pages:
+        Fetched().add(page)  # reads what is handed on
     named: set[str | None] = set()
     for record in records:
         json.dumps(record.payload, allow_nan=False).encode()
@@ -324,6 +327,49 @@ def test_a_large_feed_comes_in_pages():
     found = read(*[f"UID:{number}\nDTSTART;VALUE=DATE:20261205" for number in range(2500)])
     assert found.pages == 3
     assert len(found.events) == 2500
+
+
+def test_ten_years_outside_the_window_come_in_pages_and_unread():
+    lines = [f"UID:{number}\nSUMMARY:S\nDTSTART;VALUE=DATE:20160105" for number in range(2500)]
+    body = vcalendar(*lines, A).encode()
+    pages = list(read_feed(body, feed="f", window=WINDOW, default_zone="America/Toronto", max_occurrences=730))
+    assert [len(page.outside) for page in pages] == [page.outside_window for page in pages] == [1000, 1000, 500]
+    assert all(isinstance(record, Unread) for page in pages for record in page.outside)
+
+
+def test_what_lies_outside_the_window_is_handed_on_as_it_would_be_read_inside():
+    before = FetchWindow(date(2020, 1, 1), date(2021, 1, 1), "America/Toronto")
+    body = (SAMPLES / "culture-mtl.ics").read_bytes()
+    shown, handed_on = read_bytes(body), read_bytes(body, window=before)
+    assert not handed_on.events
+    alone = {event.source_id: event for event in shown.events if event.series_id is None}
+    assert len(alone) > 10
+    assert {key: handed_on.handed_on.get(key) for key in alone if "sha256-" not in key} == {
+        key: event for key, event in alone.items() if "sha256-" not in key
+    }
+
+
+@pytest.mark.parametrize(
+    ("lines", "handed_on"),
+    [
+        ("UID:x\nDTSTART;VALUE=DATE:20200105", {"f:x": "Événement 1"}),
+        ("UID:a\\, b  c\nDTSTART;VALUE=DATE:20200105", {"f:a, b c": "Événement 1"}),
+        (f"UID:{'x' * 300}\nDTSTART;VALUE=DATE:20200105", {f"f:{cleaned_uid('x' * 300)}": "Événement 1"}),
+        ("UID:x\nDTSTART;VALUE=DATE:20200105\nSUMMARY: ", {"f:x": "missing_title"}),
+        ("UID:x\nDTSTART;VALUE=DATE:20200105\nCLASS:PRIVATE", {"f:x": None}),
+        ("UID: \nDTSTART;VALUE=DATE:20200105", {}),
+        ("UID:x\nDTSTART;VALUE=DATE:20200105\nRRULE:FREQ=DAILY;COUNT=3", {}),
+        ("UID:x\nRECURRENCE-ID:20270311T000000Z\nDTSTART:20200312T000000Z", {"f:x:20270311T000000Z": "Événement 1"}),
+        (f"UID:x\nDTSTART;VALUE=DATE:20200105\nDESCRIPTION:{'x' * 1_100_000}", {"f:x": "too_large"}),
+    ],
+)
+def test_which_events_outside_the_window_are_handed_on(lines: str, handed_on: dict[str, str | None]):
+    found = read(lines)
+    assert (found.events, found.rejected, found.outside) == ([], [], 1)
+    assert {
+        key: record.title if isinstance(record, Event) else record and record.reason
+        for key, record in found.handed_on.items()
+    } == handed_on
 
 
 def test_a_series_and_its_override_in_different_calendars_of_a_file_belong_together():

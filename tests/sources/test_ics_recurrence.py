@@ -192,6 +192,11 @@ def test_an_occurrence_moved_into_or_out_of_the_window_is_where_it_was_moved_to(
     found = read(WEEKLY, out, into, window=week)
     assert [event.source_id for event in found.events] == ["f:w:20270324T230000Z"]
     assert starts(found) == ["03-12 18:00"]
+    moved = found.handed_on.pop("f:w:20270311T000000Z")
+    assert moved is not None
+    assert shown(moved.start) == f"2027-04-01 19:00 {TORONTO}"
+    assert found.handed_on == {}, "occurrences of the rule are not"
+    assert found.outside == 1
 
 
 def test_from_a_date_on_a_series_is_like_its_override():

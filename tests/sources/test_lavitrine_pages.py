@@ -1,7 +1,10 @@
 """Events by way of pages: listings, sitemaps and event pages of a site, over HTTP."""
 
+from datetime import date
+
 import pytest
 
+from ingestion_assets.events.model import FetchWindow
 from ingestion_assets.events.sources.lavitrine import LaVitrineSource
 from resources.errors import PermanentError, TransientError
 from tests.fakes._server import Answer, FaultPlan, Truth
@@ -9,6 +12,7 @@ from tests.fakes.fetching import Fetched, count, fetch_from
 from tests.fakes.site import FakeSite
 
 VOLATILE = LaVitrineSource.volatile_paths
+WEEK = FetchWindow(date(2026, 11, 23), date(2026, 11, 30), "America/Toronto")
 
 
 @pytest.mark.parametrize("start", ["/agenda", "/sitemap.xml"])
@@ -21,6 +25,20 @@ def test_every_event_page_is_found_from_a_listing_and_from_a_sitemap(start):
     assert len(found.rejected) == 3
     assert len(event_pages) == len(set(event_pages)) == 63
     assert not found.incomplete
+
+
+@pytest.mark.parametrize("start", ["/agenda", "/sitemap.xml"])
+def test_events_outside_the_window_are_handed_on_because_they_may_have_been_moved(start):
+    with FakeSite(events=250, bad=0, start=start) as service:
+        whole = fetch_from(service)
+        found = fetch_from(service, window=WEEK)
+        inside = {key for key, event in whole.by_id.items() if event.start.date in WEEK}
+        assert 0 < len(inside) < 100
+        assert found.by_id == {key: whole.by_id[key] for key in inside}
+        assert {**found.by_id, **found.handed_on} == whole.by_id
+        assert found.outside == 250 - len(inside)
+        assert found.pages == 3
+        assert not found.incomplete
 
 
 def test_an_event_page_itself_can_be_the_start():

@@ -5,7 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from ingestion_assets.events.model import Event, EventStatus, FetchWindow, Precision, RejectedRecord, RejectReason
+from ingestion_assets.events.model import (
+    Event,
+    EventStatus,
+    FetchWindow,
+    Precision,
+    RejectedRecord,
+    RejectReason,
+    Unread,
+)
 from ingestion_assets.events.sources.open_data_montreal import OpenDataMontrealSettings, OpenDataMontrealSource
 from ingestion_assets.events.sources.open_data_montreal_rows import parse
 from resources.errors import PermanentError, TransientError
@@ -64,7 +72,18 @@ def test_only_the_window_is_fetched_and_the_rest_is_counted_as_outside():
         found = fetch_from(service, window=week)
         truth = [row for row in service.rows(1) if row["date_debut"] in {day.isoformat() for day in week.days()}]
     assert len(found.events) == len(truth) > 0
-    assert found.outside == 500 - len(truth)
+    assert found.outside == len(found.handed_on) == 500 - len(truth)
+    with FakeCkan(events=500, bad=0) as service:
+        whole = fetch_from(service)
+    assert {**found.handed_on, **found.by_id} == whole.by_id
+
+
+def test_a_row_outside_the_window_that_lacks_something_is_no_event_when_it_is_read():
+    row = {**event_row(1), "date_debut": "2020-01-05"}
+    for damage, reason in [({"titre": "nan"}, "missing_title"), ({"url_fiche": "nan"}, "missing_id")]:
+        unread = parse({**row, **damage}, WINDOW)
+        assert isinstance(unread, Unread)
+        assert unread.read().reason == reason
 
 
 def test_a_table_that_moved_is_found_through_its_data_set():

@@ -29,6 +29,7 @@ from ingestion_assets.events.model import (
     Page,
     RejectedRecord,
     RejectReason,
+    Unread,
 )
 from ingestion_assets.events.sources.base import SourceSettings
 from ingestion_assets.events.sources.open_data_montreal_rows import REQUIRED, parse
@@ -210,7 +211,7 @@ class OpenDataMontrealSource:
 
     def _page(self, rows: Sequence[Json | Row | BadRow], window: FetchWindow, tally: _Tally) -> Page:
         records: list[Event | RejectedRecord] = []
-        outside = 0
+        outside: list[Unread] = []
         for row in rows:
             if isinstance(row, BadRow):
                 payload = storable({"line": row.line, "text": row.text})
@@ -220,14 +221,14 @@ class OpenDataMontrealSource:
             record = (
                 parse(_typed(row.cells), window, repaired=row.repaired) if isinstance(row, Row) else parse(row, window)
             )
-            if record is None:
-                outside += 1
+            if isinstance(record, Unread):
+                outside.append(record)
                 continue
             if isinstance(record, Event) and record.warnings:
                 tally.repaired += "encoding_repaired" in record.warnings
                 tally.damaged += "encoding_damaged" in record.warnings
             records.append(record)
-        return Page(records=records, outside_window=outside)
+        return Page(records=records, outside_window=len(outside), outside=outside)
 
 
 class _NotThereError(PermanentError):

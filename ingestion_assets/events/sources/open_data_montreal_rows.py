@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from hashlib import sha256
 from typing import Any
 
@@ -22,6 +22,7 @@ from ingestion_assets.events.model import (
     Price,
     RejectedRecord,
     RejectReason,
+    Unread,
     Venue,
 )
 from ingestion_assets.events.sources.encoding import REPLACEMENT, repair_mojibake
@@ -43,8 +44,8 @@ _LOST_LETTERS = re.compile(f"\\s*{REPLACEMENT}+\\s*")
 _LIST = re.compile(r"\s*[,;|]\s*")
 
 
-def parse(record: Json, window: FetchWindow, *, repaired: bool = False) -> Event | RejectedRecord | None:
-    """One row as an event, a rejected record with its reason, or None when it begins outside `window`.
+def parse(record: Json, window: FetchWindow, *, repaired: bool = False) -> Event | RejectedRecord | Unread:
+    """One row as an event or a rejected record with its reason; still to be read when it begins outside `window`.
 
     `repaired`: the bytes of the row were not UTF-8 and have been read another way, which is noted as a warning.
     """
@@ -60,10 +61,16 @@ def parse(record: Json, window: FetchWindow, *, repaired: bool = False) -> Event
         return RejectedRecord(reason=error.reason, detail=str(error), payload=None)
     row = _Cells(payload, repaired)
     day = _day(payload.get("date_debut"))
-    if day is not None and day not in window:
-        return None
     url = row.text("url_fiche")
     source_id = _source_id(url) if url else None
+    if day is not None and day not in window:
+        return Unread(source_id, partial(_record, row, payload, day, url, source_id))
+    return _record(row, payload, day, url, source_id)
+
+
+def _record(
+    row: _Cells, payload: dict[str, Json], day: date | None, url: str | None, source_id: str | None
+) -> Event | RejectedRecord:
     title = clean_text(row.text("titre"), limit=MAX_TITLE_CHARS)
     if source_id is None or title is None or day is None:
         return _refused(payload, source_id, title, day)

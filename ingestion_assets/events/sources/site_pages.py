@@ -10,7 +10,7 @@ import re
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import urldefrag, urljoin, urlsplit
 
 from ingestion_assets.events.model import Event, FetchWarning, FetchWindow, Page, RejectedRecord
@@ -35,6 +35,9 @@ _SMALLEST_PAGE = 4096
 """A real page is larger. What is smaller and has neither data nor links is a notice: "checking your browser"."""
 _MAX_SITEMAP_BYTES = 50 * 1024 * 1024  # https://www.sitemaps.org/protocol.html
 _LOC = re.compile(r"<loc>\s*(?:<!\[CDATA\[)?\s*([^<\]]+?)\s*(?:\]\]>)?\s*</loc>", re.IGNORECASE)
+
+
+_Records: TypeAlias = list[Event | RejectedRecord]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,8 +81,9 @@ class _Crawl:
         for url in self.site.start_urls:
             self.enqueue(url, is_event=False)
         begun_with = frozenset(self.queued)
-        records: list[Event | RejectedRecord] = []
-        outside = found = in_a_row = 0
+        records: _Records = []
+        outside: _Records = []
+        found = in_a_row = 0
         while self.queue and self.read < self.site.max_pages:
             url, is_event = self.queue.popleft()
             self.read += 1
@@ -100,17 +104,18 @@ class _Crawl:
                 continue
             in_a_row = 0
             new, left_out = self.page(url, reply, is_event=is_event)
-            found += len(new) + left_out
-            outside += left_out
+            found += len(new) + len(left_out)
+            outside.extend(left_out)
             records.extend(new)
-            if len(records) >= _BATCH:
-                yield Page(records=records, outside_window=outside)
-                records, outside = [], 0
+            if len(records) + len(outside) >= _BATCH:
+                yield Page(records=records, outside_window=len(outside), outside=outside)
+                records, outside = [], []
         for events in self.told.values():
             records.extend(self.dated(event) for event in events)
         yield Page(
             records=records,
-            outside_window=outside,
+            outside_window=len(outside),
+            outside=outside,
             warnings=self.warnings(),
             incomplete=self.incomplete(found + len(records)),
         )
@@ -121,20 +126,20 @@ class _Crawl:
             self.queued.add(url)
             self.queue.append((url, is_event))
 
-    def page(self, url: str, reply: Reply, *, is_event: bool) -> tuple[list[Event | RejectedRecord], int]:
-        """The records of one answer and how many lie outside the window; its links are put in the queue."""
+    def page(self, url: str, reply: Reply, *, is_event: bool) -> tuple[_Records, _Records]:
+        """The records of one answer, and those of it outside the window; its links are put in the queue."""
         text = _sitemap_text(reply)
         if text is not None:
             self.sitemap(url, text)
-            return [], 0
+            return [], []
         text = reply.text()
         reading = read_html(text, window=self.window, rules=replace(self.site.rules, page_url=url))
         if is_event:
             known = self.told.pop(url, [])
-            if not reading.records and not reading.outside_window:
+            if not reading.records and not reading.outside:
                 self.without_events += 1
-                return [self.dated(event) for event in known], 0
-            return [self.dated(record) for record in reading.records], reading.outside_window
+                return [self.dated(event) for event in known], []
+            return [self.dated(record) for record in reading.records], reading.outside
         self.links(url, text)
         records: list[Event | RejectedRecord] = []
         for record in reading.records:
@@ -143,7 +148,7 @@ class _Crawl:
                 self.told.setdefault(own_page, []).append(record)
             else:
                 records.append(self.dated(record))
-        return records, reading.outside_window
+        return records, reading.outside
 
     def sitemap(self, url: str, text: str) -> None:
         locations = [urljoin(url, html_entities.unescape(found)) for found in _LOC.findall(text)]

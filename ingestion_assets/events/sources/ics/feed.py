@@ -7,11 +7,21 @@ together, and the order of the work. How a file was fetched is the business of t
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
+from functools import partial
 
-from ingestion_assets.events.model import Event, FetchWarning, FetchWindow, Json, Page, RejectedRecord, RejectReason
+from ingestion_assets.events.model import (
+    Event,
+    FetchWarning,
+    FetchWindow,
+    Json,
+    Page,
+    RejectedRecord,
+    RejectReason,
+    Unread,
+)
 from ingestion_assets.events.sources.ics.components import (
     MAX_EVENTS,
     Calendar,
@@ -21,11 +31,11 @@ from ingestion_assets.events.sources.ics.components import (
     read_calendar,
 )
 from ingestion_assets.events.sources.ics.mapping import Mapper
-from ingestion_assets.events.sources.ics.payload import identity, record
+from ingestion_assets.events.sources.ics.payload import cleaned_uid, identity, record
 from ingestion_assets.events.sources.ics.recurrence import Budget
 from ingestion_assets.events.sources.ics.series import Limits, Outcome, expand
 from ingestion_assets.events.sources.ics.values import Zones, parse_when
-from ingestion_assets.events.sources.ics.vevent import Occurrence, VEvent, is_midnight, read_event
+from ingestion_assets.events.sources.ics.vevent import Occurrence, VEvent, dated_event, is_midnight, read_event
 from resources.redaction import excerpt
 
 PAGE_SIZE = 1000
@@ -51,6 +61,8 @@ class _Group:
     """VEVENTs with one UID."""
 
     events: list[RawEvent] = field(default_factory=list)
+    uid: str | None = None
+    """The line that names it."""
     simple_start: str | None = None
     """The DTSTART line of an event that stands alone and does not recur."""
 
@@ -64,7 +76,11 @@ def read_feed(
     max_occurrences: int,
     charset: str | None = None,
 ) -> Iterator[Page]:
-    """The records of a calendar file that belong to `window`. Never raises, whatever `body` is."""
+    """The records of a calendar file that belong to `window`. Never raises, whatever `body` is.
+
+    Handed on from outside of it are, unread, events that do not recur and changed occurrences of those that do: as many
+    as the file has VEVENTs.
+    """
     calendar = read_calendar(body, charset)
     if not calendar.calendars and not calendar.events:
         yield _no_calendar(body, feed)
@@ -93,7 +109,9 @@ class _Run:
     max_occurrences: int
     notes: Counter[str] = field(default_factory=Counter)
     incomplete: str | None = None
-    outside: int = 0
+    outside: list[Unread] = field(default_factory=list)
+    also_outside: int = 0
+    """What lies outside the window besides, and is not handed on."""
     budget: Budget = field(default_factory=Budget)
     zones: dict[int, Zones] = field(default_factory=dict)
     """By identity of the calendar, which outlives the run."""
@@ -104,25 +122,32 @@ class _Run:
 
     def pages(self, calendar: CalendarFile) -> Iterator[Page]:
         records: list[Event | RejectedRecord] = []
-        for total, found in enumerate(self._records(calendar), start=1):
-            records.append(found)
-            if len(records) >= PAGE_SIZE:
-                yield Page(records=records, outside_window=self._take_outside())
+        total = 0
+        for found in self._records(calendar):
+            if isinstance(found, Unread):
+                self.outside.append(found)
+            else:
+                records.append(found)
+                total += 1
+            if len(records) >= PAGE_SIZE or len(self.outside) >= PAGE_SIZE:
+                yield self._page(records)
                 records = []
             if total >= MAX_RECORDS:
                 self.incomplete = f"the feed {self.feed!r} has more than {MAX_RECORDS} records in the window"
                 break
         self._whole_file(calendar)
-        yield Page(
-            records=records,
-            warnings=self._warnings(),
-            incomplete=self.incomplete,
-            outside_window=self._take_outside(),
-        )
+        yield self._page(records, warnings=self._warnings(), incomplete=self.incomplete)
 
-    def _take_outside(self) -> int:
-        outside, self.outside = self.outside, 0
-        return outside
+    def _page(
+        self,
+        records: list[Event | RejectedRecord],
+        *,
+        warnings: Sequence[FetchWarning] = (),
+        incomplete: str | None = None,
+    ) -> Page:
+        outside, self.outside = self.outside, []
+        count, self.also_outside = self.also_outside + len(outside), 0
+        return Page(records=records, warnings=warnings, incomplete=incomplete, outside_window=count, outside=outside)
 
     def _whole_file(self, calendar: CalendarFile) -> None:
         self.notes["encoding_repaired"] += calendar.repaired_lines
@@ -152,7 +177,7 @@ class _Run:
             if self.notes[code]
         ]
 
-    def _records(self, calendar: CalendarFile) -> Iterator[Event | RejectedRecord]:
+    def _records(self, calendar: CalendarFile) -> Iterator[Event | RejectedRecord | Unread]:
         published: list[RawEvent] = []
         for raw in calendar.events:
             if (raw.calendar.get("METHOD") or "").upper() in NOT_PUBLISHED:
@@ -168,16 +193,15 @@ class _Run:
         event = read_event(raw, self._zones(raw.calendar))
         return self._rejected(event, RejectReason.UNPARSABLE, "the file ends inside this event")
 
-    def _of_group(self, group: _Group) -> Iterator[Event | RejectedRecord]:
+    def _of_group(self, group: _Group) -> Iterator[Event | RejectedRecord | Unread]:
         if group.simple_start is not None and self._surely_outside(group.events[0], group.simple_start):
-            self.outside += 1
+            yield from self._outside(group)
             return
         events: list[VEvent] = []
         for raw in group.events:
             event = read_event(raw, self._zones(raw.calendar))
-            if _size(event) > MAX_EVENT_CHARS:
-                detail = f"the event has more than {MAX_EVENT_CHARS} characters"
-                yield self._rejected(event, RejectReason.TOO_LARGE, detail)
+            if (large := self._too_large(event)) is not None:
+                yield large
             else:
                 events.append(event)
         if not events:
@@ -186,17 +210,44 @@ class _Run:
         try:
             outcome = expand(events, Limits(self.window, shown_in, self.max_occurrences, self.budget))
         except _UNFORESEEN as error:
-            yield self._rejected(events[0], RejectReason.INVALID_VALUE, f"the event cannot be read: {error!r}")
+            yield self._unforeseen(events[0], error)
             return
         yield from self._of_outcome(outcome, shown_in)
 
-    def _of_outcome(self, outcome: Outcome, shown_in: str) -> Iterator[Event | RejectedRecord]:
+    def _outside(self, group: _Group) -> Iterator[Unread]:
+        """An event that stands alone outside the window. Without a UID its start is part of its key: it cannot move."""
+        prop = None if group.uid is None else parse_line(group.uid)
+        uid = None if prop is None else cleaned_uid(prop.value)
+        if uid is None:
+            self.also_outside += 1
+        else:
+            yield Unread(f"{self.feed}:{uid}", partial(self._read_outside, group.events[0]))
+
+    def _read_outside(self, raw: RawEvent) -> Event | RejectedRecord | None:
+        event = read_event(raw, self._zones(raw.calendar))
+        if event.private:
+            return None
+        if (large := self._too_large(event)) is not None:
+            return large
+        try:
+            dated = dated_event(event)
+        except _UNFORESEEN as error:
+            return self._unforeseen(event, error)
+        occurrence = Occurrence(event, dated.start, dated.end, warnings=dated.warnings)
+        return self._of_occurrence(occurrence, event.zones.fallback)
+
+    def _of_outcome(self, outcome: Outcome, shown_in: str) -> Iterator[Event | RejectedRecord | Unread]:
         self.notes["superseded"] += outcome.superseded
         self.notes["private_skipped"] += outcome.private + sum(fault.event.private for fault in outcome.faults)
         if outcome.capped:
             self.incomplete = f"the feed {self.feed!r} has a series with more than {self.max_occurrences} occurrences"
-        if not (outcome.occurrences or outcome.faults or outcome.private):
-            self.outside += 1
+        if not (outcome.occurrences or outcome.faults or outcome.private or outcome.outside):
+            self.also_outside += 1
+        for occurrence in outcome.outside:
+            source_id = f"{self.feed}:{identity(occurrence.event, self.feed)}"
+            if occurrence.recurrence is not None:
+                source_id += f":{occurrence.recurrence}"
+            yield Unread(source_id, partial(self._changed, source_id, occurrence, shown_in))
         for fault in outcome.faults:
             if not fault.event.private:
                 yield self._rejected(fault.event, fault.reason, fault.detail)
@@ -209,15 +260,28 @@ class _Run:
             if not isinstance(found, Event):
                 untitled.add(occurrence.event.raw.index)
 
+    def _changed(self, source_id: str, occurrence: Occurrence, shown_in: str) -> Event | RejectedRecord:
+        found = self._of_occurrence(occurrence, shown_in)
+        # A series is refused under its UID, once. Here one occurrence is, which would else count as gone.
+        return found if isinstance(found, Event) else replace(found, source_id=source_id)
+
     def _of_occurrence(self, occurrence: Occurrence, shown_in: str) -> Event | RejectedRecord:
         try:
             event = self.mapper.to_event(occurrence, shown_in)
         except _UNFORESEEN as error:
-            return self._rejected(occurrence.event, RejectReason.INVALID_VALUE, f"the event cannot be read: {error!r}")
+            return self._unforeseen(occurrence.event, error)
         if event is None:
             day = occurrence.start.moment(shown_in).date
             return self._rejected(occurrence.event, RejectReason.MISSING_TITLE, "the event has no SUMMARY", day=day)
         return event
+
+    def _too_large(self, event: VEvent) -> RejectedRecord | None:
+        if _size(event) <= MAX_EVENT_CHARS:
+            return None
+        return self._rejected(event, RejectReason.TOO_LARGE, f"the event has more than {MAX_EVENT_CHARS} characters")
+
+    def _unforeseen(self, event: VEvent, error: Exception) -> RejectedRecord:
+        return self._rejected(event, RejectReason.INVALID_VALUE, f"the event cannot be read: {error!r}")
 
     def _rejected(self, event: VEvent, reason: RejectReason, detail: str, *, day: date | None = None) -> RejectedRecord:
         payload: dict[str, Json] = {"calendar": {"feed": self.feed}}
@@ -259,7 +323,7 @@ def _groups(events: Iterable[RawEvent]) -> Iterable[_Group]:
     """Events by UID, in the order in which UIDs appear. Without a UID every event is a group of its own."""
     groups: dict[str, _Group] = {}
     for raw in events:
-        uid = start = None
+        uid = start = named_by = None
         recurs = False
         for line in raw.lines:
             if line[0] not in _FIRST:  # most lines are something else, and there are many
@@ -269,12 +333,13 @@ def _groups(events: Iterable[RawEvent]) -> Iterable[_Group]:
                 continue
             name = head.partition(":")[0].partition(";")[0]
             if name == "UID":
-                uid = uid or line.partition(":")[2].strip()
+                if not uid:
+                    uid, named_by = line.partition(":")[2].strip(), line
             elif name == "DTSTART":
                 start = start or line
             elif name in {"RECURRENCE-ID", "RRULE", "RDATE"}:
                 recurs = recurs or bool(line.partition(":")[2].strip())
-        group = groups.setdefault(uid or f"\x00{raw.index}", _Group())
+        group = groups.setdefault(uid or f"\x00{raw.index}", _Group(uid=named_by))
         group.events.append(raw)
         group.simple_start = start if not recurs and len(group.events) == 1 else None
     return groups.values()

@@ -29,12 +29,20 @@ MAIL = re.compile(r"[^\s@<>\"']+@[^\s@<>\"']+")
 
 def identity(event: VEvent, feed: str) -> str:
     """The UID as it goes into `source_id`; without one, a hash of what tells the event from others of its feed."""
-    uid = clean_text(unescape(event.value("UID")))
+    uid = cleaned_uid(event.value("UID"))
     if uid is None:
         told_by = "\x1f".join((feed, event.value("SUMMARY"), event.value("DTSTART"), event.value("LOCATION")))
         return f"sha256-{sha256(told_by.encode()).hexdigest()[:32]}"
+    return uid
+
+
+def cleaned_uid(written: str) -> str | None:
+    """A UID as it goes into `source_id`; None where there is none."""
+    uid = clean_text(unescape(written))
+    if uid is None or len(uid) <= 255:
+        return uid
     # An index row of PostgreSQL holds 2,700 bytes.
-    return uid if len(uid) <= 255 else f"{uid[:64]}-sha256-{sha256(uid.encode()).hexdigest()[:32]}"
+    return f"{uid[:64]}-sha256-{sha256(uid.encode()).hexdigest()[:32]}"
 
 
 def occurrence_payload(occurrence: Occurrence, properties: dict[str, Json], feed: str, zone: str) -> dict[str, Json]:

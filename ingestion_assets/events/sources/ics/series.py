@@ -26,6 +26,9 @@ class Outcome:
     """What a UID brought for the window."""
 
     occurrences: list[Occurrence] = field(default_factory=list)
+    outside: list[Occurrence] = field(default_factory=list)
+    """Of what starts outside the window, what a VEVENT of its own describes. What a rule gives has no end, and its times
+    are its keys: unless RANGE=THISANDFUTURE moves it, it does not leave the window under the key that it had there."""
     faults: list[Fault] = field(default_factory=list)
     superseded: int = 0
     """VEVENTs for an occurrence that a newer VEVENT describes."""
@@ -109,8 +112,9 @@ def expand(events: list[VEvent], limits: Limits) -> Outcome:
 
 def _add(occurrence: Occurrence, limits: Limits, outcome: Outcome) -> None:
     if not limits.holds(occurrence.start):
-        return
-    if occurrence.event.private:
+        if not occurrence.event.private:
+            outcome.outside.append(occurrence)
+    elif occurrence.event.private:
         outcome.private += 1
     else:
         outcome.occurrences.append(occurrence)
