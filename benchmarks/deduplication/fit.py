@@ -28,12 +28,13 @@ from benchmarks.deduplication.generate_third import generate_third
 from benchmarks.deduplication.measure import measure
 from ingestion_assets.events.deduplication import weights as shipped
 from ingestion_assets.events.deduplication.blocks import candidate_pairs
+from ingestion_assets.events.deduplication.columns import Batch
 from ingestion_assets.events.deduplication.conflicts import Conflict, conflicts
 from ingestion_assets.events.deduplication.levels import LEVELS
 from ingestion_assets.events.deduplication.lexicon import default_lexicon, singular
 from ingestion_assets.events.deduplication.neighbours import SECOND_LEVELS, second_levels
 from ingestion_assets.events.deduplication.pairs import PairFeatures, pair_features
-from ingestion_assets.events.deduplication.prepare import Batch, prepare
+from ingestion_assets.events.deduplication.prepare import prepare
 from ingestion_assets.events.deduplication.resolve import Config
 from ingestion_assets.events.deduplication.statistics import CorpusStatistics, build_statistics
 

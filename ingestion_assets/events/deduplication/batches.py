@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from ingestion_assets.events.deduplication import exact_key
 from ingestion_assets.events.deduplication.blocks import candidate_pairs
 from ingestion_assets.events.deduplication.cluster import Grouping, group
+from ingestion_assets.events.deduplication.columns import Batch, distinct
 from ingestion_assets.events.deduplication.conflicts import Conflict, conflicts
 from ingestion_assets.events.deduplication.doubts import Doubts
 from ingestion_assets.events.deduplication.levels import LEVELS
@@ -21,7 +22,7 @@ from ingestion_assets.events.deduplication.links import Scored, components
 from ingestion_assets.events.deduplication.neighbours import second_levels
 from ingestion_assets.events.deduplication.pairs import PairFeatures, pair_features
 from ingestion_assets.events.deduplication.plan import Plan, pair_of
-from ingestion_assets.events.deduplication.prepare import Batch, distinct, prepare
+from ingestion_assets.events.deduplication.prepare import prepare
 from ingestion_assets.events.deduplication.records import Key, Record
 from ingestion_assets.events.deduplication.statistics import CorpusStatistics
 from ingestion_assets.events.deduplication.weights import Model
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ingestion_assets.events.deduplication.prepare import Floats, Ints
+    from ingestion_assets.events.deduplication.columns import Floats, Ints
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

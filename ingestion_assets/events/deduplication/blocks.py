@@ -11,14 +11,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ingestion_assets.events.deduplication.columns import Batch, Csr, distinct
 from ingestion_assets.events.deduplication.days import DAY
-from ingestion_assets.events.deduplication.prepare import Batch, Csr, distinct
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ingestion_assets.events.deduplication.prepare import Ints
+    from ingestion_assets.events.deduplication.columns import Ints
 
 GROUP = 24
 """Groups up to this size are compared whole."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ingestion_assets.events.deduplication.prepare import Ints
+    from ingestion_assets.events.deduplication.columns import Ints
 
 _CLIP = 8.0
 """No single pair counts for more than these log-odds when the pairs between two groups are added up."""

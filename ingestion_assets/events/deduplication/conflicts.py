@@ -10,6 +10,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
 from ingestion_assets.events.deduplication.blocks import plausible_times
+from ingestion_assets.events.deduplication.columns import PLAYS, Batch
 from ingestion_assets.events.deduplication.levels import code
 from ingestion_assets.events.deduplication.lexicon import FORMS
 from ingestion_assets.events.deduplication.other_words import (
@@ -20,7 +21,6 @@ from ingestion_assets.events.deduplication.other_words import (
     place_words,
 )
 from ingestion_assets.events.deduplication.pairs import PairFeatures
-from ingestion_assets.events.deduplication.prepare import PLAYS, Batch
 from ingestion_assets.events.deduplication.title_units import parts_contradict
 from ingestion_assets.events.deduplication.venues import Likeness
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ingestion_assets.events.deduplication.prepare import Ints
+    from ingestion_assets.events.deduplication.columns import Ints
 
 
 class Conflict(IntEnum):

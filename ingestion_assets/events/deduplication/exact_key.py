@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ingestion_assets.events.deduplication.prepare import Batch, Floats, Ints
+    from ingestion_assets.events.deduplication.columns import Batch, Floats, Ints
 
 FLOOR = 3.0
 """Log-odds, 95 %."""

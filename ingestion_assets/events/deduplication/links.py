@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ingestion_assets.events.deduplication.prepare import Floats, Ints
+    from ingestion_assets.events.deduplication.columns import Floats, Ints
 
 
 @dataclass(slots=True)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ingestion_assets.events.deduplication.prepare import Batch
+from ingestion_assets.events.deduplication.columns import Batch
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ingestion_assets.events.deduplication.prepare import Floats, Ints
+    from ingestion_assets.events.deduplication.columns import Floats, Ints
 
     Levels = NDArray[np.int8]
 

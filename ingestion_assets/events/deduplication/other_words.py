@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ingestion_assets.events.deduplication.columns import Batch
 from ingestion_assets.events.deduplication.levels import code
 from ingestion_assets.events.deduplication.lexicon import COMPOSERS, FORMS, default_lexicon
 from ingestion_assets.events.deduplication.pairs import PairFeatures
-from ingestion_assets.events.deduplication.prepare import Batch
 from ingestion_assets.events.deduplication.titles import ParsedTitle
 
 if TYPE_CHECKING:

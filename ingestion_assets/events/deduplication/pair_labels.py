@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ingestion_assets.events.deduplication.columns import Batch, distinct
 from ingestion_assets.events.deduplication.levels import LEVELS
 from ingestion_assets.events.deduplication.pair_titles import Overlap, spelling_of
-from ingestion_assets.events.deduplication.prepare import Batch, distinct
 from ingestion_assets.events.deduplication.title_units import parts_contradict
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ingestion_assets.events.deduplication.prepare import Ints
+    from ingestion_assets.events.deduplication.columns import Ints
 
     Levels = NDArray[np.int8]
     Mask = NDArray[np.bool_]

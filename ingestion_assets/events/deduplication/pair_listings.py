@@ -8,16 +8,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ingestion_assets.events.deduplication.blocks import DOORS, FAR, HALF_DAY, areas, starts
+from ingestion_assets.events.deduplication.columns import Batch
 from ingestion_assets.events.deduplication.days import DAY
 from ingestion_assets.events.deduplication.levels import LEVELS
-from ingestion_assets.events.deduplication.prepare import Batch
 from ingestion_assets.events.deduplication.venues import Likeness, compare_addresses, compare_venues
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ingestion_assets.events.deduplication.prepare import Ints
+    from ingestion_assets.events.deduplication.columns import Ints
 
     Levels = NDArray[np.int8]
 

@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ingestion_assets.events.deduplication.columns import Batch, Csr, distinct
 from ingestion_assets.events.deduplication.lexicon import default_lexicon
-from ingestion_assets.events.deduplication.prepare import Batch, Csr, distinct
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ingestion_assets.events.deduplication.prepare import Floats, Ints
+    from ingestion_assets.events.deduplication.columns import Floats, Ints
 
     Levels = NDArray[np.int8]
     Mask = NDArray[np.bool_]

@@ -10,17 +10,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ingestion_assets.events.deduplication import pair_listings as listings
+from ingestion_assets.events.deduplication.columns import Batch
 from ingestion_assets.events.deduplication.levels import FACTS, LEVELS, code
 from ingestion_assets.events.deduplication.pair_labels import label_levels
 from ingestion_assets.events.deduplication.pair_titles import overlap_of, title_levels
-from ingestion_assets.events.deduplication.prepare import Batch
 from ingestion_assets.events.deduplication.venues import Likeness
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ingestion_assets.events.deduplication.prepare import Ints
+    from ingestion_assets.events.deduplication.columns import Ints
 
     Levels = NDArray[np.int8]
     Mask = NDArray[np.bool_]

@@ -1,16 +1,15 @@
-"""Records turned into columns: everything the later steps compare, computed once a record.
+"""Records turned into the columns of a `Batch`: everything the later steps compare, computed once a record.
 
-Belongs here: reading one record. `Batch` is what blocking, pair features and clustering work on; its order is fixed
-by logical day and key, so nothing downstream depends on the order of the input.
+Belongs here: reading records. What the columns mean is in `columns`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from ingestion_assets.events.deduplication.columns import PLAYS, Batch, Csr, distinct
 from ingestion_assets.events.deduplication.days import DAY, logical_day
 from ingestion_assets.events.deduplication.lexicon import FORMS, default_lexicon
 from ingestion_assets.events.deduplication.records import Key, Record
@@ -18,7 +17,6 @@ from ingestion_assets.events.deduplication.statistics import CorpusStatistics
 from ingestion_assets.events.deduplication.text import fold, is_shared, plain_url
 from ingestion_assets.events.deduplication.titles import ParsedTitle, parse_title
 from ingestion_assets.events.deduplication.venues import (
-    ParsedVenue,
     is_online,
     parse_address,
     parse_city,
@@ -32,110 +30,6 @@ if TYPE_CHECKING:
 
     Ints = NDArray[np.int64]
     Floats = NDArray[np.float64]
-
-
-@dataclass(slots=True)
-class Csr:
-    """Lists of token ids, one a row: row i is `data[start[i]:start[i + 1]]`, ascending."""
-
-    start: Ints
-    data: Ints
-
-
-@dataclass(slots=True)
-class Batch:
-    """Columns over records sorted by logical day and key. Integer ids are local to the batch; -1 or 0 say "none"."""
-
-    records: Sequence[Record]
-    keys: Sequence[Key]
-    titles: Sequence[ParsedTitle]
-    title: Ints
-    """Id of the head's words, the same for the same set of words."""
-    texts: Sequence[str]
-    """By title id."""
-    text_rank: Ints
-    """By title id: its place in alphabetical order."""
-    head: Csr
-    """By title id."""
-    raw: Ints
-    """Id of the whole title's letters and digits."""
-    raws: Sequence[str]
-    """By raw id."""
-    context: Csr
-    """By record: words of its venue, city, organiser, performers and lesser acts."""
-    around: Csr
-    """By record: words of its venue and city."""
-    cast: Csr
-    """By record: words of its organiser, performers and lesser acts."""
-    idf: Floats
-    """By token id."""
-    frame: NDArray[np.bool_]
-    """By token id: a word that says what kind of event it is, or for whom, and not which."""
-    form: NDArray[np.bool_]
-    """By token id: a word for a form that many sources put before a title or leave out: a concert, a talk, a film."""
-    proper: Csr
-    """By record: words of the head that are written like names."""
-    known: NDArray[np.bool_]
-    """By token id: a word of the lexicon, which means the same in both languages."""
-    tokens: Sequence[str]
-    chain_names: frozenset[str]
-    """Words that the branches of a chain share."""
-    translations: frozenset[tuple[str, str]]
-    """Phrases that mean the same, as the corpus taught."""
-    day: Ints
-    minute: Ints
-    end: Ints
-    """Minutes from the logical day's midnight to the end, -1 when unknown."""
-    span: Ints
-    """Further days it lasts."""
-    offset: Ints
-    shifting: NDArray[np.bool_]
-    """By record: its source is known for clocks shifted by the UTC offset."""
-    source: Ints
-    lang: Ints
-    """The language that the source or the title's words tell, 0 unknown."""
-    spoken: Ints
-    """The language that the title's words tell, 0 unknown."""
-    venue: Ints
-    venues: Sequence[ParsedVenue]
-    alias: Ints
-    """By record: id of the place its venue's name is an alias of (-1: nowhere)."""
-    spot: Ints
-    """By record: id of its venue's key whatever the city, -1 where the name has no proper word."""
-    place: Ints
-    """By record: 1 + index into `addresses`, 0 none."""
-    addresses: Sequence[tuple[str, frozenset[str]]]
-    city: Ints
-    """0: not named."""
-    city_rank: Sequence[int]
-    """By city id: its place in the alphabet."""
-    lat: Floats
-    lon: Floats
-    url: Ints
-    """0: none."""
-    people: Sequence[frozenset[str]]
-    """Organiser and performers, folded."""
-    parsed: Mapping[str, Ints]
-    """Small integer codes of what titles say: sessions, parts, addons …, 0 for nothing."""
-    sets: Sequence[Any]
-    """What those codes stand for."""
-    framed: NDArray[np.bool_]
-    """By record: several pieces make its title."""
-    act: NDArray[np.bool_]
-    """By record: its title is written like a name all through, and begins with no article."""
-    french: NDArray[np.bool_]
-    """By record: its title is French by its own words."""
-    french_act: NDArray[np.bool_]
-    """By record: so is its title, and it is French."""
-    online: NDArray[np.bool_]
-    """By record: it is on the net, and names no place."""
-    match: NDArray[np.bool_]
-    """By record: its title is of two teams."""
-    area: Ints | None = None
-    """By record: its city or the one that its neighbours name (`blocks.areas`), once it was asked for."""
-
-    def __len__(self) -> int:
-        return len(self.records)
 
 
 class _Interner:
@@ -156,8 +50,6 @@ class _Interner:
 _SAID = ("sessions", "parts", "numbers", "addons", "kinds", "secondary", "publics", "support")
 """What titles say, each a set, kept as the number of the set."""
 _FLAGS = ("tribute", "umbrella", "name", "moved", "introductory", "of_a_day", "days", "clock")
-PLAYS = 2
-"""What `X plays Y` is among the values of `parsed["tribute"]`; a tribute is 1."""
 _TITLE_COLUMNS = ("title", "raw", "spoken", *_SAID, *_FLAGS)
 _PLACE_COLUMNS = ("city", "venue", "alias", "spot")
 _RECORD_COLUMNS = ("place", "url", "source", "lang", "day", "minute", "offset", "end", "span")
@@ -425,11 +317,3 @@ def _csr_of(rows: Sequence[tuple[int, ...]], number: Ints) -> Csr:
     code = distinct(row * width + number[loose.data])
     start = np.searchsorted(code, np.arange(len(rows) + 1) * width)
     return Csr(start, code % width)
-
-
-def distinct(values: Any) -> Any:
-    """Each value once, ascending. `numpy.unique` hashes since NumPy 2.3: some sixty times the time of sorting integers."""
-    import numpy as np
-
-    ordered = np.sort(values)
-    return ordered[np.r_[True, ordered[1:] != ordered[:-1]]] if len(ordered) else ordered

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ingestion_assets.events.deduplication.prepare import Floats
+    from ingestion_assets.events.deduplication.columns import Floats
 
 CROSSES: tuple[tuple[str, str], ...] = (
     ("title", "place"),
