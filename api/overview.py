@@ -22,7 +22,7 @@ _LAST = """
 SELECT DISTINCT ON (source) source, status, attempt, nb_fetched AS fetched, nb_created AS created, nb_updated AS updated,
        nb_skipped AS skipped, nb_errors AS errors, nb_withdrawn AS withdrawn, started_at, finished_at,
        duration::float8 AS seconds, error_text AS error, run_id
-FROM import_jobs ORDER BY source, id DESC
+FROM import_jobs WHERE source = ANY(%(sources)s) ORDER BY source, id DESC
 """
 _IMPORTS = """
 SELECT id, source, status, attempt, partition_start, partition_end, nb_fetched AS fetched, nb_created AS created,
@@ -70,7 +70,7 @@ def read_overview(connection: Connection[Any]) -> dict[str, Any]:
         with connection.cursor(row_factory=dict_row) as cursor:
             return cursor.execute(query, parameters or None).fetchall()
 
-    last = {row["source"]: row for row in rows(_LAST)}
+    last = {row["source"]: row for row in rows(_LAST, sources=list(SOURCE_NAMES))}
     imports = rows(_IMPORTS)
     return {
         "sources": [_source(name, last.get(name)) for name in SOURCE_NAMES],
