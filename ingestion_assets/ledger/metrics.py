@@ -1,8 +1,7 @@
 """Metrics in Prometheus's text format, read from the tables when they are asked for.
 
 No process keeps counters of its own: there are many short ones, and the tables know it all. What is taken out of the tables
-by the retention is added up in `job_totals`, so that counters do not go back unless a user is
-deleted.
+by the retention is added up in `job_totals` and `import_totals`, so that counters do not go back unless a user is deleted.
 """
 
 from __future__ import annotations
@@ -35,12 +34,18 @@ FROM async_jobs WHERE state = 'completed' AND finished_at > now() - interval '1 
 """
 # Of a study asset each collection has a job, `documents:<collection>`: one series for all of them, or they never end.
 _IMPORTS = """
-SELECT split_part(source, ':', 1) AS source, status, count(*)::float8 AS imports,
-       coalesce(sum(duration), 0)::float8 AS seconds,
+SELECT source, status, sum(imports)::float8 AS imports, sum(seconds)::float8 AS seconds,
        sum(nb_created)::float8 AS created, sum(nb_updated)::float8 AS updated, sum(nb_skipped)::float8 AS skipped,
        sum(nb_errors)::float8 AS errors, sum(nb_refused)::float8 AS refused,
-       extract(epoch FROM max(finished_at) FILTER (WHERE status = 'SUCCESS'))::float8 AS last_success
-FROM import_jobs WHERE status <> 'RUNNING' GROUP BY 1, 2 ORDER BY 1, 2
+       extract(epoch FROM max(last_finished_at) FILTER (WHERE status = 'SUCCESS'))::float8 AS last_success
+FROM (
+    SELECT source, status, imports, seconds, nb_created, nb_updated, nb_skipped, nb_errors, nb_refused, last_finished_at
+    FROM import_totals
+    UNION ALL
+    SELECT split_part(source, ':', 1), status, count(*), coalesce(sum(duration), 0), sum(nb_created), sum(nb_updated),
+           sum(nb_skipped), sum(nb_errors), sum(nb_refused), max(finished_at)
+    FROM import_jobs WHERE status <> 'RUNNING' GROUP BY 1, 2) AS ended
+GROUP BY source, status ORDER BY source, status
 """
 _INCIDENTS = """
 SELECT watcher, reason, action, count(*)::float8 AS n FROM incidents WHERE at > now() - interval '24 hours'

@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, LiteralString
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -45,7 +45,8 @@ class RetentionSettings(BaseSettings):
         default=90,
         validation_alias="INGESTION_JOB_RETENTION_DAYS",
         ge=1,
-        description="Finished asynchronous jobs, with their results, and incidents are kept for this many days.",
+        description="Finished asynchronous jobs, with their results, ledger rows of study collections and incidents are "
+        "kept for this many days.",
     )
     size_limit_gib: float = Field(
         default=10.0,
@@ -151,11 +152,31 @@ added AS (INSERT INTO job_totals AS t (kind, state, jobs, seconds)
 SELECT count(*) FROM gone
 """
 
+# Sources of events have a row for each run. Of the study assets each collection has its own, `documents:<collection>`,
+# which nothing reads once it is over: without this they would stay for ever. No batches: a row is small, and nobody waits
+# for one that is finished.
+_PURGE_IMPORTS = """
+WITH gone AS (DELETE FROM import_jobs WHERE strpos(source, ':') > 0 AND finished_at < %(jobs)s
+              RETURNING split_part(source, ':', 1) AS source, status, duration, nb_created, nb_updated, nb_skipped,
+                        nb_errors, nb_refused, finished_at),
+added AS (INSERT INTO import_totals AS t (source, status, imports, seconds, nb_created, nb_updated, nb_skipped, nb_errors,
+                                          nb_refused, last_finished_at)
+          SELECT source, status, count(*), sum(duration), sum(nb_created), sum(nb_updated), sum(nb_skipped),
+                 sum(nb_errors), sum(nb_refused), max(finished_at) FROM gone GROUP BY source, status
+          ON CONFLICT (source, status) DO UPDATE SET imports = t.imports + EXCLUDED.imports,
+              seconds = t.seconds + EXCLUDED.seconds, nb_created = t.nb_created + EXCLUDED.nb_created,
+              nb_updated = t.nb_updated + EXCLUDED.nb_updated, nb_skipped = t.nb_skipped + EXCLUDED.nb_skipped,
+              nb_errors = t.nb_errors + EXCLUDED.nb_errors, nb_refused = t.nb_refused + EXCLUDED.nb_refused,
+              last_finished_at = greatest(t.last_finished_at, EXCLUDED.last_finished_at))
+SELECT count(*) FROM gone
+"""
+
 
 def purge_platform(database: Database, settings: RetentionSettings, *, now: datetime | None = None) -> dict[str, int]:
     """Delete old rows of the platform's own tables; how many, by table. Safe to repeat.
 
-    Counters survive: what is taken out of `async_jobs` is added to `job_totals` in the same statement.
+    Counters survive: what is taken out of `async_jobs` and `import_jobs` is added to `job_totals` and `import_totals` in
+    the same statement.
     """
     now = now or datetime.now(UTC)
     moments = {
@@ -170,13 +191,14 @@ def purge_platform(database: Database, settings: RetentionSettings, *, now: date
         # The HTTP service does so too, where there is one.
         rows["study_files"] = uploads.forget_abandoned(connection)
         rows["async_jobs"] = 0
-        while gone := _purge_jobs(connection, moments):
+        while gone := _counted(connection, _PURGE_JOBS, moments):
             rows["async_jobs"] += gone
+        rows["import_jobs"] = _counted(connection, _PURGE_IMPORTS, moments)
     return rows
 
 
-def _purge_jobs(connection: Connection[Any], moments: Mapping[str, Any]) -> int:
-    row = connection.execute(_PURGE_JOBS, moments).fetchone()
+def _counted(connection: Connection[Any], statement: LiteralString, moments: Mapping[str, Any]) -> int:
+    row = connection.execute(statement, moments).fetchone()
     return int(row[0]) if row else 0
 
 

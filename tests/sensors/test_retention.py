@@ -119,6 +119,43 @@ def test_counters_survive_the_deletion_of_their_jobs(ledger: Ledger) -> None:
     assert counted in metrics(ledger.database)
 
 
+def test_study_imports_go_after_their_days_and_counters_survive_them(ledger: Ledger) -> None:
+    """The ledger had three rows of every collection there ever was."""
+
+    def add(source: str, status: str, days: int) -> None:
+        ledger.connection.execute(
+            "UPDATE import_jobs SET status = %s, started_at = now() - make_interval(days => %s, secs => 5),"
+            " finished_at = now() - make_interval(days => %s), nb_created = 2, nb_updated = 3, nb_skipped = 4,"
+            " nb_errors = 5, nb_refused = 6 WHERE id = %s",
+            (status, days, days, ledger.add_import(source=source)),
+        )
+
+    def counters() -> list[str]:
+        return [line for line in metrics(ledger.database).splitlines() if line.startswith("ingestion_import_")]
+
+    old = ["documents:a", "documents:b", "document_analyses:a", "study_collections:a"]
+    for source in (*old, "ics", "deduplicated_events"):
+        add(source, "SUCCESS", 91)
+    add("documents:c", "ERROR", 91)
+    add("documents:a", "SUCCESS", 89)
+    running = ledger.add_import(source="documents:d")
+    ledger.connection.execute("UPDATE import_jobs SET started_at = now() - interval '1 year' WHERE id = %s", (running,))
+    counted = counters()
+    assert 'ingestion_import_records_total{outcome="skipped",source="documents"} 16.0' in counted
+    assert purge_platform(ledger.database, RetentionSettings())["import_jobs"] == 5
+    assert counters() == counted
+    left = ledger.database.fetch_all("SELECT source FROM import_jobs ORDER BY id")
+    assert [row["source"] for row in left] == ["ics", "deduplicated_events", "documents:a", "documents:d"]
+    ledger.connection.execute(
+        "UPDATE import_jobs SET finished_at = now() - interval '91 days' WHERE source = 'documents:a'"
+    )
+    counted = counters()
+    assert purge_platform(ledger.database, RetentionSettings())["import_jobs"] == 1, "added to what is there"
+    assert counters() == counted
+    assert purge_platform(ledger.database, RetentionSettings())["import_jobs"] == 0
+    assert counters() == counted
+
+
 def test_files_that_no_batch_names_go_after_a_day(ledger: Ledger) -> None:
     for hours in (23, 25):
         uploads.add_parts(ledger.connection, uuid.uuid4(), 0, [b"left"], user_id=None)

@@ -83,6 +83,23 @@ import_jobs = Table(
 """One row for each source and run. At most one of a source is RUNNING, and of the deduplication at most one of each
 week: the database sees to that."""
 
+import_totals = Table(
+    "import_totals",
+    metadata,
+    Column("source", Text, primary_key=True, comment="The asset, without the collection"),
+    Column("status", Text, primary_key=True),
+    Column("imports", BigInteger, nullable=False, server_default=text("0")),
+    Column("seconds", Double, nullable=False, server_default=text("0")),
+    Column("nb_created", BigInteger, nullable=False, server_default=text("0")),
+    Column("nb_updated", BigInteger, nullable=False, server_default=text("0")),
+    Column("nb_skipped", BigInteger, nullable=False, server_default=text("0")),
+    Column("nb_errors", BigInteger, nullable=False, server_default=text("0")),
+    Column("nb_refused", BigInteger, nullable=False, server_default=text("0")),
+    moment("last_finished_at"),
+    CheckConstraint(one_of("status", "SUCCESS", "ERROR"), name="status"),
+)
+"""What the retention took out of `import_jobs`, so that counters never go back."""
+
 import_job_partitions = Table(
     "import_job_partitions",
     metadata,
