@@ -115,6 +115,13 @@ def test_four_columns_and_dates_are_enough(dedup: Callable[..., Any], tmp_path: 
     assert found["b", "2"] not in (found["a", "1"], found["b", "1"])
 
 
+def test_a_long_cell_is_read_and_the_limit_of_others_left_alone(tmp_path: Path) -> None:
+    before = csv.field_size_limit()
+    long = [{**ROWS[0], "address": "x" * 200_000}]
+    assert len(read_table(write(tmp_path / "records.csv", long)).records) == 1
+    assert csv.field_size_limit() == before
+
+
 def test_what_a_data_frame_writes_for_nothing_is_nothing(dedup: Callable[..., Any], tmp_path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq

@@ -207,7 +207,7 @@ def _json_rows(path: Path) -> Iterator[Mapping[str, Any]]:
 
 
 def _csv_rows(path: Path) -> Iterator[Mapping[str, Any]]:
-    csv.field_size_limit(16 * 1024 * 1024)
+    before = csv.field_size_limit(16 * 1024 * 1024)  # of the process: others read files with a limit of their own
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             head = stream.readline()
@@ -227,6 +227,8 @@ def _csv_rows(path: Path) -> Iterator[Mapping[str, Any]]:
         raise UnreadableFileError(f"{path.name} is not UTF-8 ({error.reason}); save it as UTF-8") from error
     except csv.Error as error:
         raise UnreadableFileError(f"{path.name} is not a readable CSV file: {error}") from error
+    finally:
+        csv.field_size_limit(before)
 
 
 def _parquet_rows(path: Path) -> Iterator[Mapping[str, Any]]:
