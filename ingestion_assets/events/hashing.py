@@ -11,22 +11,14 @@ from pydantic import BaseModel
 
 from ingestion_assets.settings import AssetSettings
 
-READING_SETTINGS = ("timezone", "default_timezone", "lang")
-"""Settings of sources by which the same payload is read differently, by the names that they have in each."""
 
+def reading_seed(settings: BaseModel, names: Sequence[str], *, zone: str) -> int:
+    """The seed of the hashes of a source that reads by the settings `names`, on a platform whose zone is `zone`.
 
-def reading_seed(settings: BaseModel, *, zone: str) -> int:
-    """The seed of the hashes of a source with these settings, on a platform whose zone is `zone`.
-
-    Whoever corrects such a setting wants what is stored to be read anew. 0 where all are the defaults: what was hashed
-    before there was a seed stays as it is.
+    0 where all are the defaults: what was hashed before there was a seed stays as it is.
     """
     fields = type(settings).model_fields
-    said = {
-        name: value
-        for name in READING_SETTINGS
-        if name in fields and (value := getattr(settings, name)) != fields[name].default
-    }
+    said = {name: value for name in names if (value := getattr(settings, name)) != fields[name].default}
     if zone != AssetSettings.model_fields["timezone"].default:
         said["zone"] = zone  # what names no zone of its own is read in the platform's
     return xxhash.xxh3_64_intdigest(orjson.dumps(said, option=orjson.OPT_SORT_KEYS)) if said else 0

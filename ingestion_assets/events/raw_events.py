@@ -89,7 +89,7 @@ def build_raw_events(name: str) -> dg.AssetsDefinition:
                     job,
                     volatile_paths=built.volatile_paths,
                     record_version=built.record_version,
-                    seed=reading_seed(source.settings_class(), zone=settings.timezone),
+                    seed=reading_seed(source.settings_class(), source.reading_settings, zone=settings.timezone),
                     weeks=(weeks[0], weeks[-1]),
                     today=settings.today(),
                     progress=_progress(context, name),

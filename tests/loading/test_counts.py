@@ -139,7 +139,7 @@ def test_a_setting_by_which_payloads_are_read_differently_reads_every_record_ane
 
     def imported(zone: str) -> tuple[int, int, int, int]:
         settings = AllEventsSettings(timezone=zone)
-        importer.seed = reading_seed(settings, zone="America/Toronto")
+        importer.seed = reading_seed(settings, AllEventsSource.reading_settings, zone="America/Toronto")
         read = AllEventsSource(settings)._read
         return counts(importer([read(said)]))
 
@@ -152,8 +152,9 @@ def test_a_setting_by_which_payloads_are_read_differently_reads_every_record_ane
 def test_what_was_stored_with_default_settings_stays_as_it_was() -> None:
     """Otherwise the first import after an upgrade would rewrite everything."""
     for name in SOURCE_NAMES:
-        settings = source_class(name).settings_class.model_construct()
-        assert reading_seed(settings, zone="America/Toronto") == 0
+        source = source_class(name)
+        settings = source.settings_class.model_construct()
+        assert reading_seed(settings, source.reading_settings, zone="America/Toronto") == 0
     assert (
         Canonicaliser(()).digest(b"{}")
         == Canonicaliser((), seed=0).digest(b"{}")
@@ -168,10 +169,19 @@ def test_what_was_stored_with_default_settings_stays_as_it_was() -> None:
 def test_settings_by_which_payloads_are_read_differently_have_seeds_of_their_own(
     source: str, setting: str, value: str
 ) -> None:
-    kind = source_class(source).settings_class
-    changed = reading_seed(kind.model_construct(**{setting: value}), zone="America/Toronto")
-    elsewhere = reading_seed(kind.model_construct(), zone="Europe/Paris")
+    kind, names = source_class(source).settings_class, source_class(source).reading_settings
+    changed = reading_seed(kind.model_construct(**{setting: value}), names, zone="America/Toronto")
+    elsewhere = reading_seed(kind.model_construct(), names, zone="Europe/Paris")
     assert len({0, changed, elsewhere}) == 3
+
+
+def test_seeds_are_the_ones_that_stored_hashes_were_made_with() -> None:
+    """Another seed would rewrite everything that was stored with these settings."""
+    from ingestion_assets.events.sources.ics.settings import IcsSettings
+
+    read_in = IcsSettings.model_construct(default_timezone="UTC")
+    assert reading_seed(read_in, ("default_timezone",), zone="America/Toronto") == 11_002_131_691_753_911_883
+    assert reading_seed(read_in, ("default_timezone",), zone="Europe/Paris") == 10_143_226_908_502_435_029
 
 
 def test_sources_do_not_see_each_other(importer: Importer) -> None:

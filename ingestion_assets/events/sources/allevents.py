@@ -114,6 +114,7 @@ class AllEventsSource:
         *("tickets.tickets_left", "owner.followers"),
     )
     record_version: ClassVar[int] = 1
+    reading_settings: ClassVar[tuple[str, ...]] = ("timezone",)
     settings_class: ClassVar[type[SourceSettings]] = AllEventsSettings
 
     def __init__(self, settings: AllEventsSettings) -> None:

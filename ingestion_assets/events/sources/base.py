@@ -48,6 +48,9 @@ class Source(Protocol):
     every element of a list. They are left out of the content hash."""
     record_version: ClassVar[int]
     """Raised when the parser reads the same payload differently, so that stored records are parsed anew."""
+    reading_settings: ClassVar[tuple[str, ...]]
+    """Settings by which the same payload is read differently (a default zone, a language), by the names of their fields:
+    whoever corrects one wants stored records to be parsed anew."""
     settings_class: ClassVar[type[SourceSettings]]
     """Built without arguments: it reads the environment."""
 

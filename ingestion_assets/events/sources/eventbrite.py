@@ -86,6 +86,7 @@ class EventbriteSource:
     homepage: ClassVar[str] = "https://www.eventbrite.com/platform/api"
     settings_class: ClassVar[type[SourceSettings]] = EventbriteSettings
     record_version: ClassVar[int] = 1
+    reading_settings: ClassVar[tuple[str, ...]] = ()
     volatile_paths: ClassVar[tuple[str, ...]] = (
         # Moves with every sale and every edit of what is not shown.
         "changed",

@@ -106,6 +106,7 @@ class LaVitrineSource:
     homepage: ClassVar[str] = "https://github.com/bboxdigital/lvc-api-docs"
     volatile_paths: ClassVar[tuple[str, ...]] = VOLATILE_PATHS
     record_version: ClassVar[int] = 1
+    reading_settings: ClassVar[tuple[str, ...]] = ("lang",)
     settings_class: ClassVar[type[SourceSettings]] = LaVitrineSettings
 
     def __init__(self, settings: LaVitrineSettings) -> None:

@@ -104,6 +104,7 @@ class MeetupSource:
     homepage: ClassVar[str] = "https://www.meetup.com/api/guide/"
     settings_class: ClassVar[type[SourceSettings]] = MeetupSettings
     record_version: ClassVar[int] = 1
+    reading_settings: ClassVar[tuple[str, ...]] = ()
     volatile_paths: ClassVar[tuple[str, ...]] = (
         # Dealt anew to recurring events; the token is the identity.
         "id",

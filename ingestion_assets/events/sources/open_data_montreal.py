@@ -79,6 +79,7 @@ class OpenDataMontrealSource:
     # The number of a row in the datastore: another one after every reload of the table.
     volatile_paths: ClassVar[tuple[str, ...]] = ("_id",)
     record_version: ClassVar[int] = 2
+    reading_settings: ClassVar[tuple[str, ...]] = ()
     settings_class: ClassVar[type[SourceSettings]] = OpenDataMontrealSettings
 
     def __init__(self, settings: OpenDataMontrealSettings) -> None:

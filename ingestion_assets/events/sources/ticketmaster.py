@@ -99,6 +99,7 @@ class TicketmasterSource:
     homepage: ClassVar[str] = "https://developer.ticketmaster.com/products-and-docs/apis/discovery-api/v2/"
     settings_class: ClassVar[type[SourceSettings]] = TicketmasterSettings
     record_version: ClassVar[int] = 1
+    reading_settings: ClassVar[tuple[str, ...]] = ()
     volatile_paths: ClassVar[tuple[str, ...]] = (
         # Links of the API itself, which repeat the request's own parameters.
         "_links",

@@ -39,6 +39,7 @@ class IcsSource:
         "X-LIC-ERROR",
     )
     record_version: ClassVar[int] = 2
+    reading_settings: ClassVar[tuple[str, ...]] = ("default_timezone",)
 
     def __init__(self, settings: IcsSettings) -> None:
         self.settings = settings
