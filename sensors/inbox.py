@@ -2,9 +2,11 @@
 
 A folder in `INGESTION_INBOX` is complete when it holds a file called `_COMPLETE`, or when nothing in it changed for half a
 minute. Its files are stored one after the other, so many bytes a tick; how far that is stands in the cursor. When all are
-stored the folder becomes rows, and moves to `.done/` beside it, so that it is taken once.
+stored the folder becomes rows, and moves to `.done/` beside it, so that it is taken once. One that cannot be taken stays
+where it is, and each tick says why; what is no file of a folder that was taken is counted in the tick and in the log.
 """
 
+import logging
 import os
 import stat
 import time
@@ -19,17 +21,23 @@ from pydantic import TypeAdapter
 
 from ingestion_assets.ledger import batches, uploads
 from ingestion_assets.ledger.batches import Batch, ReceivedFile
+from ingestion_assets.ledger.incidents import Action, Incident, Subject, record
 from ingestion_assets.study.settings import MIB, StudySettings
 from resources.definitions import PostgresResource
 from resources.postgres.database import Database
 from sensors.ticks import bounded, summary
 
+log = logging.getLogger(__name__)
+
+NAME = "study_inbox"
 SETTLED = 30.0
 """Seconds without a change after which a folder without a marker counts as complete. A copy over a network pauses."""
 MARKER = "_COMPLETE"
 DONE = ".done"
 MAX_FILES = 500
-"""Of one folder; more are several batches."""
+"""Of one folder: what the run of a batch has the time for. A larger one is reported and stays until somebody divides it."""
+MAX_REPORTED = 100
+"""Folders that become incidents in one tick."""
 MAX_FOLDERS = 5
 """Taken in one tick, which must be short."""
 BYTES_A_TICK = 64 * MIB
@@ -49,6 +57,17 @@ class Folder:
     changed: float
     """The newest change, in seconds since the epoch."""
     marked: bool
+    left_out: int = 0
+    """Entries that are not taken: links, sub-folders, pipes, names with an underscore in front."""
+
+    @property
+    def refusal(self) -> str | None:
+        """Why it cannot be taken as it is."""
+        if len(self.files) > MAX_FILES:
+            return f"it holds {len(self.files)} files, a batch at most {MAX_FILES}: divide it into several folders"
+        if self.left_out and not self.files:
+            return "it holds no files: put them into the folder itself, not below it, and no links to them"
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +87,12 @@ _CURSOR = TypeAdapter(dict[str, Begun])
 
 
 def complete(folders: Sequence[Folder], *, now: float) -> list[Folder]:
-    """The folders to take, oldest first. An empty one is somebody about to copy."""
-    ready = [folder for folder in folders if folder.files and (folder.marked or now - folder.changed >= SETTLED)]
+    """The folders that nobody copies to any more, oldest first. An empty one is somebody about to copy."""
+    ready = [
+        folder
+        for folder in folders
+        if (folder.files or folder.left_out) and (folder.marked or now - folder.changed >= SETTLED)
+    ]
     return sorted(ready, key=lambda folder: (folder.changed, folder.name))
 
 
@@ -80,14 +103,16 @@ def look(inbox: Path) -> list[Folder]:
         for entry in entries:
             if entry.name.startswith(".") or not entry.is_dir(follow_symlinks=False):
                 continue
-            names, changed, marked = [], entry.stat(follow_symlinks=False).st_mtime, False
+            names, changed, marked, left_out = [], entry.stat(follow_symlinks=False).st_mtime, False, 0
             with os.scandir(entry.path) as files:
                 for file in files:
                     changed = max(changed, file.stat(follow_symlinks=False).st_mtime)
                     marked = marked or file.name == MARKER
                     if file.is_file(follow_symlinks=False) and not file.name.startswith((".", "_")):
                         names.append(file.name)
-            found.append(Folder(entry.name, tuple(sorted(names)[:MAX_FILES]), changed, marked))
+                    elif file.name != MARKER and not file.name.startswith("."):
+                        left_out += 1
+            found.append(Folder(entry.name, tuple(sorted(names)), changed, marked, left_out))
     return found
 
 
@@ -136,7 +161,7 @@ def take(database: Database, inbox: Path, folder: Folder, files: Sequence[Receiv
 
 
 @dg.sensor(
-    name="study_inbox",
+    name=NAME,
     minimum_interval_seconds=5,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Makes a batch of each folder of documents that was dropped in INGESTION_INBOX.",
@@ -150,7 +175,7 @@ def study_inbox_sensor(context: dg.SensorEvaluationContext, postgres: PostgresRe
     if not inbox.is_dir():
         return dg.SensorResult(skip_reason=f"INGESTION_INBOX={inbox} is no folder: create it")
     now, room = time.time(), BYTES_A_TICK
-    folders = complete(look(inbox), now=now)
+    folders, refused = _refuse(complete(look(inbox), now=now), postgres.database)
     begun = _go_on(context.cursor, folders, postgres.database, now=now)
     taken: list[str] = []
     for folder in folders:
@@ -166,18 +191,48 @@ def study_inbox_sensor(context: dg.SensorEvaluationContext, postgres: PostgresRe
                 state = replace(state, files=(*state.files, file))
             if len(state.files) == len(folder.files):
                 batch = take(postgres.database, inbox, folder, state.files)
-                taken.append(f"{folder.name} became batch {batch.id}")
+                taken.append(f"{folder.name} became batch {batch.id}{_without(folder)}")
                 continue
         except OSError as error:
             # One folder that cannot be read does not hold up the others.
-            context.log.warning(f"{folder.name} could not be taken from the inbox: {error.strerror}")
+            refused.append(f"{folder.name} could not be taken from the inbox: {error.strerror}")
+            context.log.warning(refused[-1])
         if state.files:
             begun[folder.name] = state
     under_way = [f"{len(state.files)} files of {name} are stored" for name, state in begun.items()]
     return dg.SensorResult(
         cursor=_CURSOR.dump_json(begun).decode(),
-        skip_reason=summary([*taken, *under_way], "No folder waits in the inbox."),
+        skip_reason=summary([*refused, *taken, *under_way], "No folder waits in the inbox."),
     )
+
+
+def _without(folder: Folder) -> str:
+    if not folder.left_out:
+        return ""
+    text = f" without {folder.left_out} of its entries (sub-folders, links, names that begin with _)"
+    log.warning("%s was taken from the inbox%s", folder.name, text)
+    return text
+
+
+def _refuse(folders: Sequence[Folder], database: Database) -> tuple[list[Folder], list[str]]:
+    """The folders to take, and a sentence on each that cannot be taken, which becomes an incident once."""
+    refused = [folder for folder in folders if folder.refusal is not None]
+    if not refused:
+        return list(folders), []
+    incidents = [
+        Incident(
+            subject_type=Subject.FOLDER,
+            subject=folder.name.encode("utf-8", "replace").decode(),
+            reason="too_many_files" if folder.files else "no_files",
+            action=Action.REPORTED,
+            detail=f"it was not taken from the inbox: {folder.refusal}",
+        )
+        for folder in refused[:MAX_REPORTED]
+    ]
+    with bounded(database) as connection:
+        record(connection, NAME, incidents)
+    told = [f"{folder.name} was not taken: {folder.refusal}" for folder in refused]
+    return [folder for folder in folders if folder.refusal is None], told
 
 
 def _go_on(cursor: str | None, folders: Sequence[Folder], database: Database, *, now: float) -> dict[str, Begun]:

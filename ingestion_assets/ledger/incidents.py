@@ -24,6 +24,7 @@ class Subject(StrEnum):
     RUN = "run"
     POOL = "pool"
     BACKFILL = "backfill"
+    FOLDER = "folder"
 
 
 class Action(StrEnum):

@@ -126,6 +126,53 @@ def test_what_was_stored_of_a_folder_that_changed_or_went_is_removed(
     assert count(database, "study_files") == 2, "those of the first batch"
 
 
+def test_a_folder_with_more_files_than_a_batch_may_have_is_reported_and_stays(
+    tick: Tick, inbox: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its first 500 files became a batch, and the others went to `.done/` with them without a word."""
+    monkeypatch.setattr(module, "MAX_FILES", 2)
+    (inbox / "histoire" / MARKER).touch()
+    (inbox / "large").mkdir()
+    for name in ("a.txt", "b.txt", "c.txt", MARKER):
+        (inbox / "large" / name).write_text("x")
+    said = "large was not taken: it holds 3 files, a batch at most 2: divide it into several folders"
+    text = tick()
+    assert said in text
+    assert "histoire became batch" in text, "it holds up no other"
+    assert tick() == f"1: {said}"
+    assert database.fetch_all("SELECT watcher, subject_type, subject, reason, action FROM incidents") == [
+        {
+            "watcher": "study_inbox",
+            "subject_type": "folder",
+            "subject": "large",
+            "reason": "too_many_files",
+            "action": "reported",
+        }
+    ]
+    assert len(list((inbox / "large").iterdir())) == 4
+    assert count(database, "study_batches") == 1
+    (inbox / "large" / "c.txt").unlink()
+    assert "large became batch" in tick()
+
+
+def test_what_is_no_file_is_told_and_a_folder_of_nothing_else_stays(
+    tick: Tick, inbox: Path, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    (inbox / "histoire" / "deeper").mkdir()
+    (inbox / "histoire" / "deeper" / "c.txt").write_text("x")
+    (inbox / "histoire" / ".DS_Store").write_text("x")
+    (inbox / "histoire" / MARKER).touch()
+    (inbox / "only" / "deeper").mkdir(parents=True)
+    (inbox / "only" / MARKER).touch()
+    text = tick()
+    assert "histoire became batch" in text
+    assert "without 1 of its entries (sub-folders, links, names that begin with _)" in text
+    assert "histoire was taken from the inbox without 1 of its entries" in caplog.text
+    assert "only was not taken: it holds no files" in text
+    [incident] = database.fetch_all("SELECT subject, reason FROM incidents")
+    assert incident == {"subject": "only", "reason": "no_files"}
+
+
 def test_a_folder_that_cannot_be_read_holds_up_no_other(tick: Tick, inbox: Path, database: Database) -> None:
     (inbox / "histoire" / MARKER).touch()
     (inbox / "bad").mkdir()
@@ -138,7 +185,9 @@ def test_a_folder_that_cannot_be_read_holds_up_no_other(tick: Tick, inbox: Path,
         patched.setattr(module, "look", lambda _: looked)
         (inbox / "bad" / "a.txt").unlink()
         (inbox / "bad" / "a.txt").symlink_to("/etc/hostname")
-        assert "histoire became batch" in tick()
+        text = tick()
+    assert "histoire became batch" in text
+    assert "bad could not be taken from the inbox: Too many levels of symbolic links" in text
     assert set(documents(database)) == {"a.txt", "b.txt"}
     assert count(database, "study_files") == 2
 

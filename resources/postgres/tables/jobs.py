@@ -176,7 +176,9 @@ incidents = Table(
     Column("reason", Text, nullable=False, comment="From a closed list, for counting"),
     Column("action", Text, nullable=False),
     Column("detail", Text, nullable=False),
-    CheckConstraint(one_of("subject_type", "import_job", "async_job", "run", "pool", "backfill"), name="subject_type"),
+    CheckConstraint(
+        one_of("subject_type", "import_job", "async_job", "run", "pool", "backfill", "folder"), name="subject_type"
+    ),
     CheckConstraint(
         one_of("action", "closed", "requeued", "failed", "cancelled", "freed", "refused", "reported"), name="action"
     ),
