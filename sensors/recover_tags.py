@@ -5,6 +5,7 @@ A run that a quota stopped has succeeded, as deferred: nothing else would ask ag
 
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
@@ -128,7 +129,7 @@ def _read(database: Database) -> tuple[list[Waiting], bool]:
 
 def _poll_batches(context: dg.SensorEvaluationContext, database: Database, llm: LlmResource) -> list[Waiting]:
     """Weeks of the batches that have ended and are not collected yet."""
-    from resources.llm.batch_ledger import SUBMITTING, open_batches, record_polled
+    from resources.llm.batch_ledger import SUBMITTING, open_batches, record_polled, record_unanswered
     from resources.llm.errors import LlmError
     from resources.llm.openai_batch import OpenAiBatches
 
@@ -137,27 +138,28 @@ def _poll_batches(context: dg.SensorEvaluationContext, database: Database, llm: 
     settings = llm.settings() if stored else None
     if settings is None or settings.openai_api_key is None:
         return []
-    batches = OpenAiBatches(settings)
     ended: list[Waiting] = []
     asked_until = time.monotonic() + _POLLS_SECONDS
-    for batch in stored:
-        if time.monotonic() > asked_until:
-            context.log.warning("the provider answers slowly: the other batches are asked about later")
-            break
-        if batch.submission is not None:
-            if batch.submitted_at < datetime.now(UTC) - SUBMITTING:  # its submitter is gone: a run looks for it
+    with closing(OpenAiBatches(settings)) as batches:
+        for batch in stored:
+            if time.monotonic() > asked_until:
+                context.log.warning("the provider answers slowly: the other batches are asked about later")
+                break
+            if batch.submission is not None:
+                if batch.submitted_at < datetime.now(UTC) - SUBMITTING:  # its submitter is gone: a run looks for it
+                    ended += _weeks_of(database, batch)
+                continue
+            try:
+                status = batches.poll(batch.batch_id, within=_POLL_SECONDS)
+            except LlmError as error:
+                context.log.warning(f"batch {batch.batch_id} could not be asked about: {error}")
+                with bounded(database) as connection:
+                    record_unanswered(connection, batch.batch_id)
+                continue
+            with bounded(database) as connection:
+                record_polled(connection, status)
+            if status.state.ended:
                 ended += _weeks_of(database, batch)
-            continue
-        try:
-            status = batches.poll(batch.batch_id, within=_POLL_SECONDS)
-        except LlmError as error:
-            context.log.warning(f"batch {batch.batch_id} could not be asked about: {error}")
-            continue
-        with bounded(database) as connection:
-            record_polled(connection, status)
-        if status.state.ended:
-            ended += _weeks_of(database, batch)
-    batches.close()
     return ended
 
 

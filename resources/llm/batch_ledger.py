@@ -69,10 +69,10 @@ def forget_announced(connection: Connection[Any], submission: str) -> None:
 
 
 def open_batches(connection: Connection[Any], *, purpose: str) -> list[StoredBatch]:
-    """Batches whose results are not in yet, oldest first."""
+    """Batches whose results are not in yet, those first that were asked about longest ago."""
     rows = connection.execute(
         "SELECT batch_id, provider, model, purpose, state, items, submitted_at FROM llm_batches "
-        "WHERE ingested_at IS NULL AND purpose = %s ORDER BY submitted_at, batch_id",
+        "WHERE ingested_at IS NULL AND purpose = %s ORDER BY coalesce(polled_at, submitted_at), batch_id",
         (purpose,),
     ).fetchall()
     return [_stored(row) for row in rows]
@@ -85,6 +85,11 @@ def record_polled(connection: Connection[Any], status: BatchStatus) -> None:
         "finished_at = CASE WHEN %s THEN coalesce(finished_at, now()) END WHERE batch_id = %s",
         (status.state, status.error_text, status.state.ended, status.batch_id),
     )
+
+
+def record_unanswered(connection: Connection[Any], batch_id: str) -> None:
+    """The provider was asked how a batch stands, and did not say: the others come before it."""
+    connection.execute("UPDATE llm_batches SET polled_at = now() WHERE batch_id = %s", (batch_id,))
 
 
 def claim(connection: Connection[Any], batch_id: str) -> bool:

@@ -14,6 +14,7 @@ import dagster as dg
 import pytest
 
 from ingestion_assets.launch import RunOutcome, materialize
+from resources.llm.batch_ledger import open_batches
 from resources.postgres.database import Database
 from tests.fakes.llm_provider import FakeProvider, fake_provider
 
@@ -160,6 +161,16 @@ def test_a_provider_that_hangs_does_not_hold_up_the_tick(
         started = time.monotonic()
         assert not tick().run_requests
     assert time.monotonic() - started < 5, "asked once, and not for a minute"
+    later = "gpt-later"
+    with database.transaction() as connection:
+        [first] = open_batches(connection, purpose="tag_enrichments")
+        connection.execute(
+            "INSERT INTO llm_batches (batch_id, provider, model, purpose, state, requests, items, submitted_at)"
+            " SELECT %s, provider, model, purpose, state, requests, items, polled_at - interval '1 ms' FROM llm_batches",
+            (later,),
+        )
+        found = [batch.batch_id for batch in open_batches(connection, purpose="tag_enrichments")]
+    assert found == [later, first.batch_id], "what did not answer comes after the others, or they would never be asked"
 
 
 def test_nothing_is_asked_for_while_tagging_is_switched_off(
