@@ -68,10 +68,15 @@ FROM outcome GROUP BY week
 """
 
 # Of some ids, those whose event lies in the weeks of the run and was not listed there by it so far.
+# The week is looked at last: by the index of weeks all events of the source would be read, for a page of ids.
 STORED_INSIDE = """
-SELECT source_id FROM raw_events LEFT JOIN raw_events_seen s USING (source, source_id)
-WHERE source = %(source)s AND source_id = ANY(%(ids)s) AND week BETWEEN %(first)s AND %(last)s
-  AND s.last_job IS DISTINCT FROM %(job)s
+WITH asked AS MATERIALIZED (
+    SELECT DISTINCT %(source)s::text AS source, source_id FROM unnest(%(ids)s::text[]) AS source_id),
+stored AS MATERIALIZED (
+    SELECT source_id, week, last_job FROM asked JOIN raw_events r USING (source, source_id)
+    LEFT JOIN raw_events_seen s USING (source, source_id))
+SELECT source_id FROM stored
+WHERE week BETWEEN %(first)s AND %(last)s AND last_job IS DISTINCT FROM %(job)s
 """
 
 # A record that is listed but cannot be read this time is not gone: it keeps what it said before.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
+from psycopg import Connection
 
 from ingestion_assets.events import loading_statements as statements
 from resources.postgres.database import Database
@@ -22,6 +24,35 @@ SELECT source, source_id, 1, 1 FROM raw_events WHERE source = %(source)s
 PARAMETERS = {"source": "new", "version": 1, "job": 2, "attempt": 1, "first": "2026-11-16", "last": "2026-11-16"}
 
 
+def _fill(connection: Connection[Any], analysed: str) -> None:
+    for table in ("raw_events", "raw_events_seen"):
+        connection.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = false)".encode())
+    for source in ("known", "new"):
+        connection.execute(_ROWS, {"source": source})
+        connection.execute(_SEEN, {"source": source})
+        if source == "known" and analysed != "never":
+            connection.execute("ANALYZE raw_events, raw_events_seen")
+
+
+def _rows_read(plan: str) -> float:
+    reads = re.findall(r"Scan (?:using \w+ )?on raw_events \w+ .*\(actual rows=([\d.]+) loops=(\d+)\)", plan)
+    assert reads, plan
+    return max(float(rows) * int(loops) for rows, loops in reads)
+
+
+@pytest.mark.parametrize("analysed", ["another source only", "never"])
+def test_what_lies_outside_the_window_is_looked_up_by_its_ids(fresh_database: Database, analysed: str) -> None:
+    """By weeks, each page of ids cost the square of what the source has there: seconds for 50,000."""
+    with fresh_database.connect(role="plans", autocommit=True) as connection:
+        _fill(connection, analysed)
+        parameters = PARAMETERS | {"ids": [f"id{number}" for number in range(1000)]}
+        query = f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT TEXT) {statements.STORED_INSIDE}"
+        plan = "\n".join(line for (line,) in connection.execute(query.encode(), parameters))
+    assert _rows_read(plan) <= 1_000, plan
+    assert "Rows Removed by Join Filter" not in plan, plan
+    assert "Index Cond: (source = 'new'" not in plan, plan
+
+
 @pytest.mark.parametrize("statement", ["TODO", "WRITE"])
 @pytest.mark.parametrize("analysed", ["another source only", "never"])
 def test_a_batch_of_a_source_without_statistics_asks_for_its_own_records_only(
@@ -29,13 +60,7 @@ def test_a_batch_of_a_source_without_statistics_asks_for_its_own_records_only(
 ) -> None:
     """PostgreSQL expected no rows of such a source, and read and sorted all of them once for every 2,000 records."""
     with fresh_database.connect(role="plans", autocommit=True) as connection:
-        for table in ("raw_events", "raw_events_seen"):
-            connection.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = false)".encode())
-        for source in ("known", "new"):
-            connection.execute(_ROWS, {"source": source})
-            connection.execute(_SEEN, {"source": source})
-            if source == "known" and analysed != "never":
-                connection.execute("ANALYZE raw_events, raw_events_seen")
+        _fill(connection, analysed)
         with connection.transaction():
             connection.execute(statements.STAGE)
             connection.execute(
@@ -44,8 +69,6 @@ def test_a_batch_of_a_source_without_statistics_asks_for_its_own_records_only(
             )
             query = f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT TEXT) {getattr(statements, statement)}"
             plan = "\n".join(line for (line,) in connection.execute(query.encode(), PARAMETERS))
-    reads = re.findall(r"Scan (?:using \w+ )?on raw_events \w+ .*\(actual rows=([\d.]+) loops=(\d+)\)", plan)
-    assert reads, plan
-    assert max(float(rows) * int(loops) for rows, loops in reads) <= 2_000, plan
+    assert _rows_read(plan) <= 2_000, plan
     # The narrow table may be read as a whole while it is small, but never a source of it by its name alone.
     assert "Index Cond: (source = 'new'" not in plan
