@@ -34,12 +34,13 @@ def status(*, as_json: Annotated[bool, typer.Option("--json", help="Print one JS
 
 def _report(database: Database) -> dict[str, Any]:
     imports = database.fetch_all(
-        "SELECT DISTINCT ON (1) split_part(source, ':', 1) AS source, status, attempt,"  # study: documents:<collection>
+        "SELECT split_part(source, ':', 1) AS source, status, attempt,"  # study: documents:<collection>
         " nb_fetched AS fetched, nb_created AS created,"
         " nb_updated AS updated, nb_skipped AS skipped, nb_errors AS errors, nb_withdrawn AS withdrawn, started_at,"
         " round(extract(epoch FROM now() - started_at))::int AS age_seconds,"
         " round(duration::numeric, 1)::float8 AS seconds, round(extract(epoch FROM now() - heartbeat_at))::int"
-        " AS silent_seconds, error_text AS error, run_id FROM import_jobs ORDER BY 1, id DESC"
+        " AS silent_seconds, error_text AS error, run_id FROM import_jobs"
+        " WHERE id IN (SELECT max(id) FROM import_jobs GROUP BY split_part(source, ':', 1)) ORDER BY 1"
     )
     [rows] = database.fetch_all(
         "SELECT (SELECT count(*) FROM raw_events) AS raw_events,"

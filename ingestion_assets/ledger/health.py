@@ -255,8 +255,9 @@ def _imports(database: Database) -> Imports:
         " FROM import_jobs WHERE status = 'RUNNING'"
     )
     last = database.fetch_all(
-        "SELECT DISTINCT ON (1) split_part(source, ':', 1) AS source, status,"
-        " round(extract(epoch FROM now() - started_at))::int AS seconds_ago FROM import_jobs ORDER BY 1, id DESC"
+        "SELECT split_part(source, ':', 1) AS source, status,"
+        " round(extract(epoch FROM now() - started_at))::int AS seconds_ago FROM import_jobs"
+        " WHERE id IN (SELECT max(id) FROM import_jobs GROUP BY split_part(source, ':', 1)) ORDER BY 1"
     )
     return Imports(running=row["running"], stuck=row["stuck"], last=last, late=_late(database))
 

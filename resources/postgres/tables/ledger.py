@@ -79,6 +79,8 @@ import_jobs = Table(
     ),
     Index("uq_import_jobs_run", "source", "run_id", unique=True),
     Index("ix_import_jobs_started", "source", text("started_at DESC")),
+    # Looked for at every tick, by watchers, and by the health report.
+    Index("ix_import_jobs_running", "id", postgresql_where=text("status = 'RUNNING'")),
 )
 """One row for each source and run. At most one of a source is RUNNING, and of the deduplication at most one of each
 week: the database sees to that."""
