@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from itertools import starmap
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, LiteralString
 
 from ingestion_assets.counts import Counts
@@ -43,6 +44,8 @@ BATCH_BYTES = 8 * 1024 * 1024
 COMMIT_EVERY = 30.0
 """Seconds after which a batch is committed however small it is: a service that lets us have a page a minute makes progress
 too, and an import without progress for an hour is taken for stuck."""
+_AS_WRITTEN: Mapping[str, Any] = MappingProxyType({})
+"""The payload of an event in a batch whose text is there already."""
 MAX_WARNINGS = 200
 """Warnings that the ledger keeps of one fetch."""
 
@@ -228,6 +231,9 @@ class _Loader:
         ordinal = len(batch.keys)
         week = None if record.start is None else week_of(record.start.date)
         batch.keys.append((ordinal, mask_credentials(record.source_id), content_hash, week))
+        if written is not None:
+            # The text says it all. Now its memory is still in the processor's caches; when the batch is stored it is not.
+            record.payload = _AS_WRITTEN
         batch.events[ordinal] = record, written
         batch.size += size
 
@@ -276,14 +282,14 @@ class _Loader:
                 raise
 
     def _refused_by_database(self, batch: _Batch, error: Exception) -> _Batch:
-        [(event, _)] = batch.events.values()
+        [(event, written)] = batch.events.values()
         refused = _Batch()
         _reject(
             refused,
             RejectedRecord(
                 reason=_reason_of(error),
                 detail=f"PostgreSQL refused the record: {_first_line(error)}",
-                payload=event.payload,
+                payload=event.payload if written is None else json.loads(written),
                 source_id=event.source_id,
                 day=None if event.start is None else event.start.date,
             ),

@@ -241,14 +241,16 @@ class _Fetch:
                 raise
             events = body.fields.get("events")
             events = events if isinstance(events, list) else []
-            yield self._page(events, lacking=body.lacking, part=part, known=number < part.known_pages)
+            page = self._page(events, lacking=body.lacking, part=part, known=number < part.known_pages)
+            said, listed = mapping(body.fields.get("pagination")), bool(events)
+            del body, events  # each record's memory is for the next one as soon as the record is stored
+            yield page
             part.known_pages = max(part.known_pages, number + 1)
-            said = mapping(body.fields.get("pagination"))
             part.counted = _count(said.get("object_count"))
             if said.get("has_more_items") is not True:
                 return None
             following = _following(said)
-            if following is None or not events or following[1] in used:
+            if following is None or not listed or following[1] in used:
                 # An exhausted token is answered with an empty list.
                 return None if part.counted is not None and not part.short else "more was announced and not given"
             used.add(following[1])
