@@ -16,22 +16,21 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from itertools import starmap
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, LiteralString
 
 from ingestion_assets.counts import Counts
 from ingestion_assets.events import loading_statements as statements
-from ingestion_assets.events.admission import MAX_ID_BYTES, admit, rejected_payload, storable_text
-from ingestion_assets.events.copy_rows import blocks, event_row, key_row
+from ingestion_assets.events.admission import MAX_ID_BYTES, admit, storable_text
+from ingestion_assets.events.copy_rows import blocks, key_row
 from ingestion_assets.events.garbage import rare_collections
 from ingestion_assets.events.hashing import Canonicaliser
-from ingestion_assets.events.model import Event, FetchWarning, Page, RejectedRecord, RejectReason, Unread, week_of
-from ingestion_assets.events.serialising import event_json, payload_json
+from ingestion_assets.events.load_batch import Batch, Rejected, first_line, reason_of, refusals, stored_id
+from ingestion_assets.events.model import Event, FetchWarning, Page, RejectedRecord, Unread, week_of
 from ingestion_assets.events.withdrawal import Withdrawal, withdraw
 from ingestion_assets.ledger.import_jobs import AttemptSupersededError, ImportJob
 from ingestion_assets.ledger.step_counts import add_counts, read_counts
 from resources.postgres.database import DatabaseUnavailableError
-from resources.redaction import holds_credentials, mask_credentials, mask_credentials_in, redact
+from resources.redaction import redact
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -44,8 +43,6 @@ BATCH_BYTES = 8 * 1024 * 1024
 COMMIT_EVERY = 30.0
 """Seconds after which a batch is committed however small it is: a service that lets us have a page a minute makes progress
 too, and an import without progress for an hour is taken for stuck."""
-_AS_WRITTEN: Mapping[str, Any] = MappingProxyType({})
-"""The payload of an event in a batch whose text is there already."""
 MAX_WARNINGS = 200
 """Warnings that the ledger keeps of one fetch."""
 
@@ -62,29 +59,6 @@ class LoadResult:
     outside_window: int
     undated: int
     pages: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Rejected:
-    """A rejected record and its payload as JSON that PostgreSQL accepts."""
-
-    record: RejectedRecord
-    payload: str
-
-
-@dataclass(slots=True)
-class _Batch:
-    """Records of one transaction, prepared once, however often the transaction is tried."""
-
-    keys: list[tuple[int, str, bytes, date | None]] = field(default_factory=list)
-    events: dict[int, tuple[Event, bytes | None]] = field(default_factory=dict)
-    """By ordinal; with the payload as JSON, where it was written before."""
-    rejected: list[_Rejected] = field(default_factory=list)
-    size: int = 0
-    """Bytes of all payloads."""
-
-    def __len__(self) -> int:
-        return len(self.keys) + len(self.rejected)
 
 
 def load_pages(
@@ -133,13 +107,13 @@ def _store_all(
     clock: Callable[[], float],
 ) -> None:
     """Batch after batch. Nothing of the last one outlives this: the next look for cycles would walk through it."""
-    batch = _Batch()
+    batch = Batch()
     committed = clock()
     moved: list[Event | RejectedRecord] = []
 
     def store() -> None:
         nonlocal batch, committed
-        full, batch = batch, _Batch()
+        full, batch = batch, Batch()
         loader.store(full)
         committed = clock()
 
@@ -218,24 +192,18 @@ class _Loader:
 
     # -- prepare -----------------------------------------------------------------------------------------------------
 
-    def add(self, batch: _Batch, record: Event | RejectedRecord, written: bytes | None = None) -> None:
+    def add(self, batch: Batch, record: Event | RejectedRecord, written: bytes | None = None) -> None:
         """Put a record into the batch, as a rejected one where the database could not hold it."""
         if isinstance(record, RejectedRecord):
-            _reject(batch, record)
+            batch.reject(record)
             return
         admitted = admit(record, self._canonical)
         if isinstance(admitted, RejectedRecord):
-            _reject(batch, admitted)
+            batch.reject(admitted)
             return
         content_hash, size = admitted
-        ordinal = len(batch.keys)
         week = None if record.start is None else week_of(record.start.date)
-        batch.keys.append((ordinal, mask_credentials(record.source_id), content_hash, week))
-        if written is not None:
-            # The text says it all. Now its memory is still in the processor's caches; when the batch is stored it is not.
-            record.payload = _AS_WRITTEN
-        batch.events[ordinal] = record, written
-        batch.size += size
+        batch.add(record, content_hash, size, week, written)
 
     def stored_inside(self, outside: Sequence[Event | RejectedRecord | Unread]) -> list[Event | RejectedRecord]:
         """The records of a page's `outside` whose event is known inside the window, where the fetch has not listed it.
@@ -243,7 +211,7 @@ class _Loader:
         They are read as others are, and counted by the first week of the run: the event has its new date, and the old one
         is not left to be withdrawn. What lies outside and is not known inside belongs to the imports of its own weeks.
         """
-        ids = [_stored_id(record) for record in outside]
+        ids = [stored_id(record) for record in outside]
         wanted = [each for each in ids if each is not None]
         if not wanted:
             return []
@@ -266,29 +234,28 @@ class _Loader:
 
     # -- store -------------------------------------------------------------------------------------------------------
 
-    def store(self, batch: _Batch) -> None:
+    def store(self, batch: Batch) -> None:
         """Commit one batch, exactly once. A batch that the database refuses is halved until the bad record is found."""
         try:
             self._job.commit(lambda connection: self._write(connection, batch))
-        except _refusals() as error:
+        except refusals() as error:
             if len(batch) > 1:
-                for half in _halves(batch):
+                for half in batch.halves():
                     self.store(half)
             elif batch.keys:
                 self.store(self._refused_by_database(batch, error))
             elif batch.rejected[0].payload != "null":
-                self.store(_Batch(rejected=[_Rejected(batch.rejected[0].record, "null")]))
+                self.store(Batch(rejected=[Rejected(batch.rejected[0].record, "null")]))
             else:  # not even our diagnosis can be stored: a fault of the code, which going on would hide
                 raise
 
-    def _refused_by_database(self, batch: _Batch, error: Exception) -> _Batch:
+    def _refused_by_database(self, batch: Batch, error: Exception) -> Batch:
         [(event, written)] = batch.events.values()
-        refused = _Batch()
-        _reject(
-            refused,
+        refused = Batch()
+        refused.reject(
             RejectedRecord(
-                reason=_reason_of(error),
-                detail=f"PostgreSQL refused the record: {_first_line(error)}",
+                reason=reason_of(error),
+                detail=f"PostgreSQL refused the record: {first_line(error)}",
                 payload=event.payload if written is None else json.loads(written),
                 source_id=event.source_id,
                 day=None if event.start is None else event.start.date,
@@ -296,7 +263,7 @@ class _Loader:
         )
         return refused
 
-    def _write(self, connection: Connection[Any], batch: _Batch) -> None:
+    def _write(self, connection: Connection[Any], batch: Batch) -> None:
         counts: dict[date, Counts] = {}
         if batch.keys:
             connection.execute(statements.STAGE)
@@ -318,15 +285,15 @@ class _Loader:
         self._insert_rejected(connection, batch, counts)
         add_counts(connection, self._job, counts)
 
-    def _copy_keys(self, connection: Connection[Any], batch: _Batch) -> None:
+    def _copy_keys(self, connection: Connection[Any], batch: Batch) -> None:
         _copy(connection, "COPY stage_keys FROM STDIN (FORMAT BINARY)", starmap(key_row, batch.keys))
 
-    def _copy_rows(self, connection: Connection[Any], batch: _Batch, todo: Sequence[int]) -> None:
+    def _copy_rows(self, connection: Connection[Any], batch: Batch, todo: Sequence[int]) -> None:
         if todo:
-            rows = (_row(batch, ordinal) for ordinal in todo)
+            rows = (batch.row(ordinal) for ordinal in todo)
             _copy(connection, "COPY stage_rows FROM STDIN (FORMAT BINARY)", rows)
 
-    def _insert_rejected(self, connection: Connection[Any], batch: _Batch, counts: dict[date, Counts]) -> None:
+    def _insert_rejected(self, connection: Connection[Any], batch: Batch, counts: dict[date, Counts]) -> None:
         if not batch.rejected:
             return
         rows = []
@@ -345,7 +312,7 @@ class _Loader:
                     rejected.payload,
                 )
             )
-        known = [source_id for rejected in batch.rejected if (source_id := _stored_id(rejected.record)) is not None]
+        known = [source_id for rejected in batch.rejected if (source_id := stored_id(rejected.record)) is not None]
         parameters = {"source": self._job.source, "job": self._job.job_id, "attempt": self._job.attempt, "ids": known}
         connection.execute(statements.SEEN_REJECTED, parameters)
         with connection.cursor() as cursor:
@@ -361,7 +328,7 @@ class _Loader:
         week = first if day is None else week_of(day)
         return week if first <= week <= last else first
 
-    def _repeats(self, batch: _Batch) -> list[date]:
+    def _repeats(self, batch: Batch) -> list[date]:
         """The partitions of the records whose id comes again later in the same batch: only the last one is written."""
         last: dict[str, int] = {key[1]: key[0] for key in batch.keys}
         return [self._partition_of(week) for ordinal, source_id, _, week in batch.keys if last[source_id] != ordinal]
@@ -405,81 +372,5 @@ def _copy(connection: Connection[Any], statement: LiteralString, rows: Iterable[
             copy.write(block)
 
 
-def _row(batch: _Batch, ordinal: int) -> bytes:
-    _, source_id, content_hash, _ = batch.keys[ordinal]
-    event, written = batch.events[ordinal]
-    described, payload = _json(event, written)
-    plain = source_id, content_hash, event.start, event.status
-    row = event_row(*plain, event.title, described, payload)
-    if holds_credentials(row):  # asked once for all columns: nearly every record has none
-        row = event_row(
-            *plain, mask_credentials(event.title), mask_credentials_in(described), mask_credentials_in(payload)
-        )
-    return row
-
-
 def _warnings_json(warnings: Sequence[FetchWarning]) -> str:
     return json.dumps([{"code": w.code, "detail": storable_text(w.detail, 2000)} for w in warnings])
-
-
-class _NoJsonError(ValueError):
-    """A field of an event is no JSON: half a surrogate pair in its description, for example."""
-
-
-def _json(event: Event, written: bytes | None) -> tuple[bytes, bytes]:
-    try:
-        return event_json(event), written or payload_json(event.payload)
-    except TypeError as error:  # orjson's error is no class of its own, and any other TypeError would be our bug
-        raise _NoJsonError(str(error)) from error
-
-
-def _refusals() -> tuple[type[Exception], ...]:
-    """What it looks like when a value cannot be stored, whoever says so: the server, the driver or the encoder."""
-    import psycopg
-
-    errors = psycopg.errors
-    return psycopg.DataError, errors.ProgramLimitExceeded, errors.CheckViolation, UnicodeEncodeError, _NoJsonError
-
-
-def _reason_of(error: Exception) -> RejectReason:
-    from psycopg.errors import CharacterNotInRepertoire, UntranslatableCharacter
-
-    text = (CharacterNotInRepertoire, UntranslatableCharacter, UnicodeEncodeError, _NoJsonError)
-    return RejectReason.UNSTORABLE_TEXT if isinstance(error, text) or "NUL" in str(error) else RejectReason.UNPARSABLE
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:500]
-
-
-def _stored_id(record: Event | RejectedRecord | Unread) -> str | None:
-    """The id under which a record would be known; None where it can be no parameter: what cannot was never stored."""
-    source_id = record.source_id
-    if not source_id or "\x00" in source_id or any("\ud800" <= char <= "\udfff" for char in source_id):
-        return None
-    return mask_credentials(source_id)
-
-
-def _halves(batch: _Batch) -> tuple[_Batch, _Batch]:
-    keys, rejected = len(batch.keys) // 2, len(batch.rejected) // 2
-    if not keys and batch.keys:  # one event and some rejected records
-        keys, rejected = len(batch.keys), 0
-    return (
-        _part(batch, range(keys), batch.rejected[:rejected]),
-        _part(batch, range(keys, len(batch.keys)), batch.rejected[rejected:]),
-    )
-
-
-def _reject(batch: _Batch, record: RejectedRecord) -> None:
-    payload = rejected_payload(record.payload)
-    batch.rejected.append(_Rejected(record, payload))
-    batch.size += len(payload)
-
-
-def _part(batch: _Batch, ordinals: range, rejected: list[_Rejected]) -> _Batch:
-    part = _Batch(rejected=rejected)
-    for new, old in enumerate(ordinals):
-        _, source_id, content_hash, week = batch.keys[old]
-        part.keys.append((new, source_id, content_hash, week))
-        part.events[new] = batch.events[old]
-    return part

@@ -70,11 +70,11 @@ def test_a_pass_with_changes_writes_only_those(fresh_importer: Importer) -> None
 
 
 def test_only_payloads_that_are_stored_are_encoded(importer: Importer, monkeypatch: Any) -> None:
-    from ingestion_assets.events import loading
+    from ingestion_assets.events import load_batch
 
     encoded: list[str] = []
-    original = loading.payload_json
-    monkeypatch.setattr(loading, "payload_json", lambda payload: encoded.append(payload["id"]) or original(payload))
+    original = load_batch.payload_json
+    monkeypatch.setattr(load_batch, "payload_json", lambda payload: encoded.append(payload["id"]) or original(payload))
     importer([event("a"), event("b"), event("c")])
     encoded.clear()
     importer([event("a"), event("b", n=1), event("c")])
