@@ -111,6 +111,9 @@ def _act_in_both(batch: Batch, one: int, two: int, understood: bool) -> bool:
             return True
     if not COMPOSERS.isdisjoint(set(first.head) & set(second.head)):
         return True  # one names the soloist, the other the orchestra
+    alone = set(first.head) - set(second.head), set(second.head) - set(first.head)
+    if sum(own <= COMPOSERS for own in alone) == 1 and all(alone):
+        return True  # `Verdi's Aida`, `Portland Opera: Aida`
     shared = first.pieces & second.pieces
     if shared:
         around, lexicon = place_words(batch, one, two), default_lexicon()
