@@ -237,6 +237,19 @@ def test_a_title_says_whether_it_is_a_day_or_days(title, day, days):
     assert (parsed.of_a_day, parsed.days) == (day, days)
 
 
+@pytest.mark.parametrize(
+    "title", ["Rivière | Déplacé de Club Soda à Gesù", "Rivière (moved to Gesù)", "Rivière (initialement au Gesù)"]
+)
+def test_from_where_it_was_moved_is_no_part_of_a_title(title):
+    parsed = parse_title(title)
+    assert parsed.moved
+    assert parsed.head == parse_title("Rivière").head
+
+
+def test_a_title_that_begins_with_moving_was_not_moved():
+    assert not parse_title("Moved to Tears").moved
+
+
 def test_who_plays_whom_is_said_apart_from_a_tribute():
     assert parse_title("Rosa Lind joue Brassens").plays
     assert not parse_title("Hommage à Brassens").plays

@@ -107,8 +107,9 @@ class _Parser:
         title = _CUT_OFF.sub("", title) if title.rstrip().endswith(("…", "...")) else title
         title = _FROM_AGE.sub(" ", title)
         elsewhere = _MOVED.search(title)
-        if elsewhere and elsewhere.start():
-            title = title[: elsewhere.start()] + title[elsewhere.end() :]
+        unmoved = title[: elsewhere.start()].rstrip(" |([–—-") if elsewhere else ""
+        if elsewhere and unmoved:
+            title = unmoved + title[elsewhere.end() :]
         dated = _TONGUE.sub(lambda found: f" ({_TONGUES[found[1]]})", fold(title))
         dates = [found[0] for found in DATE.finditer(dated)]
         without_dates = DATE.sub(" ", dated) if dates else dated
@@ -239,7 +240,7 @@ class _Parser:
             plays=plays and COMPOSERS.isdisjoint((*head, *support)),
             umbrella=umbrella,
             statuses=frozenset(flags["status"]),
-            moved="moved" in flags["status"] or bool(elsewhere and elsewhere.start()),
+            moved="moved" in flags["status"] or bool(unmoved),
             introductory=introductory and "beginner" in flags["public"],
             online="en_ligne" in flags["status"] or "en_ligne" in head or bool(_ON_THE_NET.search(folded)),
             name=all(unit.role in _OF_NAMES for unit in units) and not _ELISION.search(title.lower()),
@@ -313,7 +314,7 @@ _FROM_AGE = re.compile(
 """From which age on: said of the listing, unlike a group's ages from and to."""
 
 _MOVED = re.compile(
-    r"[\s|(\[–—-]*\b(?:moved|relocated|d[ée]plac[ée]e?s?)\s+(?:from|to|de|du|des|d['’]|vers|[àa]|au|aux)\b[^|]*$"
+    r"\b(?:moved|relocated|d[ée]plac[ée]e?s?)\s+(?:from|to|de|du|des|d['’]|vers|[àa]|au|aux)\b[^|]*$"
     r"|\(\s*(?:initialement|originally)\b[^)]*\)",
     re.IGNORECASE,
 )
