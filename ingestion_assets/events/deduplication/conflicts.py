@@ -88,9 +88,13 @@ def conflicts(batch: Batch, pairs: PairFeatures) -> NDArray[np.int8]:
             nothing_in_common(batch, pairs),
             pairs.levels["numbers"] == code("numbers", "differ"),
             (pairs.levels["tribute"] == code("tribute", "differ")) | _plays_another(batch, a, b),
-            _contradict(batch, "publics", a, b, _publics_contradict) | _for_some(pairs),
+            _contradict(batch, "publics", a, b, _publics_contradict) | _for_some(batch, pairs),
             _contradict(batch, "kinds", a, b, _kinds_contradict),
-            (pairs.levels["beside"] == code("beside", "one_side")) & (one >= 0) & (two >= 0) & (one != two),
+            (pairs.levels["beside"] == code("beside", "one_side"))
+            & (one >= 0)
+            & (two >= 0)
+            & (one != two)
+            & ~_slipped(pairs),
         ],
         [
             Conflict.DAYS_APART,
@@ -246,14 +250,27 @@ _APART = frozenset({"bookclub", "launch", "storytime", "film", "exhibition", "qu
 """Kinds of event that are not taken for each other, whatever they are about."""
 
 
-def _for_some(pairs: PairFeatures) -> NDArray[np.bool_]:
-    """An activity, and the same for children or beginners: who tells one from the other writes it. A show is a show."""
+def _slipped(pairs: PairFeatures) -> NDArray[np.bool_]:
+    import numpy as np
+
+    slips = [code("time", f"slip_{when}") for when in ("past_midnight", "to_evening", "by_day")]
+    return np.isin(pairs.levels["time"], slips)
+
+
+def _for_some(batch: Batch, pairs: PairFeatures) -> NDArray[np.bool_]:
+    """An activity, and the same for children or beginners: who tells one from the other writes it. A show is a show.
+
+    Families are what listings are labelled with in passing.
+    """
     import numpy as np
 
     levels = pairs.levels
     activity = levels["shared_words"] < code("shared_words", "names")
     one_tongue = levels["languages"] < code("languages", "differ_in_words")
-    return np.asarray((levels["public"] == code("public", "one_side")) & activity & one_tongue)
+    publics = batch.parsed["publics"]
+    narrow = np.asarray([bool(said - {"family"}) for said in batch.sets], dtype=bool)
+    named = narrow[np.maximum(publics[pairs.a], publics[pairs.b])]  # one of them is 0, the empty set
+    return np.asarray((levels["public"] == code("public", "one_side")) & activity & one_tongue & named)
 
 
 _YOUNG, _GROWN = frozenset({"child", "baby", "family", "teen"}), frozenset({"adult", "senior"})

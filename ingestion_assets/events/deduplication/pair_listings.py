@@ -121,6 +121,8 @@ EVENING = 18 * 60
 """From here on a start is an evening's."""
 EARLY = 7 * 60
 """Before it hardly anything begins."""
+NIGHT = 20 * 60
+MIDNIGHT = 23 * 60 + 30
 LATE = 22 * 60 + 45
 """From here on hardly any show begins that is the second of its day."""
 _CITY_MIDDLE = 5
@@ -178,6 +180,8 @@ def time_levels(batch: Batch, a: Ints, b: Ints) -> dict[str, Levels]:
     shifted |= once[a] & once[b] & ~(borne_out[a] & borne_out[b])
     # A clock in a title is right, and tells the showings of a day apart.
     shifted &= (batch.parsed["clock"][a] < 0) & (batch.parsed["clock"][b] < 0)
+    # A club night has doors, a first DJ and a main act, and one of them after midnight is what a source calls its start.
+    same_night = once[a] & once[b] & (batch.title[a] == batch.title[b]) & (earlier >= NIGHT)
     near_slip = (np.abs(apart - offset) <= DOORS) & (offset >= 240)
     later = np.maximum(one, two)
     neither, either = (one < 0) & (two < 0), (one < 0) | (two < 0)
@@ -192,6 +196,7 @@ def time_levels(batch: Batch, a: Ints, b: Ints) -> dict[str, Levels]:
         (apart <= 35, "35min"),
         (apart <= 65, "65min"),
         (apart <= 95, "95min"),
+        (same_night & (np.maximum(one, two) >= MIDNIGHT) & (apart <= FAR), "95min"),
         (apart <= FAR, "200min"),
         (near_slip & (later >= DAY), "slip_and_doors_past_midnight"),
         (apart == HALF_DAY, "half_day"),

@@ -159,6 +159,8 @@ def prepare(records: Sequence[Record], statistics: CorpusStatistics, moved: Mapp
         proper.append(names_said)
         of_place, place_words = reader.place(record.venue_name, record.city)
         end, span = _end(record, day)
+        if title.clock is not None and _shifted_from(title.clock, minute, offset):
+            end, minute = (end if end < 0 else end + title.clock - minute), title.clock
         if record.end_date is None:
             span = title.days
         rows.append((*of_title, *of_place, *reader.record(record), day, minute, offset, end, span))
@@ -276,6 +278,14 @@ def ranks(values: Sequence[str]) -> list[int]:
     return places
 
 
+def _shifted_from(clock: int, minute: int, offset: int) -> bool:
+    """The title names another hour than the start, by exactly the UTC offset: the title is right. An hour or two of
+    offset is also what lies between doors and show.
+    """
+    return minute >= 0 and abs(minute - clock) == abs(offset) >= _FAR_FROM_UTC
+
+
+_FAR_FROM_UTC = 180
 _EARLY, _LATE = 8, 20
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
@@ -32,16 +32,21 @@ class Likeness(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class ParsedVenue:
-    """What a venue's name says. `core` are its proper words, `sorts` its kinds of place, `initials` of all its words,
-    `joined` its words without the generic ones, run together.
+    """What a venue's name says. `core` are its proper words, `sorts` its kinds of place, `joined` its words without the
+    generic ones, run together.
     """
 
     key: str
     """The name reduced to core and sorts; two spellings with one key are one venue. Empty: nowhere in particular."""
     core: frozenset[str] = frozenset()
     sorts: frozenset[str] = frozenset()
-    initials: str = ""
     joined: str = ""
+    pieces: frozenset[str] = frozenset()
+    """The keys of its pieces, where it has several: `Pavillon X, Université Y`."""
+    acronyms: frozenset[str] = frozenset()
+    """What it is if it is short for something: a piece of one word, and the capitals in it (`UdeM` is `um`)."""
+    initials: frozenset[str] = frozenset()
+    """What it can be called for short."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +93,8 @@ def parse_city(city: str | None) -> str:
 
 _POSTAL = re.compile(r"\b(?:[a-z]\d[a-z]\s?\d[a-z]\d|\d{5}(?:-\d{4})?)\b", re.IGNORECASE)
 _STREET = re.compile(
-    r"^\d{1,6}[a-z]?(?:-\d+)?\s+\S|^(?:rue|avenue|av\.?|boulevard|boul\.?|chemin|ch\.?)\s", re.IGNORECASE
+    r"^\d{1,6}[a-z]?(?:-\d+)?\s+\S|^(?:rue|avenue|av\.?|boulevard|boul\.?|chemin|ch\.?|chaussée|quai|allée)\s",
+    re.IGNORECASE,
 )
 
 
@@ -103,8 +109,8 @@ def split_place(name: str | None, address: str | None, city: str | None) -> tupl
     """
     if name and (found := _ADDRESS_IN_BRACKETS.match(name)):
         name, address = found[1], address or found[2]
-    elif name and name.isdigit() and address and address.startswith(name):
-        name = None
+    elif name and name.isdigit() and address:
+        name, address = None, address if address[0].isdigit() else f"{name} {address}"
     elif name and (address is None or address.startswith(name)) and _only_an_address(name):
         name, address = None, address or name
     elif name and "," in name:
@@ -123,7 +129,10 @@ def _only_an_address(name: str) -> bool:
     return bool(_STREET.match(name)) and ("," in name or not _STREET_TYPES.isdisjoint(words(name)))
 
 
-_STREET_TYPES = frozenset("rue street avenue ave boulevard boul blvd chemin road rd drive".split())
+_STREET_TYPES = frozenset(
+    "rue street st avenue ave av boulevard boul blvd chemin ch road rd drive lane way court crescent parkway highway "
+    "quai allee impasse cours montee rang chaussee straat laan strasse".split()
+)
 
 
 def _city_of(address: str) -> str | None:
@@ -151,10 +160,23 @@ def parse_venue(name: str | None, city: str = "") -> ParsedVenue:
     if not name:
         return _NOWHERE
     tables = _tables()
-    spoken = _without_rooms(name)
+    name = _DOTTED.sub(lambda found: found[0].replace(".", ""), name)
+    houses = _without_rooms(name)
+    spoken = [word for house in houses for word in house]
     if " ".join(spoken) in tables.nowhere or tables.online.issuperset(spoken):
         return _NOWHERE
     away = set(city.split()) | ({city} if city else set())
+    core, sorts = _identify(spoken, away)
+    named = [house for house in houses if not all(word in away or word in tables.region for word in house)]
+    pieces = frozenset(_key(*_identify(house, away)) for house in named) if len(named) > 1 else frozenset()
+    joined = "".join(word for word in spoken if word not in tables.generic and word not in away)
+    initials = frozenset(short for words_of in (*named, spoken) for short in _initials(words_of, city))
+    return ParsedVenue(_key(core, sorts), core, sorts, joined, pieces, _acronyms(name), initials)
+
+
+def _identify(spoken: list[str], away: set[str]) -> tuple[frozenset[str], frozenset[str]]:
+    """The proper words of a name, and its sorts of place."""
+    tables = _tables()
     core: list[str] = []
     sorts: list[str] = []
     for word in spoken:
@@ -168,17 +190,42 @@ def parse_venue(name: str | None, city: str = "") -> ParsedVenue:
     # Half of all churches are called Saint something.
     proper = [word for word in proper if word not in ("saint", "sainte")] or proper
     chosen = frozenset(stem(word) for word in (proper or core))
-    kinds = frozenset(sorts)
-    if not chosen and not kinds:
+    if not chosen and not sorts:
         chosen = frozenset(spoken)
-    initials = "".join(
-        word[0]
-        for word in spoken
-        if word not in ("the", "la", "le", "les", "l", "de", "du", "des", "d", "of", "et", "and")
-    )
-    key = " ".join(sorted(chosen)) + "|" + " ".join(sorted(kinds))
-    joined = "".join(word for word in spoken if word not in tables.generic and word not in away)
-    return ParsedVenue(key, chosen, kinds, initials, joined)
+    return chosen, frozenset(sorts)
+
+
+def _key(core: frozenset[str], sorts: frozenset[str]) -> str:
+    return " ".join(sorted(core)) + "|" + " ".join(sorted(sorts))
+
+
+_DOTTED = re.compile(r"\b(?:\w\.){2,}")
+"""`S.A.T.`"""
+_SMALL = frozenset("the la le les l de du des d of for pour et and".split())
+_LONGEST_ACRONYM = 8
+
+
+def _initials(spoken: list[str], city: str) -> Iterator[str]:
+    """`tnm` for Théâtre du Nouveau Monde, `mcq` where it is in Québec, `uottawa` for University of Ottawa."""
+    spelt = [word for word in spoken if word not in _SMALL]
+    if len(spelt) > 1:
+        letters = "".join(word[0] for word in spelt)
+        yield letters
+        if city and city not in spoken:
+            yield letters + city[0]
+        yield letters[:-1] + spelt[-1]
+
+
+def _acronyms(name: str) -> frozenset[str]:
+    found = set()
+    for piece in _PIECES.split(_FORMER.sub(" ", name)):
+        letters = piece.strip()
+        if letters.isalpha() and 2 <= len(letters) <= _LONGEST_ACRONYM:
+            found.add(fold(letters))
+            capitals = "".join(char for char in letters if char.isupper())
+            if 1 < len(capitals) < len(letters):
+                found.add(fold(capitals))
+    return frozenset(found)
 
 
 def is_online(name: str) -> bool:
@@ -191,12 +238,12 @@ _PIECES = re.compile(r"\s[-–—/|]\s|[,()\[\]–—:]")
 _FORMER = re.compile(r"\(\s*(?:formerly|former|anciennement|autrefois|ex[-\s]|aka|jadis)[^)]*\)", re.IGNORECASE)
 
 
-def _without_rooms(name: str) -> list[str]:
-    """The name's words but for its rooms: `Théâtre X – Salle 2` and `Studio B, Théâtre X` are in Théâtre X."""
+def _without_rooms(name: str) -> list[list[str]]:
+    """The words of the name's pieces but for its rooms: `Théâtre X – Salle 2` and `Studio B, Théâtre X` are Théâtre X."""
     pieces = [found for piece in _PIECES.split(_FORMER.sub(" ", name)) if (found := words(piece))]
     rooms = _tables().rooms
     houses = [piece for piece in pieces if not all(word in rooms or word.isdigit() or len(word) == 1 for word in piece)]
-    return [word for piece in houses or pieces for word in piece]
+    return houses or pieces
 
 
 _ORDINAL = re.compile(r"^(\d+)(?:e|er|re|eme|ieme|st|nd|rd|th)$")
@@ -228,6 +275,9 @@ _STREET_WORDS = frozenset(
 )
 
 
+_DOOR_LAST = re.compile(r"\s(\d{1,4})[a-z]?(?:\s+\d{4,5})?\s*$")
+
+
 @lru_cache(maxsize=32_768)
 def parse_address(address: str | None) -> tuple[str, frozenset[str]]:
     """Civic number and proper words of the street. Empty where there is none."""
@@ -237,8 +287,12 @@ def parse_address(address: str | None) -> tuple[str, frozenset[str]]:
     # `123, rue X` has its street behind the comma.
     text = " ".join(line[:2]) if line[0].strip().isdigit() else line[0]
     found = re.match(r"\s*(\d{1,6})[a-z]?(?:-\d+)?\b", text)
-    number = found[1] if found else ""
-    rest = words(text[found.end() :] if found else text)
+    if found:
+        number, text = found[1], text[found.end() :]
+    else:  # `rue X 12`, as in Belgium and beyond
+        found = _DOOR_LAST.search(text)
+        number, text = (found[1], text[: found.start()]) if found else ("", text)
+    rest = words(text)
     return number, frozenset(stem(word) for word in rest if word not in _STREET_WORDS and not word.isdigit())
 
 
@@ -258,6 +312,8 @@ _NEXT_DOOR, _SAME_BLOCK = 6, 40
 _NOT_EVEN_MISSPELT = 0.75
 
 
+_SCREENS = frozenset({"theatre", "cinema"})
+"""In English a cinema may be called a theatre."""
 _ANY_HOUSE = frozenset({"hall", "space", "room", "place", "complex"})
 """Sorts that say little: with a proper name of two words they may be any other."""
 
@@ -271,7 +327,11 @@ def compare_venues(a: ParsedVenue, b: ParsedVenue) -> Likeness:
         return Likeness.UNKNOWN
     if a.key == b.key:
         return Likeness.SAME
-    clash = bool(a.sorts and b.sorts and not a.sorts & b.sorts)
+    if a.key in b.pieces or b.key in a.pieces:
+        return Likeness.STRONG if min(a, b, key=lambda venue: len(venue.pieces)).core else Likeness.WEAK
+    if _abbreviates(a, b) or _abbreviates(b, a):
+        return Likeness.STRONG
+    clash = bool(a.sorts and b.sorts and not a.sorts & b.sorts and not a.sorts | b.sorts <= _SCREENS)
     if clash and len(a.core & b.core) > 1 and (a.sorts <= _ANY_HOUSE or b.sorts <= _ANY_HOUSE):
         clash = False  # `Salle Lemay-Petit`, `Cabaret Lemay-Petit`
     if not a.core or not b.core:
@@ -282,7 +342,7 @@ def compare_venues(a: ParsedVenue, b: ParsedVenue) -> Likeness:
     common = a.core & b.core
     alike = JaroWinkler.similarity(a.joined, b.joined)
     if not common and alike < _NOT_EVEN_MISSPELT:
-        return Likeness.STRONG if _abbreviates(a, b) or _abbreviates(b, a) else Likeness.DIFFERENT
+        return Likeness.DIFFERENT
     left, right = _without_misspelt(a.core - common, b.core - common)
     common = a.core - left
     if not left and not right:
@@ -292,8 +352,6 @@ def compare_venues(a: ParsedVenue, b: ParsedVenue) -> Likeness:
             return Likeness.CLASHING
         shorter = min(a.core, b.core, key=len)
         return Likeness.STRONG if len(common) > 1 or len(max(shorter, key=len)) > 4 else Likeness.PARTIAL
-    if _abbreviates(a, b) or _abbreviates(b, a):
-        return Likeness.STRONG
     if a.joined and (a.joined == b.joined or alike >= 0.94):
         return Likeness.CLASHING if clash else Likeness.STRONG
     # `Ciné X Verdun` and `Ciné X Lachine`: each has a word of its own.
@@ -351,15 +409,12 @@ def _without_misspelt(left: frozenset[str], right: frozenset[str]) -> tuple[froz
 
 
 def _abbreviates(short: ParsedVenue, long: ParsedVenue) -> bool:
-    """`TNM` for Théâtre du Nouveau Monde, `PdA` for Place des Arts."""
-    if len(long.initials) > 2 and long.initials in short.core:
-        return True  # `NAC - Southam Hall`
-    if len(short.core) != 1:
-        return False
-    letters = next(iter(short.core))
-    if not 2 <= len(letters) <= 6 or len(long.initials) < 2:
-        return False
-    # The other language has the words in another order.
-    return letters in (long.initials, long.initials[1:]) or (
-        len(letters) > 2 and sorted(letters) == sorted(long.initials)
-    )
+    """`TNM` for Théâtre du Nouveau Monde, `PdA` for Place des Arts, `NAC - Southam Hall` for the National Arts Centre."""
+    for letters in short.acronyms:
+        # The other language has the words in another order.
+        other_order = len(letters) > 2 and any(sorted(letters) == sorted(initials) for initials in long.initials)
+        if other_order or letters in long.initials or letters in {initials[1:] for initials in long.initials}:
+            # `BPO, Rideau` and `Bibliothèque publique d'Ottawa, Cumberland`: two of its branches.
+            rest = short.core - short.acronyms
+            return not rest or not long.pieces or not rest.isdisjoint(long.core)
+    return False
