@@ -35,10 +35,14 @@ class Lexicon:
     """Codes that say what kind of event, or for whom: a title of these alone is about whoever it names besides."""
     weekdays: frozenset[str] = frozenset()
     """Codes of weekdays and months: `Saturdays` is what a series is called."""
+    spelt: frozenset[str] = frozenset()
+    """Words and names that are right as they are, however near to a known word."""
     spellings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """For each code the single words that stand for it, in both languages."""
     by_shape: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Single long words by each of their shapes with one letter left out, for finding misspelt ones."""
+    by_gap: Mapping[tuple[str, ...], tuple[tuple[str, Entry], ...]] = field(default_factory=dict)
+    """Phrases of meaning by what is left of them without one of their words, which is empty there; and that word."""
     _looked_up: dict[str, Entry | None] = field(default_factory=dict, compare=False, repr=False)
 
     def match(self, text: Sequence[str], position: int) -> Entry | None:
@@ -47,6 +51,16 @@ class Lexicon:
             length = len(entry.phrase)
             if length == 1 or tuple(text[position : position + length]) == entry.phrase:
                 return entry
+        return None
+
+    def misspelt_phrase(self, text: Sequence[str], position: int) -> Entry | None:
+        """The known phrase that begins at `position` but for a slip in one of its words; the longest of several."""
+        for length in range(min(_LONGEST_PHRASE, len(text) - position), 1, -1):
+            said = tuple(text[position : position + length])
+            for gap, word in enumerate(said):
+                for meant, entry in self.by_gap.get((*said[:gap], "", *said[gap + 1 :]), ()):
+                    if word != meant and _one_edit(word, meant):
+                        return entry
         return None
 
     def misspelt(self, word: str) -> Entry | None:
@@ -59,7 +73,7 @@ class Lexicon:
         return found
 
     def _misspelt(self, word: str) -> Entry | None:
-        if len(word) < _LONG - 1 or not word.isalpha() or word in self.by_first:
+        if len(word) < _LONG - 1 or not word.isalpha() or word in self.by_first or word in self.spelt:
             return None
         meant = {known for shape in _shapes(word) for known in self.by_shape.get(shape, ())}
         # The first letter is hardly ever missed, and Camille is no family.
@@ -86,6 +100,11 @@ _LONG = 7
 """Letters from which a known word is recognised with one letter wrong; shorter ones have too many neighbours."""
 
 
+_LONGEST_PHRASE = 5
+_SLIP = 4
+"""Letters from which a word inside a phrase is known with one of them wrong: the phrase tells which is meant."""
+
+
 def _shapes(word: str) -> set[str]:
     return {word, *(word[:i] + word[i + 1 :] for i in range(len(word)))}
 
@@ -103,7 +122,7 @@ def build_lexicon(tables: Mapping[str, Mapping[str, list[str]]]) -> Lexicon:
     spellings: dict[str, list[str]] = {}
     by_first: dict[str, list[Entry]] = {}
     for role, lines in tables.items():
-        if role == "weak":
+        if role in ("weak", "spelt"):
             continue
         for code, phrases in lines.items():
             for phrase in phrases:
@@ -124,6 +143,13 @@ def build_lexicon(tables: Mapping[str, Mapping[str, list[str]]]) -> Lexicon:
         if not more and len(word) >= _LONG and not place.startswith(("stop", "calendar")):
             for shape in _shapes(word):
                 shapes.setdefault(shape, set()).add(word)
+    gaps: dict[tuple[str, ...], list[tuple[str, Entry]]] = {}
+    for entries in by_first.values():
+        for entry in entries:
+            if entry.role == "concept" and 1 < len(entry.phrase) <= _LONGEST_PHRASE:
+                for gap, word in enumerate(entry.phrase):
+                    if len(word) >= _SLIP:
+                        gaps.setdefault((*entry.phrase[:gap], "", *entry.phrase[gap + 1 :]), []).append((word, entry))
     return Lexicon(
         {
             first: tuple(sorted(entries, key=lambda entry: (-len(entry.phrase), entry.phrase)))
@@ -132,7 +158,9 @@ def build_lexicon(tables: Mapping[str, Mapping[str, list[str]]]) -> Lexicon:
         concepts=frozenset(code for role in _MEANING for code in tables.get(role, {})),
         frames=frozenset(code for role in _FRAMES for code in tables.get(role, {})) | {"night", "music"},
         weekdays=frozenset(tables.get("calendar", {})),
+        spelt=frozenset(singular(word) for phrases in tables.get("spelt", {}).values() for word in phrases),
         spellings={code: tuple(found) for code, found in spellings.items()},
+        by_gap={key: tuple(found) for key, found in gaps.items()},
         by_shape={shape: tuple(sorted(known)) for shape, known in shapes.items()},
     )
 

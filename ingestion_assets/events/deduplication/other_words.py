@@ -103,7 +103,7 @@ def _act_in_both(batch: Batch, one: int, two: int, understood: bool) -> bool:
     """What names an act, and not the place or a series, stands in both titles: a whole piece, or the rest but for typos."""
     first, second = batch.titles[one], batch.titles[two]
     if batch.match[one] and batch.match[two]:
-        return _same_game(first, second) or misspelt(batch, one, two)
+        return _same_game(first, second) or _one_team_at_once(batch, one, two) or misspelt(batch, one, two)
     if batch.match[one] or batch.match[two]:
         # `Castors de Moncton – Faucons de Laval`: a game that its title does not call one.
         game, other = (first, second) if batch.match[one] else (second, first)
@@ -136,6 +136,20 @@ def _same_game(one: ParsedTitle, two: ParsedTitle) -> bool:
     """Each of the two sides has a word in common with a side of the other game; home and away may change places."""
     (home, away), (host, guest) = _sides(one), _sides(two)
     return bool((home & host and away & guest) or (home & guest and away & host))
+
+
+def _one_team_at_once(batch: Batch, one: int, two: int) -> bool:
+    """`Eagles vs Dragons`, `Lyon Eagles vs Ghent`: of teams that are called by their towns, and play one game at a time."""
+    if batch.minute[one] < 0 or abs(int(batch.minute[one]) - int(batch.minute[two])) > _KICK_OFF:
+        return False
+    around = place_words(batch, one, two)
+    sides = zip(_sides(batch.titles[one]), _sides(batch.titles[two]), strict=True)
+    shared = [(host & guest) - around - default_lexicon().frames for host, guest in sides]
+    return any(shared) and not around.isdisjoint({*batch.titles[one].head, *batch.titles[two].head})
+
+
+_KICK_OFF = 35
+"""Minutes by which two sources differ about when a game begins."""
 
 
 def _sides(title: ParsedTitle) -> tuple[set[str], set[str]]:

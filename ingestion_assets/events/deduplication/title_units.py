@@ -33,6 +33,8 @@ DATE = re.compile(
     rf"{_LEAD}\b(?:{_DAY}(?:\s+{_MONTH})?{_TO}){{0,4}}{_DAY}\s+{_MONTH}(?:,?\s+20\d\d\b)?"
     rf"|{_LEAD}\b{_MONTH}\s+{_DAY}(?:{_TO}(?:{_MONTH}\s+)?{_DAY}){{0,4}}(?:,?\s+20\d\d\b)?"
     r"|\b20\d\d-[01]\d-[0-3]\d\b|\b[0-3]?\d/[0-3]?\d/20\d\d\b"
+    # `31/05`, unlike `3/5`, is no third of five.
+    r"|\b(?:[0-3]\d[/.]0[1-9]|0[1-9][/.]1[0-2]|(?:1[3-9]|2\d|3[01])[/.]1[0-2])\b(?![/.]\d)"
     # How long it lasts, said beside its name: `: 3 jours`, `(2-day)`.
     r"|(?<=[,:(\[|–-])\s?\d{1,2}[\s-](?:days?|jours)(?=\s*(?:$|[)\]|,:–-]))"
 )

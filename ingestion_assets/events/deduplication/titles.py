@@ -30,6 +30,7 @@ _CLOSING = frozenset({"tickets", "live"})
 _ON_THE_NET = re.compile(r"\b(?:webinars?|webinaires?|zoom)\b")
 _WEEK = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _PAGES = frozenset({"child", "family"})
+_IN_PASSING = frozenset({"family"})
 _LEVELS = ("beginner", "intermediate", "advanced")
 _TONGUE = re.compile(r"[(\[]\s*(fr|en|ang|eng)\s*[)\]]")
 _TONGUES = {"fr": "francais", "en": "english", "ang": "english", "eng": "english"}
@@ -110,7 +111,7 @@ class _Parser:
         unmoved = title[: elsewhere.start()].rstrip(" |([–—-") if elsewhere else ""
         if elsewhere and unmoved:
             title = unmoved + title[elsewhere.end() :]
-        dated = _TONGUE.sub(lambda found: f" ({_TONGUES[found[1]]})", fold(title))
+        dated = _TONGUE.sub(lambda found: f" ({_TONGUES[found[1]]})", _PRICE.sub(" ", fold(title)))
         dates = [found[0] for found in DATE.finditer(dated)]
         without_dates = DATE.sub(" ", dated) if dates else dated
         days = further_days(dated, dates)
@@ -134,7 +135,9 @@ class _Parser:
         for segment in segments:
             label = all(unit.role in _LABELS for unit in segment)
             # `Kids: X`, `Famille : X` say which page it is on; `X for kids` says for whom it is.
-            category = segment is segments[0] and len(segments) > 1 and all(unit.code in _PAGES for unit in segment)
+            # Behind it families are said in passing, children are not.
+            pages = _PAGES if segment is segments[0] else _IN_PASSING if segment is segments[-1] else frozenset()
+            category = len(segments) > 1 and all(unit.code in pages for unit in segment)
             # `w/ X` and `et invités : X`: the word stands before the separator, its names behind it.
             lesser = (trailing or _is_a_tour(segment)) and bool(head)
             trailing = segment[-1].role == "support"
@@ -288,6 +291,8 @@ class _Parser:
         known = [singular(word) for word in run]
         while position < len(run):
             entry: Entry | None = self.lexicon.match(known, position)
+            if entry is None or len(entry.phrase) == 1:
+                entry = self.lexicon.misspelt_phrase(known, position) or entry
             if entry is None:
                 entry = self.lexicon.misspelt(known[position])
             if entry is None:
@@ -306,6 +311,8 @@ class _Parser:
         return units
 
 
+_PRICE = re.compile(r"[(\[]?(?<!\w)(?:\d{1,4}(?:[.,]\d\d)?\s?[$€£]|[$€£]\s?\d{1,4}(?:[.,]\d\d)?\b)(?!\w)[)\]]?")
+"""`10 $`, `(€8.50)`"""
 _FROM_AGE = re.compile(
     r"\b(?:d[èe]s|[àa] partir de)\s+\d{1,2}\s+ans\b|\b\d{1,2}\s+ans\s+(?:et\s+plus|et\s+\+|\+)"
     r"|\bages?\s+\d{1,2}\s*(?:\+|and\s+up\b|and\s+over\b|&\s+up\b)",
