@@ -2,10 +2,13 @@
 
 import pytest
 
+from benchmarks.deduplication import vocabulary
 from benchmarks.deduplication.generate import Spec, generate
 from benchmarks.deduplication.generate_other import generate_other
 from benchmarks.deduplication.generate_third import generate_third
 from benchmarks.deduplication.measure import measure
+from ingestion_assets.events.deduplication.lexicon import default_lexicon, singular
+from ingestion_assets.events.deduplication.text import words
 
 
 @pytest.fixture(scope="module")
@@ -20,6 +23,15 @@ def test_pairs_on_the_held_back_split(held_back):
 
 def test_no_two_dates_of_a_series_are_one_event(held_back):
     assert held_back.series_merges == 0
+
+
+@pytest.mark.parametrize("topic", vocabulary.TOPIC_OUTSIDE)
+def test_the_words_outside_are_neither_known_nor_trained_on(topic):
+    lexicon = default_lexicon()
+    for word in (singular(word) for phrase in topic for word in words(phrase)):
+        assert not lexicon.match([word], 0)
+        assert not lexicon.misspelt(word)
+    assert topic not in vocabulary.TOPIC_STRANGE
 
 
 def test_pairs_with_words_outside_the_lexicon():

@@ -32,7 +32,7 @@ def in_two_languages(places: int) -> list[Record]:
     return [
         listing(source, number, title, place=place, day=number)
         for number, place in enumerate(PLACES[:places])
-        for source, title in (("a", "Le Violon sur le toit"), ("b", "Fiddler on the Roof"))
+        for source, title in (("a", "La Cagnotte du notaire"), ("b", "Piggy Banks of Rimouski"))
     ]
 
 
@@ -41,8 +41,8 @@ def test_two_titles_of_one_place_and_minute_teach_a_translation_from_the_second_
     taught = build_statistics(in_two_languages(3))
     assert len(taught.translations) == 1
     elsewhere = [
-        listing("a", 90, "Le Violon sur le toit", place="Salle Odyssée", day=40),
-        listing("b", 90, "Fiddler on the Roof", place="Salle Odyssée", day=40),
+        listing("a", 90, "La Cagnotte du notaire", place="Salle Odyssée", day=40),
+        listing("b", 90, "Piggy Banks of Rimouski", place="Salle Odyssée", day=40),
     ]
     assert len(resolve(elsewhere, statistics=taught).clusters) == 1
 
@@ -75,7 +75,7 @@ def test_a_source_that_lists_both_titles_teaches_that_they_are_two() -> None:
         listing(source, number * 10 + i, title, place=place, day=number)
         for number, place in enumerate(PLACES)
         for source in ("a", "b")
-        for i, title in enumerate(("Le Violon sur le toit", "Fiddler on the Roof"))
+        for i, title in enumerate(("La Cagnotte du notaire", "Piggy Banks of Rimouski"))
     ]
     assert not build_statistics(records).translations
 

@@ -195,11 +195,28 @@ def test_every_line_of_the_shipped_lexicon_is_unambiguous():
         ("Salon du livre – 30 juin au 2 juillet", "Salon du livre"),
         ("Spinning 45 - Aug 6", "Spinning 45"),
         ("Half Moon LIVE", "Half Moon"),
+        ("31/05 Salon du livre", "Salon du livre"),
+        ("Salon du livre (10,50 $)", "Salon du livre"),
+        ("€8 - Salon du livre", "Salon du livre"),
     ],
 )
 def test_dates_in_a_title_say_nothing_of_it(title, plain):
     assert parse_title(title).head == parse_title(plain).head
     assert parse_title(title).numbers == parse_title(plain).numbers
+
+
+def test_a_part_of_several_is_no_date():
+    assert parse_title("Salon du livre 3/5").parts == {("part", 3)}
+
+
+def test_a_phrase_is_known_with_a_slip_in_it():
+    assert parse_title("Le Malade imagnnaire").head == parse_title("The Imaginary Invalid").head
+    assert parse_title("Le Petit Prance").head != parse_title("Le Grand Prince").head
+
+
+def test_families_are_no_part_of_a_title_that_ends_with_them():
+    assert parse_title("Conte sur glace | famille").publics == frozenset()
+    assert parse_title("Conte sur glace pour la famille").publics == {"family"}
 
 
 def test_a_game_has_two_sides():

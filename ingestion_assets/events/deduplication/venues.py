@@ -43,8 +43,8 @@ class ParsedVenue:
     joined: str = ""
     pieces: frozenset[str] = frozenset()
     """The keys of its pieces, where it has several: `Pavillon X, Université Y`."""
-    acronyms: frozenset[str] = frozenset()
-    """What it is if it is short for something: a piece of one word, and the capitals in it (`UdeM` is `um`)."""
+    acronyms: frozenset[tuple[str, str]] = frozenset()
+    """What it is if it is short for something: a piece of one word, or the capitals in it (`UdeM` is `um`); and the word."""
     initials: frozenset[str] = frozenset()
     """What it can be called for short."""
 
@@ -202,7 +202,7 @@ def _key(core: frozenset[str], sorts: frozenset[str]) -> str:
 _DOTTED = re.compile(r"\b(?:\w\.){2,}")
 """`S.A.T.`"""
 _SMALL = frozenset("the la le les l de du des d of for pour et and".split())
-_LONGEST_ACRONYM = 8
+_LONGEST_ACRONYM = 10
 
 
 def _initials(spoken: list[str], city: str) -> Iterator[str]:
@@ -216,15 +216,16 @@ def _initials(spoken: list[str], city: str) -> Iterator[str]:
         yield letters[:-1] + spelt[-1]
 
 
-def _acronyms(name: str) -> frozenset[str]:
+def _acronyms(name: str) -> frozenset[tuple[str, str]]:
     found = set()
     for piece in _PIECES.split(_FORMER.sub(" ", name)):
         letters = piece.strip()
         if letters.isalpha() and 2 <= len(letters) <= _LONGEST_ACRONYM:
-            found.add(fold(letters))
+            word = fold(letters)
             capitals = "".join(char for char in letters if char.isupper())
+            found.add((word, word))
             if 1 < len(capitals) < len(letters):
-                found.add(fold(capitals))
+                found.add((fold(capitals), word))
     return frozenset(found)
 
 
@@ -410,11 +411,11 @@ def _without_misspelt(left: frozenset[str], right: frozenset[str]) -> tuple[froz
 
 def _abbreviates(short: ParsedVenue, long: ParsedVenue) -> bool:
     """`TNM` for Théâtre du Nouveau Monde, `PdA` for Place des Arts, `NAC - Southam Hall` for the National Arts Centre."""
-    for letters in short.acronyms:
+    for letters, word in sorted(short.acronyms):
         # The other language has the words in another order.
         other_order = len(letters) > 2 and any(sorted(letters) == sorted(initials) for initials in long.initials)
         if other_order or letters in long.initials or letters in {initials[1:] for initials in long.initials}:
             # `BPO, Rideau` and `Bibliothèque publique d'Ottawa, Cumberland`: two of its branches.
-            rest = short.core - short.acronyms
+            rest = short.core - {stem(word)}
             return not rest or not long.pieces or not rest.isdisjoint(long.core)
     return False
