@@ -16,6 +16,8 @@ _PIECE = 256 * 1024
 # zlib reaches 1,032:1 on zeros; JSON, ICS and HTML reach 5 to 60:1. Small bodies may be as regular as they like.
 _RATIO_LIMIT = 200
 _RATIO_FREE_BYTES = 8 * 1024 * 1024
+# Names that are no content coding, which servers send with a plain body: scripts that mean the charset above all.
+_PLAIN = frozenset({"", "identity", "none", "utf-8", "utf8", "8bit", "binary"})
 # Each member costs a copy of what follows it; a body of empty members would cost its square.
 _MEMBER_LIMIT = 4096
 
@@ -26,7 +28,7 @@ def read_body(chunks: Iterable[bytes], *, encoding: str, length: str | None, max
     BodyRefusedError: over a limit, a bomb, or an encoding other than gzip. TransientError: gzip data that breaks off
     or is damaged. What `chunks` raises passes through.
     """
-    names = [name.strip().lower() for name in encoding.split(",") if name.strip().lower() not in {"", "identity"}]
+    names = [name for part in encoding.split(",") if (name := part.strip().lower()) not in _PLAIN]
     if names not in ([], ["gzip"], ["x-gzip"]):
         shown = ", ".join(names)[:60]
         raise BodyRefusedError(f"the answer is encoded as {shown!r}, although only gzip was offered")

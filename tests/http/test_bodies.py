@@ -100,6 +100,13 @@ def test_gzip_is_inflated(server: RawServer, build: Build, encoding: str) -> Non
     assert client.stats.wire_bytes == len(gzip.compress(text))
 
 
+@pytest.mark.parametrize("named", ["UTF-8", "utf8", "none", "8bit", "identity", ""])
+def test_a_plain_body_is_read_although_its_encoding_is_none(server: RawServer, build: Build, named: str) -> None:
+    """Export scripts name the charset there, and every browser reads what they send."""
+    server.routes["/"] = lambda exchange: exchange.send(200, b"BEGIN:VCALENDAR", Content_Encoding=named)
+    assert build().get(server.url("/")).body == b"BEGIN:VCALENDAR"
+
+
 def drops(data: bytes, size: int) -> Iterator[bytes]:
     return (data[start : start + size] for start in range(0, len(data), size))
 
