@@ -179,9 +179,9 @@ class OutboundClient:
 
         `params` join those in the URL; None values are left out. `conditional` sends the cached validators and turns a
         304 into the cached body. `inspect` sees every final answer before its status is judged and may raise
-        TransientError (the client waits at least `retry_after` and repeats), or PermanentError or OutboundFailure
-        (passed on at once); a BodyError of `reply.json()` may be left to the client. `expect_json` treats HTML and
-        broken JSON as a fault worth repeating.
+        TransientError (the client waits at least `retry_after`, or what the Retry-After field says, and repeats), or
+        PermanentError or OutboundFailure (passed on at once); a BodyError of `reply.json()` may be left to the client.
+        `expect_json` treats HTML and broken JSON as a fault worth repeating.
         """
         call = self._begin(conditional=conditional, inspect=inspect, expect_json=expect_json)
         return self._finish(self._prepare("GET", url, call, params=params, headers=headers), call)
@@ -306,6 +306,8 @@ class OutboundClient:
 
     def _judge(self, request: Prepared, reply: Reply, call: _Call) -> None:
         """Raise unless the reply is what the caller wants."""
+        from resources.http.retry import named_wait
+
         failure: TransientError | PermanentError | None = None
         unreadable: BodyError | None = None
         try:
@@ -323,6 +325,8 @@ class OutboundClient:
         if failure is None:
             return
         if isinstance(failure, TransientError):
+            if failure.retry_after is None:  # whoever inspects knows the body's ways to say it, and not the header's
+                failure.retry_after = named_wait(reply.headers, now=self._wall_clock())
             if failure.retry_after is not None:
                 self._pacer.hold(self._pace_key(request), failure.retry_after)
             failure.reply = reply  # type: ignore[attr-defined]
@@ -331,14 +335,9 @@ class OutboundClient:
     def _default_judgement(
         self, request: Prepared, reply: Reply, *, expect_json: bool
     ) -> TransientError | PermanentError | None:
-        from resources.http.retry import named_wait
-
         subject = f"{request.method} {request.shown}"
         if reply.status in RETRIED_STATUSES or reply.status >= 500:
-            return TransientError(
-                f"{subject} answered {reply.status}{_excerpt(reply)}",
-                retry_after=named_wait(reply.headers, now=self._wall_clock()),
-            )
+            return TransientError(f"{subject} answered {reply.status}{_excerpt(reply)}")
         if not 200 <= reply.status < 300:
             return HttpStatusError(
                 f"{subject} answered {reply.status}{_excerpt(reply)}", status=reply.status, reply=reply

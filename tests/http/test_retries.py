@@ -213,6 +213,19 @@ def test_inspect_can_make_any_answer_transient(server: RawServer, build: Build, 
     assert all(b.at - a.at >= 12 for a, b in zip(server.seen, server.seen[1:], strict=False))
 
 
+def test_retry_after_is_obeyed_where_inspect_names_no_wait(
+    server: RawServer, build: Build, fake_time: FakeTime
+) -> None:
+    def inspect(reply: Reply) -> None:
+        if reply.status == 429:
+            raise TransientError("the rate is limited")
+
+    server.routes["/"] = [lambda exchange: exchange.send(429, b"{}", Retry_After="30"), good]
+    build().get(server.url("/"), inspect=inspect)
+    first, second = server.seen
+    assert second.at - first.at >= 30
+
+
 def test_inspect_can_make_any_answer_permanent(server: RawServer, build: Build) -> None:
     server.routes["/"] = status(503, b"this version is gone")
 
