@@ -89,6 +89,7 @@ class FakeAllEvents(FakeService):
         bad: int = 4,
         geo: bool = False,
         repeats_last_page: bool = False,
+        counts_from_1: bool = False,
         counts_all: bool = False,
         days_in: ZoneInfo = ZONE,
         last_day_included: bool = True,
@@ -97,14 +98,15 @@ class FakeAllEvents(FakeService):
     ) -> None:
         """`geo`: the environment asks around a point. `repeats_last_page`: pages beyond the end repeat it.
 
-        `counts_all`: `count` is the whole list's and not the page's. `days_in`, `last_day_included`: how `sdate` and
-        `edate` are meant. None of the three is documented.
+        `counts_from_1`: page 1 is the first, and page 0 is it too. `counts_all`: `count` is the whole list's and not
+        the page's. `days_in`, `last_day_included`: how `sdate` and `edate` are meant. None of these is documented.
         """
         super().__init__(faults=faults, clock=clock)
         self.events = events
         self.bad = bad
         self.geo = geo
         self.repeats_last_page = repeats_last_page
+        self.counts_from_1 = counts_from_1
         self.counts_all = counts_all
         self.days_in = days_in
         self.last_day_included = last_day_included
@@ -159,6 +161,8 @@ class FakeAllEvents(FakeService):
             last -= timedelta(days=not self.last_day_included)
             items = [item for item in items if _within(item, first, last, self.days_in)]
         page = int(query.get("page", "0"))
+        if self.counts_from_1:
+            page = max(page - 1, 0)
         if self.repeats_last_page:
             page = min(page, (len(items) - 1) // PAGE)
         listed = items[page * PAGE : (page + 1) * PAGE]

@@ -114,6 +114,16 @@ def test_a_service_that_repeats_its_last_page_is_left_after_it():
     assert len(found.events) == 200
 
 
+@pytest.mark.parametrize("events", [50, 100, 250])
+@pytest.mark.parametrize("repeats_last_page", [True, False])
+def test_a_service_that_counts_its_pages_from_1_is_read_to_its_end(events, repeats_last_page):
+    with FakeAllEvents(
+        events=events, bad=0, geo=True, counts_from_1=True, repeats_last_page=repeats_last_page
+    ) as service:
+        found = fetch_from(service)
+    assert len(found.events) == len(found.by_id) == events
+
+
 def test_items_that_shift_from_one_page_to_the_next_come_once():
     class Shifting(FakeAllEvents):
         def items(self, pass_number):

@@ -137,6 +137,8 @@ class AllEventsSource:
             listed, count = self._page(path, {**params, "page": number_of_page}, client)
             ids = {found for item in listed if (found := identifier(mapping(item).get("event_id"))) is not None}
             if ids and ids <= seen:
+                if number_of_page == 1:
+                    continue  # where pages are counted from 1, page 0 is that one too
                 # The service repeats its last page for ever when asked beyond it.
                 return
             reader = PageReader(window)
