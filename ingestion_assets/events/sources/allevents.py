@@ -146,7 +146,7 @@ class AllEventsSource:
                 known = identifier(mapping(item).get("event_id"))
                 if known is not None and known in seen:
                     continue  # the list shifts while it is paged through
-                reader.add(item, self._read)
+                reader.add(item, self._read, known_as=known)
                 if known is not None:
                     seen.add(known)
             yield reader.page()

@@ -279,7 +279,7 @@ class _Fetch:
                 continue
             if part.by_owner and (series := identifier(fields.get("series_id"))) is not None:
                 self._series_seen.add(series)
-            reader.add(raw, self._event)
+            reader.add(raw, self._event, known_as=key)
         self._left_out += reader.left_out
         return reader.page()
 

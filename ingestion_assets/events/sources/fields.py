@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from unicodedata import is_normalized
@@ -219,8 +219,14 @@ class PageReader:
     outside: list[Event | RejectedRecord] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
 
-    def add(self, raw: Json, read: Callable[[dict[str, Json]], Event | LeftOut]) -> Event | None:
-        """Read `raw` and keep the outcome. The event is returned when it was kept."""
+    def add(
+        self, raw: Json, read: Callable[[dict[str, Json]], Event | LeftOut], *, known_as: str | None = None
+    ) -> Event | None:
+        """Read `raw` and keep the outcome. The event is returned when it was kept.
+
+        `known_as` is the event's id where that can be told without reading the rest: what is refused without one counts
+        as gone, although it is listed.
+        """
         outcome, written = _read(raw, read)
         if isinstance(outcome, Event):
             if outcome.start is not None and outcome.start.date not in self.window:
@@ -231,7 +237,10 @@ class PageReader:
             return outcome
         if isinstance(outcome, LeftOut):
             self.left_out[outcome.code] += 1
-        elif outcome.day is not None and outcome.day not in self.window:
+            return None
+        if outcome.source_id is None:
+            outcome = replace(outcome, source_id=known_as)
+        if outcome.day is not None and outcome.day not in self.window:
             self.outside.append(outcome)
         else:
             self.records.append(outcome)

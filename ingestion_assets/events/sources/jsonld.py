@@ -59,15 +59,16 @@ def read_html(html: str, *, window: FetchWindow, rules: Rules) -> PageReader:
     faults: list[RejectedRecord] = []
     for block in json_ld_blocks(html):
         if len(block) > MAX_BLOCK_CHARS:
-            faults.append(_refused(RejectReason.TOO_LARGE, f"a JSON-LD block of {len(block)} characters", block))
+            faults.append(_refused(RejectReason.TOO_LARGE, f"a JSON-LD block of {len(block)} characters", block, rules))
             continue
         try:
             values.extend(loose_values(block))
         except RecursionError:
-            faults.append(_refused(RejectReason.TOO_DEEP, "a JSON-LD block that is nested too deeply", block))
+            faults.append(_refused(RejectReason.TOO_DEEP, "a JSON-LD block that is nested too deeply", block, rules))
         except ValueError as error:
             if "Event" in block or "Festival" in block:
-                faults.append(_refused(RejectReason.UNPARSABLE, f"a JSON-LD block that is not JSON: {error}", block))
+                detail = f"a JSON-LD block that is not JSON: {error}"
+                faults.append(_refused(RejectReason.UNPARSABLE, detail, block, rules))
     reader = read_json(values, window=window, rules=rules)
     reader.records.extend(faults)
     return reader
@@ -78,7 +79,8 @@ def read_json(value: Json, *, window: FetchWindow, rules: Rules) -> PageReader:
     reader = PageReader(window)
     nodes, exhausted = _event_nodes(value)
     if exhausted:
-        reader.records.append(_refused(RejectReason.TOO_LARGE, f"more than {MAX_NODES} JSON-LD nodes in a page", ""))
+        detail = f"more than {MAX_NODES} JSON-LD nodes in a page"
+        reader.records.append(_refused(RejectReason.TOO_LARGE, detail, "", rules))
     identified = [(found, list(_parts(found, rules))) for found in _identified(nodes, rules)]
     # What stands both in the page and in the `subEvent` of another is read there, where it is complete.
     told = {part.source_id for found, parts in identified for part in parts}
@@ -322,7 +324,7 @@ def _read_one(found: _Found, reader: PageReader, rules: Rules) -> None:
         event = read_event(node, rules, source_id=found.source_id, undated=is_permanent(node))
         return replace(event, series_id=found.series_id) if found.series_id else event
 
-    reader.add(found.node, read)
+    reader.add(found.node, read, known_as=found.source_id)
 
 
 def is_permanent(node: Mapping[str, Any]) -> bool:
@@ -403,6 +405,11 @@ def _too_many(found: _Found, reader: PageReader) -> None:
     )
 
 
-def _refused(reason: RejectReason, detail: str, block: str) -> RejectedRecord:
-    beginning = clean_text(excerpt(block, 2000), limit=1000)
-    return RejectedRecord(reason=reason, detail=excerpt(detail, 300), payload={"beginning": beginning})
+def _refused(reason: RejectReason, detail: str, block: str, rules: Rules) -> RejectedRecord:
+    """A block that cannot be read, under the address of its page: the id of most events that are alone on theirs."""
+    return RejectedRecord(
+        reason=reason,
+        detail=excerpt(detail, 300),
+        payload={"beginning": clean_text(excerpt(block, 2000), limit=1000)},
+        source_id=_short(rules.page_url) if rules.page_url else None,
+    )

@@ -245,12 +245,13 @@ class LaVitrineSource:
             reader.left_out["series_parent"] += 1
             return list(self._unlisted(parts, known, reader))
 
+        source_id = f"{kind}:{native_id}"
+
         def read(node: dict[str, Json]) -> Event:
-            undated = kind == "ExhibitionEvent"
-            event = read_event(node, self._rules, source_id=f"{kind}:{native_id}", undated=undated)
+            event = read_event(node, self._rules, source_id=source_id, undated=kind == "ExhibitionEvent")
             return replace(event, series_id=_series_id(node) or event.series_id)
 
-        reader.add(answer, read)
+        reader.add(answer, read, known_as=source_id)
         return []
 
     def _unlisted(self, parts: list[dict[str, Json]], known: set[str], reader: PageReader) -> Iterator[tuple[str, str]]:

@@ -200,7 +200,7 @@ class _Fetch:
                 if key in self._seen:
                     continue
                 self._seen.add(key)
-            reader.add(node, read)
+            reader.add(node, read, known_as=key)
         self._left_out += reader.left_out
         return reader.page()
 

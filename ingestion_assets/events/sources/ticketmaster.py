@@ -230,7 +230,7 @@ class _Fetch:
         reader = PageReader(self._window)
         for item in items:
             self._learn_venue(item)
-            reader.add(item, self._read)
+            reader.add(item, self._read, known_as=identifier(mapping(item).get("id")))
         self._left_out += reader.left_out
         return reader.page()
 
