@@ -209,6 +209,16 @@ def test_an_answer_with_data_and_errors_keeps_the_data_and_says_so():
     assert list(found.by_id) == ["1"]
     assert found.reasons == {"not_an_object": 1}
     assert found.warnings == ["partial_answer"]
+    assert found.incomplete == ["Meetup answered for 'groupe-0' with errors in place of events"]
+
+
+def test_an_answer_with_errors_about_fields_is_complete():
+    edge = {"node": {"id": "1", "token": "1", "title": "T", "status": "ACTIVE", "dateTime": "2026-11-20T18:00-05:00"}}
+    group = {"name": "G", "events": {"totalCount": 1, "pageInfo": {"hasNextPage": False}, "edges": [edge]}}
+    with answering(errors({"message": "one venue is gone"}, data={"groupByUrlname": group})) as service:
+        found = fetch_from(service, window=MONTH)
+    assert found.warnings == ["partial_answer"]
+    assert not found.incomplete
 
 
 def test_an_answer_that_is_no_object_ends_the_fetch_as_transient():

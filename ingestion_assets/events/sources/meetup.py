@@ -142,6 +142,8 @@ class _Fetch:
         self._optional = dict(_OPTIONAL)
         self._warnings: list[FetchWarning] = []
         self._left_out: Counter[str] = Counter()
+        self._lacking: str | None = None
+        """What an answer with errors left empty."""
         self._seen: set[str] = set()
         """Events can belong to several groups."""
 
@@ -150,7 +152,7 @@ class _Fetch:
             yield from self._group(urlname)
         closing = [*self._warnings, *warnings_of(self._left_out, "Meetup events")]
         if closing:
-            yield Page(records=(), warnings=closing)
+            yield Page(records=(), warnings=closing, incomplete=self._lacking)
 
     def _group(self, urlname: str) -> Iterator[Page]:
         """All events of a group. Ends when the cursor ends, stands still or brings nothing new."""
@@ -220,9 +222,13 @@ class _Fetch:
             errors = objects(body.get("errors"))
             data = mapping(body.get("data"))
             group = data.get("groupByUrlname")
-            if isinstance(group, dict) and isinstance(mapping(group.get("events")).get("edges"), list):
+            edges = mapping(mapping(group).get("events")).get("edges")
+            if isinstance(group, dict) and isinstance(edges, list):
                 if errors:
                     self._warnings.append(FetchWarning("partial_answer", f"{urlname}: {_said(errors)}"))
+                    if any(mapping(edge).get("node") is None for edge in edges):
+                        # A node that could not be resolved is null: which event it was, nobody says.
+                        self._lacking = f"Meetup answered for {urlname!r} with errors in place of events"
                 return group
             if not errors or "NOT_FOUND" in error_codes(errors):
                 if group is None and ("groupByUrlname" in data or errors):
