@@ -219,6 +219,21 @@ def test_occurrences_moved_into_the_window_by_a_change_from_a_date_on_are_found(
     assert starts(read(WEEKLY, onward, window=may)) == ["05-10 19:00", "05-17 19:00", "05-24 19:00"]
 
 
+def test_occurrences_moved_out_of_the_window_by_a_change_from_a_date_on_are_handed_on():
+    onward = (
+        "UID:w\nRECURRENCE-ID;RANGE=THISANDFUTURE;TZID=America/Toronto:20270310T190000\n"
+        "DTSTART;TZID=America/Toronto:20270510T190000"
+    )
+    week = FetchWindow(date(2027, 3, 15), date(2027, 3, 22), TORONTO)
+    before, after = read(WEEKLY, window=week), read(WEEKLY, onward, window=week)
+    [known] = before.by_id
+    assert not after.events
+    moved = after.handed_on[known]
+    assert moved is not None
+    assert shown(moved.start) == f"2027-05-17 19:00 {TORONTO}"
+    assert after.outside == len(after.handed_on) == 2, "the override itself, and what is like it"
+
+
 def test_an_override_of_its_own_is_an_event_like_any_other():
     found = read("UID:x\nRECURRENCE-ID:20270311T000000Z\nDTSTART:20270312T000000Z")
     assert [event.source_id for event in found.events] == ["f:x:20270311T000000Z"]

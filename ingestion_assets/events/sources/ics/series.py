@@ -27,8 +27,9 @@ class Outcome:
 
     occurrences: list[Occurrence] = field(default_factory=list)
     outside: list[Occurrence] = field(default_factory=list)
-    """Of what starts outside the window, what a VEVENT of its own describes. What a rule gives has no end, and its times
-    are its keys: unless RANGE=THISANDFUTURE moves it, it does not leave the window under the key that it had there."""
+    """Of what starts outside the window, what a VEVENT of its own describes, or what RANGE=THISANDFUTURE moved out of it.
+    What else a rule gives has no end, and its times are its keys: it does not leave the window under the key that it had
+    there."""
     faults: list[Fault] = field(default_factory=list)
     superseded: int = 0
     """VEVENTs for an occurrence that a newer VEVENT describes."""
@@ -63,15 +64,19 @@ class _Segment:
     moved_by: timedelta
     """How far every occurrence of the stretch was moved (RANGE=THISANDFUTURE)."""
 
-    def span(self, window: FetchWindow) -> tuple[datetime, datetime] | None:
-        """The original times whose occurrences may lie in the window."""
-        try:
-            first = datetime.combine(window.start, datetime.min.time()) - _MARGIN - self.moved_by
-            last = datetime.combine(window.end, datetime.min.time()) + _MARGIN - self.moved_by
-        except OverflowError:
-            return None
-        first, last = max(first, self.begin), min(last, self.end)
-        return (first, last) if first <= last else None
+    def originals(self, window: FetchWindow, times: SeriesTimes) -> list[datetime]:
+        """The original times whose occurrences may lie in the window, and those that lay there before they were moved."""
+        found: set[datetime] = set()
+        for moved_by in {self.moved_by, timedelta(0)}:
+            try:
+                first = datetime.combine(window.start, datetime.min.time()) - _MARGIN - moved_by
+                last = datetime.combine(window.end, datetime.min.time()) + _MARGIN - moved_by
+            except OverflowError:
+                continue
+            first, last = max(first, self.begin), min(last, self.end)
+            if first <= last:
+                found.update(local for local in times.between(first, last) if local < self.end)
+        return sorted(found)
 
     def occurrence(self, original: When, master: VEvent, length: timedelta | None) -> Occurrence:
         """The occurrence that the series has at `original`. OverflowError beyond the calendar's end."""
@@ -145,10 +150,9 @@ def _series(master: Dated, overrides: list[Dated], limits: Limits, outcome: Outc
     _add_overrides(latest, master.event, limits, outcome)
     kept = 0
     for segment in _segments(master, latest):
-        span = segment.span(limits.window)
-        for original in () if span is None else times.between(*span):
+        for original in segment.originals(limits.window, times):
             when = master.start.moved(original)
-            if original >= segment.end or when.key in latest:
+            if when.key in latest:
                 continue
             length = times.lengths.get(original, segment.described_by.length)
             try:
@@ -156,6 +160,8 @@ def _series(master: Dated, overrides: list[Dated], limits: Limits, outcome: Outc
             except OverflowError:
                 continue  # after the year 9999
             if not limits.holds(occurrence.start):
+                if segment.moved_by:
+                    _add(occurrence, limits, outcome)
                 continue
             if kept >= limits.max_occurrences:
                 outcome.capped = True
