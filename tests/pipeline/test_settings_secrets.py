@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from ingestion_assets.events.sources import source_class
+from ingestion_assets.events.sources.base import SourceSettings
+from resources.redaction import redact
 from tests.fakes.fetching import environment
 from tests.pipeline.leaks import WORD
 
@@ -33,6 +35,16 @@ def test_a_wrong_setting_is_refused_without_being_quoted(source: str, values: di
         source_class(source).settings_class()
     assert WORD not in str(caught.value)
     assert WORD not in repr(caught.value)
+
+
+def test_what_a_setting_keeps_secret_is_masked_under_whatever_name_it_travels() -> None:
+    class OwnSettings(SourceSettings):
+        api_key: SecretStr | None = None
+        other: str = "plain-0a1b2c3d4e5f"
+
+    OwnSettings(api_key=SecretStr("own-0a1b2c3d4e5f"))
+    said = redact("GET https://example.org/?appid=own-0a1b2c3d4e5f&q=plain-0a1b2c3d4e5f answered 503")
+    assert said == "GET https://example.org/?appid=***&q=plain-0a1b2c3d4e5f answered 503"
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, ClassVar, Protocol
 
+from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ingestion_assets.events.model import FetchWindow, Page
-from resources.http import OutboundClient, OutboundPolicy
+from resources.http import OutboundClient, OutboundPolicy, register_secret
 
 
 class SourceSettings(BaseSettings):
@@ -28,6 +29,12 @@ class SourceSettings(BaseSettings):
         use_attribute_docstrings=True,
         hide_input_in_errors=True,  # Pydantic would quote the value, and addresses can hold credentials
     )
+
+    def model_post_init(self, context: Any, /) -> None:  # noqa: ARG002 - Pydantic's signature
+        """Mask every `SecretStr` from now on: a service may want its key under a name that nobody else calls secret."""
+        for _, value in self:
+            if isinstance(value, SecretStr):
+                register_secret(value.get_secret_value())
 
     def missing(self) -> list[str]:
         """The environment variables without which this source cannot run. Empty: the source is enabled."""
