@@ -151,8 +151,11 @@ def _register(
 
 @cache
 def _tls() -> ssl.SSLContext:
-    # Loading the certificates takes tens of milliseconds: once a process. Proxy and TLS variables are not read.
-    return httpx.create_ssl_context(trust_env=False)
+    # Loading the certificates takes tens of milliseconds: once a process. SSL_CERT_FILE and SSL_CERT_DIR are heeded.
+    try:
+        return httpx.create_ssl_context()
+    except OSError as error:
+        raise PermanentError(f"the certificates that SSL_CERT_FILE names cannot be read: {error.strerror}") from None
 
 
 class _Pool(httpcore.ConnectionPool):
@@ -217,7 +220,10 @@ class Wire:
     def _transport_failure(self, request: Prepared, error: BaseException) -> Exception:
         subject = f"{request.method} {request.shown}"
         if isinstance(_root(error), ssl.SSLCertVerificationError):
-            return PermanentError(f"{subject}: the server's certificate is not valid: {_said(error)}")
+            return PermanentError(
+                f"{subject}: the server's certificate is not valid: {_said(error)}; if an authority of your own has "
+                "issued it, name a file in SSL_CERT_FILE that holds its certificate beside those of the others"
+            )
         return TransientError(f"{subject}: {type(error).__name__}: {_said(error)}")
 
     def _exchange(self, request: Prepared, deadline: Deadline, count: Callable[[int], None]) -> Answer:

@@ -26,7 +26,9 @@ NO_SETTINGS = {
     "DAGSTER_HOME": "Dagster's own",
     "INGESTION_DAGSTER_STORAGE_URL": "made by `ingest env` for dagster.yaml",
     "INGESTION_DAGSTER_DIR": "made by `ingest env` for dagster.yaml",
+    "HTTPS_PROXY": "named because it is not read",
     "PYTHONWARNINGS": "Python's own",
+    "SSL_CERT_FILE": "OpenSSL's own",
     "TMPDIR": "the operating system's",
     "TEST_DATABASE_URL": "read by tests/conftest.py",
 }

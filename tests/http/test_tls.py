@@ -94,6 +94,23 @@ def test_a_certificate_nobody_vouches_for_is_permanent(
     assert server.seen == []
 
 
+def test_an_authority_of_one_s_own_is_named_by_a_variable(
+    secure: tuple[RawServer, ssl.SSLContext],
+    build: Callable[..., OutboundClient],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    server, _ = secure
+    with pytest.raises(PermanentError, match="SSL_CERT_FILE"):
+        client_for(build, server, None).get("https://feed.example/")
+    monkeypatch.setattr(wire, "_tls", wire._tls.__wrapped__)  # reads the variable each time
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "feed.example.pem"))
+    assert client_for(build, server, None).get("https://feed.example/").status == 200
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
+    with pytest.raises(PermanentError, match="SSL_CERT_FILE names cannot be read: No such file"):
+        client_for(build, server, None).get("https://feed.example/")
+
+
 def test_certificates_are_read_once_and_when_they_are_needed(
     secure: tuple[RawServer, ssl.SSLContext], server: RawServer, build: Callable[..., OutboundClient]
 ) -> None:
