@@ -196,6 +196,24 @@ def test_what_an_event_lacks_is_its_reason(properties, reason):
     assert record.source_id == GOOD["@id"]
 
 
+@pytest.mark.parametrize(
+    ("begins", "ends", "days"),
+    [
+        ("2026-12-05T00:00:00-05:00", "2026-12-05T23:59:59-05:00", ("2026-12-05", "2026-12-05")),
+        ("2026-12-05T00:00", "2026-12-07T23:59", ("2026-12-05", "2026-12-07")),
+        # A page that counts its hours in UTC: as an instant, this would be the evening before.
+        ("2026-12-05T00:00:00+00:00", "2026-12-05T23:59:59+00:00", ("2026-12-05", "2026-12-05")),
+        ("2026-12-05T00:00:00-05:00", "2026-12-06T02:00:00-05:00", ("2026-12-05T00:00:00", "2026-12-06T02:00:00")),
+        ("2026-12-05T20:00:00-05:00", "2026-12-05T23:59:59-05:00", ("2026-12-05T20:00:00", "2026-12-05T23:59:59")),
+        ("2026-12-05T00:00:00-05:00", None, ("2026-12-05T00:00:00", None)),
+    ],
+)
+def test_from_midnight_to_the_end_of_a_day_is_all_day(begins, ends, days):
+    event = one(startDate=begins, endDate=ends)
+    found = (str((at.local or at.date).isoformat()) if at else None for at in (event.start, event.end))
+    assert tuple(found) == days
+
+
 def test_a_postponed_event_and_a_permanent_exhibition_need_no_date():
     assert one(startDate=None, eventStatus="EventPostponed").precision is Precision.TBA
     assert one(startDate=None, exhibitionType="Permanent").start is None

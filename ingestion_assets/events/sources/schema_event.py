@@ -24,7 +24,7 @@ from ingestion_assets.events.sources.fields import (
     names,
     web_url,
 )
-from ingestion_assets.events.sources.schema_time import duration, moment, scalar, shifted
+from ingestion_assets.events.sources.schema_time import duration, moment, scalar, shifted, whole_days
 from ingestion_assets.events.sources.text import clean_text, html_to_text
 
 VOLATILE_PATHS = (
@@ -92,7 +92,8 @@ def read_event(node: Mapping[str, Any], rules: Rules, *, source_id: str, undated
     venue = _venue(place, rules)
     zone = _PROVINCES.get((venue.region or "").upper(), rules.zone) if venue else rules.zone
     warnings: list[str] = []
-    start = moment(node.get("startDate"), zone)
+    begins, ends = whole_days(node.get("startDate"), node.get("endDate"))
+    start = moment(begins, zone)
     day = start.date if start else None
     if title is None:
         raise RecordFault(RejectReason.MISSING_TITLE, "no name", source_id=source_id, day=day)
@@ -108,7 +109,7 @@ def read_event(node: Mapping[str, Any], rules: Rules, *, source_id: str, undated
         title=title,
         payload=node,
         start=start,
-        end=_end(node, start, zone, warnings),
+        end=_end(node, start, moment(ends, zone), warnings),
         status=status,
         description=html_to_text(body) or None if body else None,
         venue=venue,
@@ -185,10 +186,9 @@ def _no_start(node: Mapping[str, Any], *, undated: bool, source_id: str) -> None
         raise RecordFault(RejectReason.MISSING_START, "no startDate", source_id=source_id)
 
 
-def _end(node: Mapping[str, Any], start: Moment | None, zone: str, warnings: list[str]) -> Moment | None:
+def _end(node: Mapping[str, Any], start: Moment | None, end: Moment | None, warnings: list[str]) -> Moment | None:
     if start is None:
         return None
-    end = moment(node.get("endDate"), zone)
     if end is None:
         span = duration(node.get("duration"))
         return shifted(start, span) if span else None

@@ -26,6 +26,8 @@ _LOOSE = re.compile(
     r"(\d{4})[-/](\d{1,2})[-/](\d{1,2})[T ]\s*(\d{1,2})[:hH](\d{2})(?::(\d{2})(?:[.,]\d+)?)?\s*([AaPp])?\.?[Mm]?\.?\s*"
     r"(Z|[+-]\d{1,2}(?::?\d{2})?)?"
 )
+_MIDNIGHT = re.compile(r"(\d{4}-\d\d-\d\d)[T ]00:00(?::00(?:\.0+)?)?(?:Z|[+-]\d\d:?\d\d)?")
+_DAY_END = re.compile(r"(\d{4}-\d\d-\d\d)[T ]23:59(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?")
 _DURATION = re.compile(
     r"P(?:(\d+)Y)?(?:(\d+)M)?(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)(?:\.\d+)?S)?)?", re.IGNORECASE
 )
@@ -78,6 +80,20 @@ def moment(value: Json, zone: str) -> Moment | None:
     if parsed.tzinfo is None:
         return Moment(parsed.date(), parsed.time(), zone, zone_assumed=True)
     return _placed(parsed, zone, utc_means_zone="Z" in text or "+00" in text or "GMT" in text)
+
+
+def whole_days(start: Json, end: Json) -> tuple[Json, Json]:
+    """Start and end as they are written, less their times where these say "all day", from 0:00 to 23:59.
+
+    schema.org has no other way to say it beside a plain date, and The Events Calendar writes it so. The offset goes as
+    well: a day is a day on the calendar of its page, also where that page counts its hours in UTC.
+    """
+    first, last = scalar(start), scalar(end)
+    if isinstance(first, str) and isinstance(last, str):
+        opens, closes = _MIDNIGHT.fullmatch(first.strip()), _DAY_END.fullmatch(last.strip())
+        if opens is not None and closes is not None:
+            return opens[1], closes[1]
+    return start, end
 
 
 def duration(value: Json) -> timedelta | None:
