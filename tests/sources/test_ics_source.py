@@ -1,6 +1,7 @@
 """Calendars over HTTP and from files, through the real client: what a fetch brings, and what it does when one fails."""
 
 import logging
+from base64 import b64encode
 from datetime import date
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from ingestion_assets.events.sources.ics import MAX_BODY, IcsSettings, IcsSource
 from ingestion_assets.events.sources.ics.settings import parse_feeds
 from resources.errors import PermanentError, TransientError
 from resources.http import MemoryCache, OutboundClient
-from tests.fakes._server import FaultPlan, Truth
+from tests.fakes._server import Answer, FaultPlan, Request, Truth
 from tests.fakes.fetching import WINDOW, Fetched, build, count, fetch, fetch_from
 from tests.fakes.ics_server import FakeIcs, vcalendar
 
@@ -70,6 +71,25 @@ def test_an_unchanged_file_is_not_sent_again_and_gives_the_same_events():
 def test_a_moved_feed_is_followed():
     with FakeIcs(events=5, series=0, bad=0) as service:
         assert len(fetch_feeds(service, culture="/moved/agenda.ics").events) == 5
+
+
+def test_the_user_and_password_of_an_address_are_sent_as_a_header_and_shown_nowhere():
+    class Closed(FakeIcs):
+        def answer(self, request: Request) -> Answer:
+            expected = "Basic " + b64encode("léa:pass/wörd@1".encode()).decode()
+            if request.headers.get("authorization") != expected:
+                return Answer(status=401, body=b"who are you?", content_type="text/plain")
+            return super().answer(request)
+
+    with Closed(events=5, series=0, bad=0) as service:
+        host = service.origin.removeprefix("http://")
+        for address in (f"http://l%C3%A9a:pass%2Fw%C3%B6rd%401@{host}", f"http://léa:pass%2Fwörd%401@{host}"):
+            assert len(fetch_from(service, ICS_FEEDS=f"a={address}/agenda.ics").events) == 5
+        assert all("@" not in line.request.headers["host"] for line in service.requests)
+        with pytest.raises(PermanentError) as refused:
+            fetch_from(service, ICS_FEEDS=f"a=http://lea:pass-canary@{host}/agenda.ics")
+    assert "401" in str(refused.value)
+    assert "canary" not in str(refused.value)
 
 
 def test_the_charset_of_the_answer_reads_the_lines_that_are_not_utf_8():

@@ -6,10 +6,11 @@ Belongs here: fetching. One feed that cannot be read never costs the others. A f
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
 from ingestion_assets.events.model import FetchWarning, FetchWindow, Page
 from ingestion_assets.events.sources.ics.settings import Feed, IcsSettings
@@ -111,9 +112,10 @@ def _read(feed: Feed, client: OutboundClient) -> tuple[bytes, str | None]:
 
 def _download(feed: Feed, client: OutboundClient) -> tuple[bytes, str | None]:
     _hide_secrets(feed.location)
-    accept = {"Accept": "text/calendar, */*;q=0.5"}
+    url, signed = _signed(feed.location)
+    headers = {"Accept": "text/calendar, */*;q=0.5", **signed}
     try:
-        reply = client.get(feed.location, conditional=True, headers=accept, inspect=_refuse_pages)
+        reply = client.get(url, conditional=True, headers=headers, inspect=_refuse_pages)
     except OutboundFailure as failure:
         if failure.reply is None or failure.reply.status != 200:
             raise
@@ -121,6 +123,18 @@ def _download(feed: Feed, client: OutboundClient) -> tuple[bytes, str | None]:
         # rejected record, so that whoever looks sees its beginning.
         reply = failure.reply
     return reply.body, reply.charset
+
+
+def _signed(url: str) -> tuple[str, dict[str, str]]:
+    """The address without its user and password, and the header that says them (RFC 7617)."""
+    parts = urlsplit(url)
+    user, at, host = parts.netloc.rpartition("@")
+    if not at:
+        return url, {}
+    name, _, password = user.partition(":")
+    register_secret(unquote(password))
+    said = b64encode(f"{unquote(name)}:{unquote(password)}".encode()).decode()
+    return urlunsplit(parts._replace(netloc=host)), {"Authorization": f"Basic {said}"}
 
 
 def _refuse_pages(reply: Reply) -> None:

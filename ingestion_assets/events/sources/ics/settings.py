@@ -38,7 +38,8 @@ class IcsSettings(SourceSettings):
     model_config = SettingsConfigDict(hide_input_in_errors=True)
 
     feeds: str = Field(default="", validation_alias="ICS_FEEDS", repr=False)
-    """`name=URL-or-path` entries between commas or line breaks. `webcal://` is read as `https://`."""
+    """`name=URL-or-path` entries between commas or line breaks. `webcal://` is read as `https://`; a user and
+    password (`https://user:password@host/…`) are sent as a header."""
     default_timezone: str = Field(default="America/Toronto", validation_alias="ICS_DEFAULT_TIMEZONE")
     """Zone of times that name none, in calendars that name none either (X-WR-TIMEZONE)."""
     max_occurrences: int = Field(default=730, ge=1, le=100_000, validation_alias="ICS_MAX_OCCURRENCES")
