@@ -56,14 +56,17 @@ def _unix_time(text: str) -> float | None:
 
 
 class _NamedWaitOrJitter(wait_base):
-    """The wait the service named, a little more to spread the crowd; else full jitter."""
+    """Full jitter, or the wait the service named where that is longer, a little more to spread the crowd.
+
+    Proxies say "Retry-After: 0" of a server that is restarting: eight tries within a second would be the end of it.
+    """
 
     def __init__(self) -> None:
         self._jitter = tenacity.wait_random_exponential(multiplier=BACKOFF_BASE, max=BACKOFF_CAP)
 
     def __call__(self, retry_state: tenacity.RetryCallState) -> float:
-        named = _named(retry_state)
-        return self._jitter(retry_state) if named is None else named + uniform(0, _SPREAD)  # noqa: S311
+        named, jitter = _named(retry_state), self._jitter(retry_state)
+        return jitter if named is None else max(named + uniform(0, _SPREAD), jitter)  # noqa: S311
 
 
 class _OutOfTime(stop_base):

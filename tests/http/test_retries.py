@@ -141,6 +141,17 @@ def test_no_retry_comes_before_the_time_the_server_named(server: RawServer, buil
         assert wait <= second.at - first.at < wait + 1
 
 
+@pytest.mark.parametrize("named", ["0", "1", "Mon, 01 Jan 2001 00:00:00 GMT"])
+def test_a_server_that_names_a_short_wait_gets_as_much_time_as_one_that_names_none(
+    server: RawServer, build: Build, fake_time: FakeTime, monkeypatch: pytest.MonkeyPatch, named: str
+) -> None:
+    monkeypatch.setattr("random.uniform", max)  # the longest wait of each range
+    server.routes["/"] = [*[status(503, Retry_After=named)] * 7, good]
+    build().get(server.url("/"))
+    assert len(server.seen) == 8
+    assert fake_time.now - 1000 >= 0.5 + 1 + 2 + 4 + 8 + 16 + 30
+
+
 def test_a_named_wait_that_does_not_fit_ends_the_call_at_once(
     server: RawServer, build: Build, fake_time: FakeTime
 ) -> None:
