@@ -18,6 +18,11 @@ def complain(problem: str) -> None:
     stderr.print(f"✗ {problem}", style="red", markup=False, highlight=False, soft_wrap=True)
 
 
+def remark(text: str) -> None:
+    """Say on standard error what somebody should look at although the work succeeded."""
+    stderr.print(f"! {text}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+
+
 @contextmanager
 def progress_on_stderr(title: str) -> Iterator[None]:
     """A line that grows while assets of this process work; on a terminal only."""

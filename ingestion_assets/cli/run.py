@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ingestion_assets.cli.console import complain, progress_on_stderr
+from ingestion_assets.cli.console import complain, progress_on_stderr, remark
 from ingestion_assets.cli.environment import platform
 
 if TYPE_CHECKING:
@@ -65,8 +65,11 @@ def run(
                 job_name=f"import_{source}" if source and not downstream else None,
             )
         report = _report(databases.database, name, outcome.run_id, first, last)
+        remarks = _remarks(databases.database, name, outcome.run_id)
     report["status"] = "SUCCESS" if outcome.success and report["status"] == "SUCCESS" else "ERROR"
     report["seconds"] = round(time.monotonic() - started, 2)
+    for text in remarks:
+        remark(text)
     for problem in (*outcome.problems, *outcome.failed_checks):
         complain(problem)
     if outcome.problems:
@@ -127,6 +130,26 @@ def _report(database: Database, name: str, run_id: str, first: date, last: date)
     counts = rows[0] if rows else {"status": "ERROR", **none}
     weeks = (last - first).days // 7 + 1
     return {"source": name, **counts, "run_id": run_id, "partitions": weeks, "from": str(first), "to": str(last)}
+
+
+def _remarks(database: Database, name: str, run_id: str) -> list[str]:
+    """What the import warned of, and what it refused by reason. The run's page in Dagster says more."""
+    which = {"source": name, "run": run_id}
+    warnings = database.fetch_all(
+        "SELECT w->>'code' AS code, w->>'detail' AS detail FROM import_jobs, jsonb_array_elements(warnings) AS w"
+        " WHERE source = %(source)s AND run_id = %(run)s LIMIT 20",
+        which,
+    )
+    refused = database.fetch_all(
+        "SELECT r.reason, count(*) AS n, min(r.detail || coalesce(' (' || r.source_id || ')', '')) AS example"
+        " FROM rejected_records r JOIN import_jobs j ON j.id = r.job_id"
+        " WHERE j.source = %(source)s AND j.run_id = %(run)s GROUP BY r.reason ORDER BY n DESC, r.reason",
+        which,
+    )
+    return [
+        *(f"{warning['code']}: {warning['detail']}" for warning in warnings),
+        *(f"refused: {each['n']} {each['reason']}, for example: {each['example']}" for each in refused),
+    ]
 
 
 def _print(report: dict[str, Any]) -> None:

@@ -112,6 +112,20 @@ def test_a_source_that_is_off_ends_with_a_sentence_and_status_1(ingest: Command)
     assert "Traceback" not in done.err
 
 
+def test_what_went_wrong_in_an_import_that_went_well_is_said(
+    ingest: Command, calendar: CalendarFeed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    untitled = calendar.path.with_name("untitled.ics")
+    event = f"BEGIN:VEVENT\nUID:u\nDTSTART;VALUE=DATE:{calendar.first:%Y%m%d}\nEND:VEVENT"
+    untitled.write_text(f"BEGIN:VCALENDAR\n{event}\nEND:VCALENDAR\n", encoding="utf-8")
+    monkeypatch.setenv("ICS_FEEDS", f"a={calendar.path},b={untitled},gone={calendar.path}.none")
+    done = ingest("run", "--source", "ics", *_weeks(calendar), "--json")
+    assert (done.status, done.report["status"], done.report["errors"]) == (0, "SUCCESS", 1)
+    assert "! feed_failed: feed 'gone': the file of feed 'gone' cannot be read: No such file or directory" in done.err
+    assert "! incomplete: feeds that could not be read: gone" in done.err
+    assert "! refused: 1 missing_title, for example: the event has no SUMMARY (b:u)" in done.err
+
+
 def test_a_file_that_is_not_there_is_named(ingest: Command, city: CsvFeed) -> None:
     city.path.unlink()
     done = _import(ingest, city)
