@@ -1,5 +1,7 @@
 """Events by way of pages: listings, sitemaps and event pages of a site, over HTTP."""
 
+import dataclasses
+import re
 from datetime import date
 
 import pytest
@@ -12,6 +14,7 @@ from tests.fakes.fetching import Fetched, count, fetch_from
 from tests.fakes.site import FakeSite
 
 VOLATILE = LaVitrineSource.volatile_paths
+OTHER_EVENT = "/evenements/soiree-5"
 WEEK = FetchWindow(date(2026, 11, 23), date(2026, 11, 30), "America/Toronto")
 
 
@@ -39,6 +42,53 @@ def test_events_outside_the_window_are_handed_on_because_they_may_have_been_move
         assert found.outside == 250 - len(inside)
         assert found.pages == 3
         assert not found.incomplete
+
+
+@pytest.mark.parametrize(
+    ("start", "place"),
+    [
+        ("/agenda", "/agenda"),
+        *((start, place) for start in ("/agenda", "/sitemap.xml") for place in ("/", "/evenements/", OTHER_EVENT)),
+    ],
+)
+def test_an_event_page_that_leads_elsewhere_is_not_read_as_what_it_leads_to(start, place):
+    class Redirecting(FakeSite):
+        def answer(self, request):
+            if request.path == "/evenements/soiree-4":
+                return Answer(status=302, headers={"Location": place})
+            listing = request.path in ("/", "/evenements/")
+            return super().answer(dataclasses.replace(request, path="/agenda") if listing else request)
+
+    with FakeSite(events=40, bad=0, start=start) as service:
+        before = len(fetch_from(service).events)
+    with Redirecting(events=40, bad=0, start=start) as service:
+        found = fetch_from(service)
+        assert set(found.by_id) == {f"{service.url(number)}#event" for number in range(40) if number != 4}
+    assert len(found.events) == before - 1
+    assert not found.rejected
+    assert not found.incomplete
+    assert ("page_gone" in found.warnings) == (place != OTHER_EVENT)
+
+
+@pytest.mark.parametrize(
+    ("written", "moved"), [("/evenements/{}", "/programme/{}"), ("/evenements/{}/", "/evenements/{}")]
+)
+def test_an_event_page_that_has_moved_is_read_where_it_is(written, moved):
+    class Moved(FakeSite):
+        def answer(self, request):
+            name = request.path.rstrip("/").rpartition("/")[2]
+            if request.path == written.format(name):
+                return Answer(status=301, headers={"Location": moved.format(name)})
+            if request.path == moved.format(name):
+                request = dataclasses.replace(request, path=f"/evenements/{name}")
+            answer = super().answer(request)
+            body = re.sub(rb"/evenements/(soiree-\d+)", lambda m: written.format(m[1].decode()).encode(), answer.body)
+            return dataclasses.replace(answer, body=body)
+
+    with Moved(events=40, bad=0) as service:
+        found = fetch_from(service)
+    assert len(found.by_id) == 40
+    assert not found.warnings
 
 
 def test_an_event_page_itself_can_be_the_start():

@@ -128,6 +128,8 @@ class _Crawl:
 
     def page(self, url: str, reply: Reply, *, is_event: bool) -> tuple[_Records, _Records]:
         """The records of one answer, and those of it outside the window; its links are put in the queue."""
+        if is_event and self.leads_away(url, reply):
+            return [], []
         text = _sitemap_text(reply)
         if text is not None:
             self.sitemap(url, text)
@@ -150,6 +152,20 @@ class _Crawl:
                 records.append(self.dated(record))
         return records, reading.outside
 
+    def leads_away(self, url: str, reply: Reply) -> bool:
+        """Whether the answer of an event page is another page: what it says is not said of this event.
+
+        Sites send those who look for what is over to their listing or home page. What has merely moved is at an address
+        that nobody has named yet, and no folder of the old one.
+        """
+        led_to = urldefrag(plain_url(reply.url, ""))[0]
+        above = urlsplit(url).path.rstrip("/").startswith(urlsplit(led_to).path.rstrip("/") + "/")
+        if led_to == url or not (above or led_to in self.queued):
+            return False
+        if not self.is_link(led_to):
+            self.gone.append(url)
+        return True
+
     def sitemap(self, url: str, text: str) -> None:
         locations = [urljoin(url, html_entities.unescape(found)) for found in _LOC.findall(text)]
         if "<sitemapindex" in text:
@@ -157,7 +173,7 @@ class _Crawl:
                 self.enqueue(location, is_event=False)
             return
         # A sitemap of events only may call its pages anything.
-        likely = [location for location in locations if self.site.links.search(urlsplit(location).path)]
+        likely = [location for location in locations if self.is_link(location)]
         for location in likely or locations:
             if _same_host(location, url):
                 self.enqueue(location, is_event=True)
@@ -175,8 +191,12 @@ class _Crawl:
             link = _absolute(href, url)
             if link is None or not _same_host(link, url) or link == urldefrag(url)[0]:
                 continue
-            if self.site.links.search(urlsplit(link).path):
+            if self.is_link(link):
                 self.enqueue(link, is_event=True)
+
+    def is_link(self, url: str) -> bool:
+        """Whether an address looks like that of an event page."""
+        return self.site.links.search(urlsplit(url).path) is not None
 
     def dated(self, record: Event | RejectedRecord) -> Event | RejectedRecord:
         """The record; with its date in its id when another page told another date under the same id."""
