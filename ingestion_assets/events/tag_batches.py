@@ -8,7 +8,8 @@ finds the batch at the provider, or finds that there is none.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
@@ -35,35 +36,49 @@ _PATIENCE = timedelta(hours=25)
 """A batch ends within 24 hours; rows that nobody collected by then are asked about online."""
 
 
-def collect(job: ImportJob, settings: LlmSettings, weeks: Sequence[date]) -> int:
+def collect(job: ImportJob, settings: LlmSettings, weeks: Sequence[date], *, warn: Callable[[str], None]) -> int:
     """Store what ended batches brought, each exactly once; returns how many batches were collected.
 
-    Counts of events of other weeks are kept with the nearest week of the run. Raises `LlmError`.
+    Counts of events of other weeks are kept with the nearest week of the run. A batch that cannot be asked about holds
+    up neither the others nor the run: `warn` is told.
     """
-    from ingestion_assets.events.tagging.batch import read_batch
     from ingestion_assets.events.tagging.engine import PURPOSE
-    from ingestion_assets.events.tagging.model import TagBatch
-    from resources.llm.batch_ledger import open_batches, record_polled
+    from resources.llm.batch_ledger import open_batches, record_given_up
+    from resources.llm.errors import LlmError, LlmRequestError
     from resources.llm.openai_batch import OpenAiBatches
 
     stored = job.session.transact(lambda connection: open_batches(connection, purpose=PURPOSE))
     if not stored or settings.openai_api_key is None:
         return 0
-    batches = OpenAiBatches(settings)
     collected = 0
-    for kept in stored:
-        batch = kept if kept.submission is None else _adopted(job, batches, kept, kept.submission)
-        if batch is None:
-            continue
-        status = batches.poll(batch.batch_id)
-        job.session.transact(partial(record_polled, status=status))
-        if status.state.ended:
-            rows = read_batch(batch.items, batches.collect(status, TagBatch), provider=PROVIDER, model=batch.model)
-            collected += bool(
-                job.commit(partial(_ingest, job=job, batch=batch, rows=rows, weeks=weeks, settings=settings))
-            )
-    batches.close()
+    with closing(OpenAiBatches(settings)) as batches:
+        for kept in stored:
+            try:
+                collected += _collect(job, batches, kept, weeks, settings)
+            except LlmError as error:
+                warn(f"batch {kept.batch_id} could not be collected: {error}")
+                if isinstance(error, LlmRequestError) and kept.submitted_at < datetime.now(UTC) - _PATIENCE:
+                    # The provider does not have it, and its rows are asked about online by now.
+                    job.commit(partial(record_given_up, batch_id=kept.batch_id, text=str(error)))
     return collected
+
+
+def _collect(
+    job: ImportJob, batches: OpenAiBatches, kept: StoredBatch, weeks: Sequence[date], settings: LlmSettings
+) -> bool:
+    from ingestion_assets.events.tagging.batch import read_batch
+    from ingestion_assets.events.tagging.model import TagBatch
+    from resources.llm.batch_ledger import record_polled
+
+    batch = kept if kept.submission is None else _adopted(job, batches, kept, kept.submission)
+    if batch is None:
+        return False
+    status = batches.poll(batch.batch_id)
+    job.session.transact(partial(record_polled, status=status))
+    if not status.state.ended:
+        return False
+    rows = read_batch(batch.items, batches.collect(status, TagBatch), provider=PROVIDER, model=batch.model)
+    return bool(job.commit(partial(_ingest, job=job, batch=batch, rows=rows, weeks=weeks, settings=settings)))
 
 
 def _ingest(

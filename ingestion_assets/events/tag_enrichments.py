@@ -100,7 +100,7 @@ def _tag(
 ) -> Mapping[str, Any]:
     settings = TaggingSettings()
     extra: dict[str, Any] = {}
-    if not settings.disabled and (collected := tag_batches.collect(job, llm, weeks)):
+    if not settings.disabled and (collected := tag_batches.collect(job, llm, weeks, warn=context.log.warning)):
         extra["batches_collected"] = collected
     candidates = job.session.transact(
         lambda connection: tag_store.read_candidates(connection, weeks[0], weeks[-1], job_id=job.job_id)

@@ -111,6 +111,13 @@ def record_ingested(connection: Connection[Any], batch_id: str) -> None:
     connection.execute("UPDATE llm_batches SET ingested_at = now() WHERE batch_id = %s", (batch_id,))
 
 
+def record_given_up(connection: Connection[Any], batch_id: str, *, text: str) -> None:
+    """The provider does not have the batch: nobody asks about it any more."""
+    connection.execute(
+        "UPDATE llm_batches SET ingested_at = now(), error_text = %s WHERE batch_id = %s", (text, batch_id)
+    )
+
+
 def _stored(row: tuple[Any, ...]) -> StoredBatch:
     batch_id, provider, model, purpose, state, items, submitted_at = row
     return StoredBatch(

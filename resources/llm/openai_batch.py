@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic
 from pydantic import SecretStr
 
 from resources.llm.adapter import read_answer
-from resources.llm.errors import ErrorCode, LlmError, LlmResponseError
+from resources.llm.errors import ErrorCode, LlmError, LlmRequestError, LlmResponseError
 from resources.llm.openai_provider import PROVIDER, classify, usage_of
 from resources.llm.protocol import CompletionRequest, T, Usage
 from resources.llm.settings import LlmSettings
@@ -270,8 +270,19 @@ class OpenAiBatches:
         try:
             return call()
         except openai.APIError as error:
-            typed: LlmError = classify(error, model=self.model)
-            raise typed from None
+            raise self._typed(error) from None
+
+    def _typed(self, error: openai.APIError) -> LlmError:
+        import openai
+
+        if isinstance(error, openai.NotFoundError):
+            return LlmRequestError(
+                "openai has no such batch or file, or this address has no batch mode: check that OPENAI_API_KEY is of the "
+                "project that submitted it, and OPENAI_BASE_URL",
+                provider=PROVIDER,
+                model=self.model,
+            )
+        return classify(error, model=self.model)
 
     def close(self) -> None:
         """Close connections."""

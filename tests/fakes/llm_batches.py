@@ -64,7 +64,7 @@ class Batches:
                 # The newest first, as the real list; one page is enough here.
                 listed = list(reversed(self._batches.values()))
                 return Reply.of(200, {"object": "list", "data": listed, "has_more": False})
-            case ("GET", number):
+            case ("GET", number) if number in self._batches:
                 return Reply.of(200, self._poll(number))
             case ("POST", number, "cancel"):
                 self._batches[number]["status"] = "cancelled"

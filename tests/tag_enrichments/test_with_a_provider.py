@@ -276,8 +276,9 @@ def age_announcements(database: Database) -> None:
         )
 
 
-def batch_ids(database: Database) -> list[str]:
-    return [row["batch_id"] for row in database.fetch_all("SELECT batch_id FROM llm_batches ORDER BY batch_id")]
+def batch_ids(database: Database, *, opened: bool = False) -> list[str]:
+    rows = database.fetch_all("SELECT batch_id, ingested_at FROM llm_batches ORDER BY batch_id")
+    return [row["batch_id"] for row in rows if not (opened and row["ingested_at"])]
 
 
 def test_a_batch_whose_submitter_never_learnt_its_id_is_found_and_not_paid_twice(
@@ -314,6 +315,29 @@ def test_a_batch_that_never_reached_the_provider_is_submitted_again(
     assert batch_ids(database) == ["batch_0"]
     assert run().success
     assert rows_by_status(database) == {"done": events(database)}
+
+
+def test_a_batch_that_the_provider_does_not_know_holds_up_no_other_event(
+    run: Run, provider: FakeProvider, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TAG_ENRICHMENT_MODE", "batch")
+    monkeypatch.setenv("TAG_ENRICHMENT_MAX_EVENTS_PER_RUN", "10")
+    assert run().success
+    n = events(database)
+    # As after a change of key: the batch belongs to another project.
+    provider.reset(latency=0.0)
+    monkeypatch.delenv("TAG_ENRICHMENT_MODE")
+    monkeypatch.delenv("TAG_ENRICHMENT_MAX_EVENTS_PER_RUN")
+    assert run().success
+    assert rows_by_status(database) == {"done": n - 10, "pending": 10}
+    assert batch_ids(database, opened=True) == ["batch_0"], "the key may be put right before the day is over"
+
+    with database.transaction() as connection:
+        connection.execute("UPDATE llm_batches SET submitted_at = now() - interval '26 hours'")
+        connection.execute("UPDATE tag_enrichments SET not_before = now() WHERE status = 'pending'")
+    assert run().success
+    assert rows_by_status(database) == {"done": n}
+    assert batch_ids(database, opened=True) == []
 
 
 def test_a_bound_leaves_the_rest_pending_and_the_next_run_goes_on(
