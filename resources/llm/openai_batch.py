@@ -205,13 +205,26 @@ class OpenAiBatches:
             if name is None:
                 continue
             content = self._try(lambda name=name: self._client.files.content(name))
-            for line in content.text.splitlines():
+            # JSON may hold the other separators that `splitlines` knows.
+            for line in content.content.split(b"\n"):
                 if line.strip():
                     yield self._result(line, answer)
 
-    def _result(self, line: str, answer: type[T]) -> BatchResult[T]:
-        record = json.loads(line)
-        custom_id = str(record["custom_id"])
+    def _result(self, line: bytes, answer: type[T]) -> BatchResult[T]:
+        """What one line says. One that cannot be read costs its own answer: the others are paid for too."""
+        custom_id = ""
+        try:
+            record = json.loads(line)
+            custom_id = str(record["custom_id"])
+            return self._answered(custom_id, record, answer)
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+            return BatchResult(
+                custom_id=custom_id,
+                error_code=ErrorCode.INVALID_RESPONSE,
+                error_text="openai's file of answers holds something else than a completion",
+            )
+
+    def _answered(self, custom_id: str, record: dict[str, Any], answer: type[T]) -> BatchResult[T]:
         failure, response = record.get("error"), record.get("response")
         if failure is not None or response is None:
             code = str((failure or {}).get("code") or "batch_failed")
@@ -230,7 +243,8 @@ class OpenAiBatches:
     def _read(self, custom_id: str, body: dict[str, Any], answer: type[T]) -> BatchResult[T]:
         from openai.types.chat import ChatCompletion
 
-        completion = ChatCompletion.model_validate(body)
+        # As the SDK reads it online: values that it does not know yet are no errors.
+        completion = ChatCompletion.construct(**body)
         usage = usage_of(completion.usage)
         choice = completion.choices[0]
         code: str = ErrorCode.INVALID_RESPONSE

@@ -123,7 +123,8 @@ class Batches:
         for field, records in (("output_file_id", good), ("error_file_id", bad)):
             if records:
                 name = f"file-{len(self._files)}"
-                self._files[name] = "\n".join(json.dumps(record) for record in records).encode()
+                content = "\n".join(json.dumps(record, ensure_ascii=False) for record in records).encode()
+                self._files[name] = content[:-9] if self._provider.config.batch_torn else content
                 batch[field] = name
         batch["request_counts"] = {"total": len(lines), "completed": len(good), "failed": len(bad)}
 
@@ -152,6 +153,7 @@ class Batches:
             finish="stop",
             usage=(len(text) // 4, len(content) // 4, 0),
         )
+        answer["service_tier"] = self._provider.config.batch_service_tier
         response = {"status_code": 200, "request_id": "r", "body": answer}
         return {"id": f"batch_req_{place}", "custom_id": line["custom_id"], "response": response, "error": None}
 

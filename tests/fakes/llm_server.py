@@ -75,6 +75,9 @@ class Config:
     """A canary: a model that obeys every instruction that it finds puts this wherever it can write."""
     batch_polls: int = 2
     batch_outcome: str = "completed"
+    batch_service_tier: str = "default"
+    batch_torn: bool = False
+    """The file of answers ends in the middle of a line."""
     batch_answer_lost: bool = False
     """The batch is made, and its submitter is told of an error."""
     upload_fails: bool = False

@@ -111,6 +111,31 @@ def test_one_refused_question_does_not_take_the_others_along(batches: OpenAiBatc
     assert {row.error_code for row in rows.left} == {"refused"}
 
 
+def test_a_word_that_the_sdk_does_not_know_costs_no_answer(batches: OpenAiBatches, provider: FakeProvider) -> None:
+    provider.configure(batch_service_tier="of-next-year")
+
+    _, rows = play(batches, batch_questions(inputs(20), events_per_prompt=10))
+
+    assert len(rows.done) == 20
+
+
+def test_a_line_that_is_cut_off_costs_its_own_events_only(batches: OpenAiBatches, provider: FakeProvider) -> None:
+    provider.configure(batch_torn=True)
+
+    _, rows = play(batches, batch_questions(inputs(20), events_per_prompt=5))
+
+    assert len(rows.done) == 15
+    assert {row.error_code for row in rows.left} == {"batch_incomplete"}
+
+
+def test_a_separator_inside_an_answer_ends_no_line(batches: OpenAiBatches) -> None:
+    questions = batch_questions([tag_input(event_id="evt\u2028\x85-1", title="Concert au parc")])
+
+    _, rows = play(batches, questions)
+
+    assert [row.event_id for row in rows.done] == ["evt\u2028\x85-1"]
+
+
 def test_a_large_backfill_is_split_by_requests_and_by_tokens(batches: OpenAiBatches) -> None:
     questions = batch_questions(inputs(30), events_per_prompt=1)
     tokens = sum(request.prompt_tokens + request.max_output_tokens for request in questions.requests.values())
