@@ -63,12 +63,12 @@ class GenaiAdapter:
         schema = self._schemas.get(request.answer)
         if schema is None:
             schema = self._schemas[request.answer] = gemini.plain_schema(request.answer)
-        thinks = self._thinking is None or self._thinking != 0
+        room = 0 if self._thinking == 0 else max(gemini.THINKING_ROOM, self._thinking or 0)
         return types.GenerateContentConfig(
             system_instruction=request.system,
             response_mime_type="application/json",
             response_schema=schema,
-            max_output_tokens=request.max_output_tokens + (gemini.THINKING_ROOM if thinks else 0),
+            max_output_tokens=request.max_output_tokens + room,
             thinking_config=None if self._thinking is None else types.ThinkingConfig(thinking_budget=self._thinking),
             # Milliseconds here; seconds in the other SDK.
             http_options=types.HttpOptions(timeout=max(1, int(within * 1000))),

@@ -29,7 +29,7 @@ from resources.llm.errors import (
 
 PROVIDER = "gemini"
 THINKING_ROOM = 2048
-"""Tokens added to the ceiling where the model may think before it answers: thinking counts against it."""
+"""Tokens added to the ceiling, at least, where the model may think before it answers: thinking counts against it."""
 
 _CUT = frozenset({"MAX_TOKENS"})
 _BLOCKED = frozenset(

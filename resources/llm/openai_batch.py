@@ -19,7 +19,7 @@ from pydantic import SecretStr
 
 from resources.llm.adapter import read_answer
 from resources.llm.errors import ErrorCode, LlmError, LlmRequestError, LlmResponseError
-from resources.llm.openai_provider import PROVIDER, classify, usage_of
+from resources.llm.openai_provider import PROVIDER, classify, room_to_think, usage_of
 from resources.llm.protocol import CompletionRequest, T, Usage
 from resources.llm.settings import LlmSettings
 
@@ -93,6 +93,7 @@ class OpenAiBatches:
         if settings.openai_api_key is None:
             raise ValueError("batch mode needs OPENAI_API_KEY")
         self.model = settings.openai_model
+        self._reasoning_effort = settings.openai_reasoning_effort
         key: SecretStr = settings.openai_api_key
         self._client = openai.OpenAI(
             api_key=key.get_secret_value(),
@@ -174,7 +175,7 @@ class OpenAiBatches:
                 {"role": "system", "content": request.system},
                 {"role": "user", "content": request.prompt},
             ],
-            "max_completion_tokens": request.max_output_tokens,
+            **room_to_think(request.max_output_tokens, self._reasoning_effort),
             "response_format": {
                 "type": "json_schema",
                 "json_schema": {

@@ -63,7 +63,7 @@ class OpenAiAdapter:
 
         self.model = model
         self.account = account_of(api_key.get_secret_value(), base_url)
-        self._reasoning = {} if reasoning_effort is None else {"reasoning_effort": reasoning_effort}
+        self._reasoning_effort = reasoning_effort
         self._client = openai.AsyncOpenAI(
             api_key=api_key.get_secret_value(),
             base_url=base_url,
@@ -77,8 +77,7 @@ class OpenAiAdapter:
         """One call. See `adapter.Adapter.call`."""
         import openai
 
-        room = REASONING_ROOM if self._reasoning else 0
-        extra: Any = self._reasoning
+        room: Any = room_to_think(request.max_output_tokens, self._reasoning_effort)
         try:
             raw = await self._client.chat.completions.with_raw_response.parse(
                 model=self.model,
@@ -87,9 +86,8 @@ class OpenAiAdapter:
                     {"role": "user", "content": request.prompt},
                 ],
                 response_format=request.answer,
-                max_completion_tokens=request.max_output_tokens + room,
                 timeout=within,
-                **extra,
+                **room,
             )
         except openai.APIStatusError as error:
             heard(hints.limits(_lower(error.response.headers)))
@@ -131,6 +129,13 @@ class OpenAiAdapter:
 
     async def aclose(self) -> None:
         await self._client.close()
+
+
+def room_to_think(max_output_tokens: int, reasoning_effort: str | None) -> dict[str, Any]:
+    """The ceiling of an answer as the service takes it, online and in batches: with the thinking that goes before it."""
+    if reasoning_effort is None:
+        return {"max_completion_tokens": max_output_tokens}
+    return {"max_completion_tokens": max_output_tokens + REASONING_ROOM, "reasoning_effort": reasoning_effort}
 
 
 def classify(error: openai.APIError, *, model: str, within: float | None = None) -> LlmError:

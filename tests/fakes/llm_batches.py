@@ -145,12 +145,13 @@ class Batches:
         content = json.dumps(answer_for(schema, rows, prompt), ensure_ascii=False)
         now = time.monotonic()
         self._provider.entries.append(Entry(now, "batch", rows, "answered", len(text) // 4, now))
+        cut = body["max_completion_tokens"] < self._provider.config.thinking
         answer = openai_answer(
             number=place,
             model=body["model"],
-            content=content,
+            content="" if cut else content,
             refusal=None,
-            finish="stop",
+            finish="length" if cut else "stop",
             usage=(len(text) // 4, len(content) // 4, 0),
         )
         answer["service_tier"] = self._provider.config.batch_service_tier

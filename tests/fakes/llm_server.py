@@ -69,6 +69,8 @@ class Config:
     repeat: float = 0.0
     alter: float = 0.0
     off_taxonomy: float = 0.0
+    thinking: int = 0
+    """Tokens that the model thinks before it answers, and that count against the ceiling."""
     truncate_above: int | None = None
     """Answers for more rows than this are cut off."""
     gullible: str = ""
@@ -186,7 +188,7 @@ class Provider:
         reply = self._broken(entry, fault, headers)
         if reply is not None:
             return reply
-        content, finish, refusal = self._content(entry, fault, schema, prompt)
+        content, finish, refusal = self._content(entry, fault, schema, prompt, ceiling)
         usage = (len(text) // 4, len(content or "") // 4, self._cached(text))
         value = (
             wire.openai_answer(
@@ -257,7 +259,7 @@ class Provider:
         if config.block and config.block_when in prompt:
             entry.verdict = "fault:blocked"
             return Reply.of(200, wire.gemini_answer(model=model, text=None, finish="", usage=usage, block=config.block))
-        content, finish, refusal = self._content(entry, fault, schema, prompt)
+        content, finish, refusal = self._content(entry, fault, schema, prompt, ceiling)
         if refusal is not None:
             return Reply.of(200, wire.gemini_answer(model=model, text=None, finish="SAFETY", usage=usage))
         usage = (usage[0], len(content or "") // 4, usage[2])
@@ -337,7 +339,7 @@ class Provider:
         return None
 
     def _content(
-        self, entry: Entry, fault: str, schema: dict[str, Any], prompt: str
+        self, entry: Entry, fault: str, schema: dict[str, Any], prompt: str, ceiling: int
     ) -> tuple[str | None, str, str | None]:
         """Content, finish reason, refusal."""
         config = self.config
@@ -348,6 +350,8 @@ class Provider:
             answer = spoil_ids(answer, fault, self._faults)
         text = json.dumps(answer, ensure_ascii=False)
         if config.truncate_above is not None and len(entry.rows) > config.truncate_above:
+            fault = "truncated"
+        if ceiling < config.thinking:
             fault = "truncated"
         if fault in ("malformed", "truncated", "refusal", "empty"):
             entry.verdict = f"fault:{fault}"

@@ -111,6 +111,17 @@ def test_one_refused_question_does_not_take_the_others_along(batches: OpenAiBatc
     assert {row.error_code for row in rows.left} == {"refused"}
 
 
+def test_a_model_that_thinks_has_room_for_it_in_a_batch_too(provider: FakeProvider) -> None:
+    provider.configure(thinking=1500)
+    settings = LlmSettings(openai_api_key="sk-test", openai_base_url=provider.openai_url, openai_reasoning_effort="low")  # type: ignore[arg-type]
+    client = OpenAiBatches(settings)
+
+    _, rows = play(client, batch_questions(inputs(20), events_per_prompt=10))
+
+    assert len(rows.done) == 20
+    client.close()
+
+
 def test_a_word_that_the_sdk_does_not_know_costs_no_answer(batches: OpenAiBatches, provider: FakeProvider) -> None:
     provider.configure(batch_service_tier="of-next-year")
 

@@ -316,6 +316,16 @@ def test_gemini_a_blocked_prompt_is_a_refusal(provider: FakeProvider, gemini: st
     assert "PROHIBITED_CONTENT" in str(caught.value)
 
 
+def test_gemini_a_budget_of_thinking_leaves_room_for_the_answer(provider: FakeProvider) -> None:
+    from resources.llm.gemini_genai import GenaiAdapter
+
+    provider.configure(thinking=8000)
+    adapter = GenaiAdapter(api_key=SecretStr(KEY), model=MODEL, base_url=provider.gemini_url, thinking_budget=8000)
+    answer = asyncio.run(adapter.call(REQUEST, within=10, heard=lambda _: None))
+
+    assert answer.value.event_id == "é-1"
+
+
 def test_openai_slow_down_is_told_from_a_limit(provider: FakeProvider) -> None:
     provider.configure(always="slow_down")
     with pytest.raises(LlmRateLimitError) as caught:
