@@ -19,7 +19,7 @@ from pydantic import SecretStr
 
 from resources.llm.adapter import read_answer
 from resources.llm.errors import ErrorCode, LlmError, LlmRequestError, LlmResponseError
-from resources.llm.openai_provider import PROVIDER, classify, room_to_think, usage_of
+from resources.llm.openai_provider import API, FILTERED, PROVIDER, classify, room_to_think, usage_of
 from resources.llm.protocol import CompletionRequest, T, Usage
 from resources.llm.settings import LlmSettings
 
@@ -97,7 +97,7 @@ class OpenAiBatches:
         key: SecretStr = settings.openai_api_key
         self._client = openai.OpenAI(
             api_key=key.get_secret_value(),
-            base_url=settings.openai_base_url,
+            base_url=settings.openai_base_url or API,
             # Cheap to repeat, and nothing paces these endpoints: the SDK's own retries do here.
             max_retries=2,
             timeout=max(60.0, settings.llm_request_timeout_seconds),
@@ -233,10 +233,9 @@ class OpenAiBatches:
         body = response.get("body") or {}
         if response.get("status_code") != 200:
             code = str((body.get("error") or {}).get("code") or response.get("status_code"))
-            refused = code in ("content_filter", "content_policy_violation")
             return BatchResult(
                 custom_id=custom_id,
-                error_code=ErrorCode.REFUSED if refused else ErrorCode.INVALID_REQUEST,
+                error_code=ErrorCode.REFUSED if code in FILTERED else ErrorCode.INVALID_REQUEST,
                 error_text=f"openai rejected the request in the batch ({code})",
             )
         return self._read(custom_id, body, answer)

@@ -40,6 +40,11 @@ DEFERRED_FROM = 600.0
 REASONING_ROOM = 2048
 """Tokens added to the ceiling for models that think before they answer: thinking counts against it."""
 
+API = "https://api.openai.com/v1"
+"""Said to the SDK, which takes an empty OPENAI_BASE_URL of the environment for an address otherwise."""
+
+FILTERED = frozenset({"content_filter", "content_policy_violation", "invalid_prompt"})
+"""Codes of a status 400 that is about the text. `invalid_prompt` is what thinking models say of a flagged one."""
 _BILLING = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
 
 
@@ -66,7 +71,7 @@ class OpenAiAdapter:
         self._reasoning_effort = reasoning_effort
         self._client = openai.AsyncOpenAI(
             api_key=api_key.get_secret_value(),
-            base_url=base_url,
+            base_url=base_url or API,
             max_retries=0,
             http_client=openai.DefaultAsyncHttpx2Client(
                 limits=httpx2.Limits(max_connections=connections, max_keepalive_connections=connections)
@@ -111,7 +116,9 @@ class OpenAiAdapter:
                 usage_of(error.completion.usage),
             ) from None
         except openai.ContentFilterFinishReasonError:
-            raise LlmRefusalError("openai's content filter stopped the answer", **names) from None
+            raise costing(
+                LlmRefusalError("openai's content filter stopped the answer", **names), _usage_in(raw)
+            ) from None
         except ValidationError as error:
             raise costing(invalid(error, **names), _usage_in(raw)) from None
         except (AttributeError, IndexError, TypeError, ValueError):
@@ -173,7 +180,7 @@ def _by_status(error: openai.APIStatusError, model: str) -> LlmError:
         case 408 | 409 | 425:
             pass
         case _ if status < 500:
-            if code in ("content_filter", "content_policy_violation"):
+            if code in FILTERED:
                 return LlmRefusalError("openai's content filter blocked this text", provider=PROVIDER, model=model)
             return LlmRequestError(
                 f"openai rejected the request ({status}{f', {code}' if code else ''}): "

@@ -56,6 +56,8 @@ class Config:
     """A block reason for every prompt that contains `block_when`, or for every prompt."""
     block_when: str = ""
     refuse_when: str = ""
+    flag_when: str = ""
+    """OpenAI: a prompt that holds this is refused with status 400."""
     server_error: float = 0.0
     html_error: float = 0.0
     reset: float = 0.0
@@ -63,6 +65,7 @@ class Config:
     malformed: float = 0.0
     truncated: float = 0.0
     refusal: float = 0.0
+    filtered: float = 0.0
     empty: float = 0.0
     html_ok: float = 0.0
     drop: float = 0.0
@@ -106,6 +109,7 @@ _FAULTS = (
     "malformed",
     "truncated",
     "refusal",
+    "filtered",
     "empty",
     "html_ok",
     "drop",
@@ -184,6 +188,11 @@ class Provider:
             entry.verdict = f"rejected:{verdict.kind}"
             value, more = wire.openai_refusal(verdict, model, config.hint, datetime.now(UTC))
             return Reply.of(429, value, headers | more)
+        if config.flag_when and config.flag_when in prompt:
+            entry.verdict = "fault:flagged"
+            return Reply.of(
+                400, wire.openai_error("Invalid prompt: flagged", "invalid_request_error", "invalid_prompt")
+            )
         fault = await self._admit(entry, prompt)
         reply = self._broken(entry, fault, headers)
         if reply is not None:
@@ -349,11 +358,10 @@ class Provider:
         if fault in ("drop", "repeat", "alter", "off_taxonomy"):
             answer = spoil_ids(answer, fault, self._faults)
         text = json.dumps(answer, ensure_ascii=False)
-        if config.truncate_above is not None and len(entry.rows) > config.truncate_above:
+        too_many = config.truncate_above is not None and len(entry.rows) > config.truncate_above
+        if too_many or ceiling < config.thinking:
             fault = "truncated"
-        if ceiling < config.thinking:
-            fault = "truncated"
-        if fault in ("malformed", "truncated", "refusal", "empty"):
+        if fault in ("malformed", "truncated", "refusal", "filtered", "empty"):
             entry.verdict = f"fault:{fault}"
         else:
             entry.verdict = "answered"
@@ -361,8 +369,8 @@ class Provider:
         match fault:
             case "malformed":
                 return text[: len(text) // 2] + "}}", "stop", None
-            case "truncated":
-                return text[: len(text) // 2], "length", None
+            case "truncated" | "filtered":
+                return text[: len(text) // 2], "length" if fault == "truncated" else "content_filter", None
             case "refusal":
                 return None, "stop", "I can't help with that."
             case "empty":

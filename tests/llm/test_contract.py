@@ -334,6 +334,21 @@ def test_openai_slow_down_is_told_from_a_limit(provider: FakeProvider) -> None:
     assert caught.value.ramping
 
 
+def test_openai_a_flagged_prompt_is_a_refusal_of_this_text(provider: FakeProvider) -> None:
+    # What thinking models answer, with status 400, to a text that they take for a breach of the rules.
+    provider.configure(flag_when="é-1")
+    with pytest.raises(LlmRefusalError):
+        asyncio.run(build("openai", provider).call(REQUEST, within=10, heard=lambda _: None))
+
+
+def test_openai_an_answer_that_a_filter_stops_was_paid_for(provider: FakeProvider) -> None:
+    provider.configure(filtered=1.0)
+    with pytest.raises(LlmRefusalError) as caught:
+        asyncio.run(build("openai", provider).call(REQUEST, within=10, heard=lambda _: None))
+
+    assert caught.value.usage.output_tokens > 0
+
+
 def test_openai_limits_are_heard_from_answers_and_from_refusals(provider: FakeProvider) -> None:
     provider.configure(rpm=60, tpm=90_000, capacity_seconds=1.0)
     heard: list[Limits] = []
@@ -350,6 +365,21 @@ def test_openai_limits_are_heard_from_answers_and_from_refusals(provider: FakePr
     assert [limits.requests.limit for limits in heard if limits.requests is not None] == [60.0, 60.0]
     assert heard[0].tokens is not None
     assert heard[0].tokens.limit == 90_000.0
+
+
+def test_openai_an_empty_address_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    # As a container gets it from `OPENAI_BASE_URL=${OPENAI_BASE_URL:-}`: the SDK itself would take it for an address.
+    from resources.llm.openai_batch import OpenAiBatches
+    from resources.llm.openai_provider import OpenAiAdapter
+    from resources.llm.settings import LlmSettings
+
+    monkeypatch.setenv("OPENAI_BASE_URL", "")
+    settings = LlmSettings(openai_api_key=SecretStr(KEY))
+    adapter = OpenAiAdapter(api_key=SecretStr(KEY), model=MODEL, base_url=settings.openai_base_url)
+    batches = OpenAiBatches(settings)
+
+    assert adapter._client.base_url == batches._client.base_url == "https://api.openai.com/v1/"
+    batches.close()
 
 
 def test_azure_headers_are_no_limit(provider: FakeProvider) -> None:
