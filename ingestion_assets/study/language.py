@@ -13,8 +13,12 @@ from typing import Any, Final
 
 SUPPORTED: Final = ("fr", "en")
 """Languages that cards can be made in."""
-_RIVALS: Final = ("fr", "en", "es", "de", "it", "pt", "nl")
-"""Told apart for documents: a Spanish text must not count as French."""
+_RIVALS: Final = (
+    *("fr", "en", "es", "de", "it", "pt", "nl", "ro", "pl", "tr", "vi", "cy", "ht"),
+    *("ar", "he", "el", "ru", "zh"),
+)
+"""Told apart for documents: a Spanish text must not count as French. With the scripts, without which Arabic is nearest to
+English, and Haitian Creole, which is nearest to French."""
 MIN_WORDS: Final = 5
 """Below this a verdict is a guess."""
 _WORD = re.compile(r"[^\W\d_]{2,}")

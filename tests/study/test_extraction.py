@@ -10,7 +10,7 @@ import pytest
 
 from ingestion_assets.study.extraction import child, engines
 from ingestion_assets.study.extraction.decoding import decode
-from ingestion_assets.study.extraction.documents import Upload, extract, extract_all
+from ingestion_assets.study.extraction.documents import Upload, extract, extract_all, wanted_language
 from ingestion_assets.study.extraction.errors import DocumentError
 from ingestion_assets.study.extraction.sniff import PDF
 from ingestion_assets.study.model import DocumentCode, DocumentStatus
@@ -144,6 +144,23 @@ def test_a_hostile_file_does_not_hold_up_the_batch() -> None:
     found = list(extract_all(uploads))
     assert [document.status for document in found] == ["failed", "ready", "failed", "ready"]
     assert [document.language for document in found] == [None, "en", None, "fr"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "الميتوكوندريا هي عضية خلوية مزدوجة الغشاء. تنتج الطاقة للخلية. يحدث التمثيل الضوئي في البلاستيدات الخضراء.",
+        "Митохондрия — двумембранный органоид клетки. Она производит энергию. Вода состоит из водорода и кислорода.",
+        "Mitokondri se yon ògàn ki nan selil yo. Li pwodui enèji pou selil la. Fotosentèz la fèt nan fèy plant yo.",
+        "Organyn yn y gell yw'r mitocondrion. Mae'n cynhyrchu ynni. Mae ffotosynthesis yn digwydd mewn planhigion.",
+    ],
+    ids=["Arabic", "Russian", "Haitian Creole", "Welsh"],
+)
+def test_a_document_in_another_language_is_taken_for_neither_of_the_two(text: str) -> None:
+    document = extract(Upload("notes.txt", (text + "\n").encode() * 4))
+    assert document.status is DocumentStatus.READY
+    assert wanted_language(document, None) is None
+    assert wanted_language(document, "fr") == "fr"
 
 
 def test_the_same_file_or_text_is_used_once() -> None:
