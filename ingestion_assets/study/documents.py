@@ -91,7 +91,8 @@ def _extract(context: dg.AssetExecutionContext, job: ImportJob, *, again: bool) 
     known = {
         document.text_sha256: document.name
         for document in job.session.transact(lambda c: store.read_documents(c, collection_id))
-        if document.ready
+        # What is extracted anew may turn out otherwise.
+        if document.ready and not again
     }
     seen: dict[str, str] = {}
     total = Counts()
@@ -106,13 +107,15 @@ def _extract(context: dg.AssetExecutionContext, job: ImportJob, *, again: bool) 
             else:
                 content = job.session.transact(partial(_content, collection_id=collection_id, position=file.position))
                 document = extract(Upload(file.name, content), settings)
-                if document.ready and known.setdefault(document.text_sha256, document.name) != document.name:
+                if document.ready and document.text_sha256 in known:
                     document = replace(
                         document,
                         status=DocumentStatus.SKIPPED,
                         code=DocumentCode.DUPLICATE,
                         detail=f"the same text as {known[document.text_sha256]}",
                     )
+                elif document.ready:
+                    known[document.text_sha256] = document.name
             code = document.code
             counts = _counted(document, file)
             _store(job, collection_id, file.position, document, counts, done=done, of=len(files))

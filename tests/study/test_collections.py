@@ -54,6 +54,15 @@ def test_a_batch_becomes_a_collection_with_counts_checks_and_a_preview(studio: S
     assert [job["status"] for job in jobs] == ["SUCCESS"] * 3
 
 
+def test_a_text_that_comes_twice_is_used_once_also_where_the_files_have_one_name(studio: Studio) -> None:
+    first = chapter(1)
+    collection, _ = studio.create(first, NewFile(first.name, first.content + b"\n"))
+    documented = studio.metadata(studio.run(collection), "documents")
+    assert documented["codes"] == {"duplicate_document": 1}
+    again = studio.run(collection, config={"documents": {"config": {"again": True}}})
+    assert studio.metadata(again, "documents")["codes"] == {"duplicate_document": 1}
+
+
 def test_a_second_run_changes_and_pays_nothing(studio: Studio) -> None:
     collection, _ = studio.create(chapter(1))
     studio.run(collection)
