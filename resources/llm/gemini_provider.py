@@ -57,6 +57,13 @@ def classify(status: int, message: str | None, details: Any, headers: Mapping[st
             provider=PROVIDER,
             model=model,
         )
+    if status == 400 and "FAILED_PRECONDITION" in str(details):
+        return LlmAuthenticationError(
+            "gemini is not offered to this account (400): not in this region, or not without billing; enable it, or take "
+            "gemini out of LLM_PROVIDERS",
+            provider=PROVIDER,
+            model=model,
+        )
     if status == 404:
         return unknown_model(model)
     if status in (408, 409, 425, 499) or status >= 500:

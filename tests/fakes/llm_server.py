@@ -45,7 +45,7 @@ class Config:
     hint: str = "seconds"
     """seconds, ms, date, none (then only the message says it)."""
     always: str = ""
-    """A refusal for every request: insufficient_quota, slow_down, day, bare, or status:<code>."""
+    """A refusal for every request: insufficient_quota, slow_down, day, bare, region, or status:<code>."""
     after: int | None = None
     """`always` begins after so many admitted requests."""
     retry_in: float | None = None
@@ -283,6 +283,9 @@ class Provider:
         if mode.startswith("status:"):
             code = int(mode[7:])
             return Reply.of(code, wire.gemini_error(code, "AS_CONFIGURED", "as configured"))
+        if mode == "region":
+            message = "User location is not supported for the API use."
+            return Reply.of(400, wire.gemini_error(400, "FAILED_PRECONDITION", message))
         kinds = {"day": ["day"], "minute_and_day": ["requests", "day"]}.get(mode, ["requests"])
         violations = [wire.gemini_violation(kind, model, None, self.config.per_day) for kind in kinds]
         wait = self.config.retry_in or 33.912345678

@@ -316,6 +316,12 @@ def test_gemini_a_blocked_prompt_is_a_refusal(provider: FakeProvider, gemini: st
     assert "PROHIBITED_CONTENT" in str(caught.value)
 
 
+def test_gemini_a_service_that_is_not_offered_here_is_left_to_the_next_provider(provider: FakeProvider) -> None:
+    provider.configure(always="region")
+    with pytest.raises(LlmAuthenticationError, match="region"):
+        asyncio.run(build("genai", provider).call(REQUEST, within=10, heard=lambda _: None))
+
+
 def test_gemini_a_budget_of_thinking_leaves_room_for_the_answer(provider: FakeProvider) -> None:
     from resources.llm.gemini_genai import GenaiAdapter
 
