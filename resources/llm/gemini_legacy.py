@@ -91,9 +91,11 @@ class LegacyAdapter:
 
     def _read(self, response: Any, answer: type[T]) -> Answer[T]:
         counted = response.usage_metadata
+        prompt = counted.prompt_token_count or 0
         usage = Usage(
-            input_tokens=counted.prompt_token_count or 0,
-            output_tokens=counted.candidates_token_count or 0,
+            input_tokens=prompt,
+            # The SDK is older than thinking, which costs as much as the answer: only the total holds it.
+            output_tokens=max(counted.candidates_token_count or 0, (counted.total_token_count or 0) - prompt),
             cached_tokens=counted.cached_content_token_count or 0,
         )
         candidate = response.candidates[0] if response.candidates else None

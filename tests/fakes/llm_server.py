@@ -273,7 +273,8 @@ class Provider:
             return Reply.of(200, wire.gemini_answer(model=model, text=None, finish="SAFETY", usage=usage))
         usage = (usage[0], len(content or "") // 4, usage[2])
         finish = "MAX_TOKENS" if finish == "length" else "STOP"
-        return Reply.of(200, wire.gemini_answer(model=model, text=content, finish=finish, usage=usage))
+        value = wire.gemini_answer(model=model, text=content, finish=finish, usage=usage, thoughts=config.thinking)
+        return Reply.of(200, value)
 
     def _gemini_mode(self, entry: Entry, model: str) -> Reply | None:
         mode = self._mode()

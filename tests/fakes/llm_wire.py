@@ -178,13 +178,20 @@ def gemini_error(code: int, status: str, message: str, reason: str | None = None
 
 
 def gemini_answer(
-    *, model: str, text: str | None, finish: str, usage: tuple[int, int, int], block: str | None = None
+    *,
+    model: str,
+    text: str | None,
+    finish: str,
+    usage: tuple[int, int, int],
+    block: str | None = None,
+    thoughts: int = 0,
 ) -> dict[str, Any]:
     prompt, completion, cached = usage
     counted = {
         "promptTokenCount": prompt,
         "candidatesTokenCount": completion,
-        "totalTokenCount": prompt + completion,
+        "thoughtsTokenCount": thoughts,
+        "totalTokenCount": prompt + completion + thoughts,
         "cachedContentTokenCount": cached,
     }
     if block is not None:

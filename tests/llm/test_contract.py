@@ -316,6 +316,14 @@ def test_gemini_a_blocked_prompt_is_a_refusal(provider: FakeProvider, gemini: st
     assert "PROHIBITED_CONTENT" in str(caught.value)
 
 
+@pytest.mark.parametrize("gemini", ["genai", "legacy"])
+def test_gemini_what_was_thought_is_counted_as_output(provider: FakeProvider, gemini: str) -> None:
+    provider.configure(thinking=1000)
+    answer = asyncio.run(build(gemini, provider).call(REQUEST, within=10, heard=lambda _: None))
+
+    assert answer.usage.output_tokens > 1000
+
+
 def test_gemini_a_service_that_is_not_offered_here_is_left_to_the_next_provider(provider: FakeProvider) -> None:
     provider.configure(always="region")
     with pytest.raises(LlmAuthenticationError, match="region"):
