@@ -16,7 +16,7 @@ from ingestion_assets.study.text import squeeze
 
 _ABBREVIATIONS: Final = lexicon("abbreviations")
 _END: Final = re.compile(r"[.!?…]+[\"»”’)\]]*(?=\s|$)")
-_OPENING: Final = re.compile(r"[\"«“(\[]?\s*[A-ZÀ-ÖØ-Þ0-9]")
+_OPENING: Final = re.compile(r"\s*(?:[\"«“(\[]\s*)?[A-ZÀ-ÖØ-Þ0-9]")
 _ITEM: Final = re.compile(r"\s*(?:[-–—•▪◦*·●]|\(?\d{1,3}[.)]|[a-z][.)]|#{1,6})\s+\S")
 _HEADING_CHARS: Final = 60
 _FULL: Final = 0.92
@@ -89,10 +89,7 @@ def _begins_block(previous: str, line: str, width: int) -> bool:
 
 def _stops(block: str) -> Iterator[int]:
     for match in _END.finditer(block):
-        after = block[match.end() :].lstrip()
-        if not after:
-            continue
-        if not _OPENING.match(after):
+        if not _OPENING.match(block, match.end()):
             continue
         if match.group().startswith(".") and not match.group().startswith("..") and _abbreviates(block, match.start()):
             continue
@@ -104,7 +101,7 @@ def _abbreviates(block: str, dot: int) -> bool:
     if found is None:
         return False
     word = found.group().lower()
-    if len(word) == 1 and re.search(r"(?:°|\d)\s?$", block[: dot - 1]):
+    if len(word) == 1 and re.search(r"(?:°|\d)\s?$", block[max(0, dot - 4) : dot - 1]):
         # A unit: "465 °C.", "12 V."
         return False
     # A single letter is an initial; a number before a dot is counted as the end of a sentence.

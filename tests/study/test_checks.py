@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
 
 from ingestion_assets.study.checks import Scope, check_card, check_question
+from ingestion_assets.study.checks.cards import no_list
 from ingestion_assets.study.checks.collection import Duplicates, Overuse, longest_key_share, shuffled
 from ingestion_assets.study.checks.shared import CANARY
 from ingestion_assets.study.drafts import CardDraft, ChunkAnswer, QuestionDraft
@@ -142,6 +144,16 @@ def test_a_clean_card_is_kept(draft: CardDraft) -> None:
 def test_a_card_with_a_defect_is_dropped_for_it(reason: DropReason, draft: CardDraft) -> None:
     verdict = check_card(draft, scope(EN, "en"))
     assert reason in [finding.reason for finding in verdict.findings], verdict.findings
+
+
+@pytest.mark.parametrize("space", ["    ", "\n  "])
+def test_a_list_with_wide_spaces_is_read_as_fast_as_any(space: str) -> None:
+    """It took hours, of a step that would read the same answer again in its next run."""
+    spread = f",{space}".join(f"part {number}" for number in range(13))
+    started = time.process_time()
+    assert no_list(card(back=f"{spread}. That is all.")) is None
+    assert no_list(card(back=f"{spread}.")) is not None
+    assert time.process_time() - started < 1
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ingestion_assets.study.evidence import Source, unsupported, verify
+from ingestion_assets.study.extraction.canonical import canonical
 from ingestion_assets.study.model import Chunk, Document, DocumentStatus
 from ingestion_assets.study.sentences import sentences
 from ingestion_assets.study.text import fold, numbers, squeeze
@@ -118,3 +121,12 @@ def test_sentences_are_stretches_of_the_text_in_order(parts: list[str]) -> None:
         assert squeeze(text[sentence.start : sentence.end]) == sentence.text
         at = sentence.end
     assert "".join("".join(s.text.split()) for s in sentences(text)) == "".join(text.split())
+
+
+@pytest.mark.parametrize("part", [" ", "\t", "A. ", "M. ", ". "])
+def test_a_text_of_one_thing_repeated_costs_no_more_than_another(part: str) -> None:
+    """A text of 100,000 characters comes with a request, and holds up the worker while it is read."""
+    started = time.process_time()
+    text = canonical([f"a{part * (100_000 // len(part))}b"], paged=False).text
+    assert len(list(sentences(text))) >= 1
+    assert time.process_time() - started < 5

@@ -65,7 +65,8 @@ def long_back(draft: CardDraft) -> Finding | None:
 
 def no_list(draft: CardDraft) -> Finding | None:
     """F1: no set of three or more things to be recalled at once."""
-    if len(_BULLET.findall(draft.back)) >= 3 or _SERIES.fullmatch(draft.back.strip().rstrip(".")):
+    # On one line: with several spaces after each comma the pattern would try every way to share them out.
+    if len(_BULLET.findall(draft.back)) >= 3 or _SERIES.fullmatch(" ".join(draft.back.split()).rstrip(".")):
         return Finding("F1", DropReason.LIST_ON_BACK)
     return None
 

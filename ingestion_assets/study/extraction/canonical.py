@@ -15,7 +15,8 @@ _BREAKS: Final = re.compile(r"\r\n?|[\x0b\x0c\x85\u2028\u2029]")
 # NUL is refused by PostgreSQL; other controls, bidi overrides and lone surrogates are no text.
 _UNWANTED: Final = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 _BLANKS: Final = re.compile(r"\n{3,}")
-_TRAILING: Final = re.compile(r"[ \t]+\n")
+# Only from the start of a run: tried from each of its characters, a long one costs its square.
+_TRAILING: Final = re.compile(r"(?<![ \t])[ \t]+\n")
 PAGE_BREAK: Final = "\n\n"
 
 
