@@ -64,7 +64,7 @@ async def follow(
     hub: Hub,
     database: ApiDatabase,
     woken: asyncio.Event,
-    read: Callable[[Connection[Any]], Sequence[Message]],
+    read: Callable[[Connection[Any]], Sequence[Message] | None],
     *,
     keep_alive: float,
     look_every: float | None = None,
@@ -72,7 +72,8 @@ async def follow(
     """What `read` finds, whenever there is more, until its last message, the end of the service or of the client.
 
     `read` is called again and again and returns what is new; at least every `look_every` seconds where nothing notifies.
-    While the database is away the stream stays open.
+    None ends the stream: its client is no longer one, and is told so when it comes back. While the database is away the
+    stream stays open.
     """
     yield b"retry: %d\n\n" % RETRY_MS
     silent = 0.0
@@ -80,7 +81,10 @@ async def follow(
         woken.clear()
         wait = look_every or hub.poll_seconds
         try:
-            messages = await database.run(read)
+            found = await database.run(read)
+            if found is None:
+                return
+            messages = found
         except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, Problem) as error:
             log.info("a stream waits for the database: %s", type(error).__name__)
             messages, wait = (), _AWAY_SECONDS

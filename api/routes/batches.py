@@ -24,7 +24,7 @@ from api.sse import EventStream, Message, follow
 from api.state import Service, service
 from api.streams import last_event_id
 from api.uploads import received
-from ingestion_assets.ledger import batches, quotas
+from ingestion_assets.ledger import batches, quotas, tokens
 from ingestion_assets.ledger.batches import Batch, BatchConflictError, NewFile, ReceivedFile
 from ingestion_assets.ledger.quotas import Quota
 from ingestion_assets.ledger.tokens import Principal
@@ -227,28 +227,33 @@ async def get_events(
 ) -> Response:
     """Every event of the batch from the one after `Last-Event-ID`, as they happen; the last one ends the stream."""
     state = service(request)
-    seen = min(last_event_id(last_id, after), 2**31 - 1)
+    seen = last_event_id(last_id, after)
 
-    def look(connection: Connection[Any]) -> int | None:
-        """Number of the terminal event, 0 while there is none, None when there is no such batch of the user's."""
+    def look(connection: Connection[Any]) -> tuple[int, bool] | None:
+        """Number of the last event and whether it is the terminal one; None: there is no such batch of the user's."""
         row = connection.execute(
-            "SELECT (SELECT sequence FROM study_batch_events WHERE batch_id = b.id AND terminal) FROM study_batches b"
-            " WHERE id = %s AND user_id = %s",
+            "SELECT coalesce(max(e.sequence), 0), coalesce(bool_or(e.terminal), false) FROM study_batches b"
+            " LEFT JOIN study_batch_events e ON e.batch_id = b.id WHERE b.id = %s AND b.user_id = %s GROUP BY b.id",
             (batch_id, user.user_id),
         ).fetchone()
-        return None if row is None else row[0] or 0
+        return None if row is None else (row[0], row[1])
 
-    terminal = await state.database.run(look)
-    if terminal is None:
+    found = await state.database.run(look)
+    if found is None:
         raise not_found()
-    if terminal and seen >= terminal:
+    last, ended = found
+    if ended and seen >= last:
         return Response(status_code=204)
+    # Who claims to have more than there is would wait beyond the last event for ever.
+    seen = min(seen, last)
     place = ExitStack()
     place.enter_context(state.hub.stream(user.user_id))
     woken = place.enter_context(state.hub.waiting_for(batches.CHANNEL, str(batch_id)))
 
-    def read(connection: Connection[Any]) -> list[Message]:
+    def read(connection: Connection[Any]) -> list[Message] | None:
         nonlocal seen
+        if not tokens.is_valid(connection, user):
+            return None
         found = batches.events_after(connection, batch_id, seen)
         if found:
             seen = found[-1].sequence

@@ -102,6 +102,16 @@ def authenticate(connection: Connection[Any], token: str) -> Principal | None:
     return Principal(user_id=row[1], role=Role(row[2]), prefix=match[1])
 
 
+def is_valid(connection: Connection[Any], principal: Principal) -> bool:
+    """Whether the token that said who is calling still does: for what goes on long after it was looked at."""
+    row = connection.execute(
+        "SELECT FROM api_tokens t JOIN users u ON u.id = t.user_id WHERE t.prefix = %s AND t.revoked_at IS NULL"
+        " AND (t.expires_at IS NULL OR t.expires_at > now()) AND u.disabled_at IS NULL",
+        (principal.prefix,),
+    ).fetchone()
+    return row is not None
+
+
 def revoke(connection: Connection[Any], prefix: str) -> bool:
     """End a token, given by its prefix or whole, and the sessions that it opened. False when there is none to end."""
     match = _TOKEN.fullmatch(prefix)

@@ -8,10 +8,10 @@ from typing import Any
 import httpx
 import pytest
 
-from ingestion_assets.ledger import batches
+from ingestion_assets.ledger import batches, tokens, users
 from ingestion_assets.ledger.batches import BatchState
 from resources.postgres.database import Database
-from tests.api.conftest import Calls, LiveServer
+from tests.api.conftest import Calls, LiveServer, bearer, token_of
 
 FILES = [
     ("files", ("a.txt", b"Osmosis is a flow.", "text/plain")),
@@ -228,3 +228,36 @@ def test_an_event_id_that_was_not_given_out_is_refused(api: Calls, ada: dict[str
     batch = hand_in(api, ada).json()["id"]
     reply = api.get(f"/batches/{batch}/events", headers={**ada, "Last-Event-ID": bad.encode()})
     assert reply.status_code == 400
+
+
+def test_a_client_that_claims_more_than_was_given_out_still_gets_the_end(
+    serve: Callable[..., LiveServer], database: Database, ada: dict[str, str]
+) -> None:
+    server = serve()
+    made = httpx.post(f"{server.url}/ingestion/batches", headers=ada, files=FILES).json()["id"]
+    with httpx.stream("GET", f"{server.url}/batches/{made}/events?after=50", headers=ada, timeout=5) as reply:
+        lines = reply.iter_lines()
+        next(lines)
+        with database.transaction() as connection:
+            batches.finish(connection, uuid.UUID(made), BatchState.CANCELLED)
+        assert [line for line in lines if line.startswith(("id:", "event:"))] == ["id: 2", "event: pipeline:cancelled"]
+    assert httpx.get(f"{server.url}/batches/{made}/events?after={10**9}", headers=ada).status_code == 204
+
+
+@pytest.mark.parametrize("end", ["revoke", "delete"])
+def test_a_stream_ends_with_the_token_that_opened_it(
+    serve: Callable[..., LiveServer], database: Database, end: str
+) -> None:
+    server = serve(keep_alive_seconds=0.3)
+    token = token_of(database, "ada")
+    made = httpx.post(f"{server.url}/ingestion/batches", headers=bearer(token), files=FILES).json()["id"]
+    url = f"{server.url}/batches/{made}/events"
+    with httpx.stream("GET", f"{url}?after=1", headers=bearer(token), timeout=5) as reply:
+        lines = reply.iter_lines()
+        next(lines)
+        with database.transaction() as connection:
+            assert tokens.revoke(connection, token) if end == "revoke" else users.delete_user(connection, "ada")
+            if end == "revoke":
+                batches.report(connection, uuid.UUID(made), "analysis:progress", stage="analysis", progress={})
+        assert [line for line in lines if line.startswith("event:")] == []
+    assert httpx.get(url, headers=bearer(token)).status_code == 401
