@@ -24,7 +24,7 @@ from api.sse import EventStream, Message, follow
 from api.state import Service, service
 from api.streams import last_event_id
 from api.uploads import received
-from ingestion_assets.ledger import batches, quotas, tokens
+from ingestion_assets.ledger import batches, tokens
 from ingestion_assets.ledger.batches import Batch, BatchConflictError, NewFile, ReceivedFile
 from ingestion_assets.ledger.quotas import Quota
 from ingestion_assets.ledger.tokens import Principal
@@ -96,10 +96,14 @@ async def post_batch(request: Request, user: User, key: IdempotencyKey = None) -
 
 def _may_begin(state: Service, user: Principal, key: str | None, connection: Connection[Any]) -> None:
     """Refuse before any byte is stored what would be refused after the last one. Raises `Problem` 429 or 503."""
-    refuse_when_full(connection, state.settings.pending_jobs)
-    if not _known(connection, user, key):
+    try:
+        refuse_when_full(connection, state.settings.pending_jobs)
         # How many there are is known at the end of the body, and taken then.
         refuse_when_used_up(connection, user, Quota.DOCUMENTS, state.settings.documents_per_day)
+    except Problem:
+        # Looked for last: what is used up now may be what the first request of this key took.
+        if not _known(connection, user, key):
+            raise
 
 
 def _accept(
@@ -130,10 +134,6 @@ def accept_files(
 
     Returns the batch, how the user's quota stands and whether it is new. Raises `Problem` 422, 429 or 503.
     """
-    refuse_when_full(connection, state.settings.pending_jobs)
-    quota = None
-    if not _known(connection, user, key):
-        quota = taken(connection, user, Quota.DOCUMENTS, len(files), state.settings.documents_per_day)
     asked = options.model_dump(exclude={"title"}, exclude_none=True)
     try:
         batch, created = batches.create_batch(
@@ -141,9 +141,12 @@ def accept_files(
         )
     except BatchConflictError:
         raise Problem(422, "Use a new key for a new request.", name="key-reused") from None
-    if quota is not None and not created:  # the same request was accepted between the two looks
-        quotas.give_back(connection, user_id=user.user_id, quota=Quota.DOCUMENTS, amount=len(files))
-    return batch, quota, created
+    if not created:
+        return batch, None, False
+    # Not before: a repeat that comes while the first request is under way waits for it above, and takes nothing.
+    refuse_when_full(connection, state.settings.pending_jobs + 1)  # this one counts
+    quota = taken(connection, user, Quota.DOCUMENTS, len(files), state.settings.documents_per_day)
+    return batch, quota, True
 
 
 def refuse_when_full(connection: Connection[Any], most: int) -> None:

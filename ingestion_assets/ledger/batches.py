@@ -164,8 +164,8 @@ def create_batch(
 ) -> tuple[Batch, bool]:
     """Store files, collection and batch in the caller's transaction. Returns the batch and whether it is new.
 
-    The same `origin_key` of the same user is the same batch. Raises `BatchConflictError` when it came with other files
-    or options. `options` are `language`, `cards`, `questions`, `difficulty`.
+    The same `origin_key` of the same user is the same batch. Raises `BatchConflictError` when it came with other files,
+    options or title. `options` are `language`, `cards`, `questions`, `difficulty`.
     """
     asked = dict(options or {})
     print_ = fingerprint(files, asked)
@@ -174,14 +174,14 @@ def create_batch(
             "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"batch {origin} {user_id} {origin_key}",)
         )
         known = connection.execute(
-            f"SELECT fingerprint, {_COLUMNS} FROM study_batches WHERE origin = %s AND user_id IS NOT DISTINCT FROM %s"  # noqa: S608
-            " AND origin_key = %s",
+            "SELECT fingerprint, (SELECT title FROM study_collections WHERE id = collection_id),"  # noqa: S608
+            f" {_COLUMNS} FROM study_batches WHERE origin = %s AND user_id IS NOT DISTINCT FROM %s AND origin_key = %s",
             (origin, user_id, origin_key),
         ).fetchone()
         if known is not None:
-            if known[0] != print_:
-                raise BatchConflictError("this key was used for other files or options: use a new one")
-            return _batch(known[1:]), False
+            if known[:2] != (print_, title):
+                raise BatchConflictError("this key was used for other files, options or title: use a new one")
+            return _batch(known[2:]), False
     collection_id = collection_id or uuid.uuid4().hex
     connection.execute(
         "INSERT INTO study_collections (id, user_id, title, options) VALUES (%s, %s, %s, %s) ON CONFLICT (id) DO NOTHING",
@@ -341,7 +341,11 @@ def cancel(connection: Connection[Any], batch_id: uuid.UUID, *, user_id: str | N
 def retry(connection: Connection[Any], batch_id: uuid.UUID, *, user_id: str | None = None) -> Batch | None:
     """A new batch for the same collection; what was done is not paid for again. None when there is nothing to retry."""
     batch = read_batch(connection, batch_id, user_id=user_id)
-    if batch is None or not batch.state.is_final or open_batches(connection, collection_id=batch.collection_id):
+    if batch is None or not batch.state.is_final:
+        return None
+    # Of two that ask at once, the second one sees the batch of the first.
+    connection.execute("SELECT FROM study_collections WHERE id = %s FOR NO KEY UPDATE", (batch.collection_id,))
+    if open_batches(connection, collection_id=batch.collection_id):
         return None
     # Failed files get another try; what can only fail again does so at once.
     connection.execute(

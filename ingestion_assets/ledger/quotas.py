@@ -81,7 +81,7 @@ def take(
     Raises `QuotaExceededError` when that much is not left.
     """
     if amount < 0:
-        raise ValueError("what was taken is given back with give_back()")
+        raise ValueError("a quota is taken; the rollback of its transaction gives it back")
     start, end = _day(now)
     row = connection.execute(
         _TAKE,
@@ -91,16 +91,6 @@ def take(
         standing_now = standing(connection, user_id=user_id, quota=quota, default_limit=default_limit, now=now)
         raise QuotaExceededError(standing_now, amount)
     return Standing(quota=quota, limit=row[1], used=row[0], resets_at=end)
-
-
-def give_back(
-    connection: Connection[Any], *, user_id: str, quota: Quota, amount: int, taken_at: datetime | None = None
-) -> None:
-    """Return what was taken and not used, to the day it was taken from."""
-    connection.execute(
-        "UPDATE quota_usage SET used = greatest(0, used - %s) WHERE user_id = %s AND quota = %s AND period_start = %s",
-        (amount, user_id, quota.value, _day(taken_at)[0]),
-    )
 
 
 def standing(

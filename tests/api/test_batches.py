@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import threading
 import uuid
 from collections.abc import Callable
@@ -47,10 +48,14 @@ def test_the_same_key_is_the_same_batch_and_another_payload_is_refused(
     key = {"Idempotency-Key": "upload-1"}
     first = hand_in(api, ada, headers=key)
     repeat = hand_in(api, ada, headers=key)
-    other = hand_in(api, ada, headers=key, files=FILES[:1])
+    others = [
+        hand_in(api, ada, headers=key, files=FILES[:1]),
+        hand_in(api, ada, headers=key, data={"cards": "5"}),
+        hand_in(api, ada, headers=key, data={"title": "Another"}),
+    ]
     assert first.json()["id"] == repeat.json()["id"]
     assert repeat.headers["idempotent-replayed"] == "true"
-    assert (other.status_code, other.json()["type"]) == (422, "/problems/key-reused")
+    assert [(one.status_code, one.json()["type"]) for one in others] == [(422, "/problems/key-reused")] * 3
     [row] = database.fetch_all("SELECT used FROM quota_usage")
     assert row["used"] == 2
 
@@ -58,8 +63,6 @@ def test_the_same_key_is_the_same_batch_and_another_payload_is_refused(
 def test_requests_that_arrive_together_cannot_both_have_the_last_of_a_quota(
     api: Calls, database: Database, ada: dict[str, str]
 ) -> None:
-    import asyncio
-
     async def both(client: httpx.AsyncClient) -> list[httpx.Response]:
         return await asyncio.gather(*(client.post("/ingestion/batches", headers=ada, files=FILES) for _ in range(6)))
 
@@ -79,6 +82,23 @@ def test_requests_that_arrive_together_cannot_both_have_the_last_of_a_quota(
     assert int(refused.headers["retry-after"]) > 0
     [row] = database.fetch_all("SELECT count(*) AS n FROM study_batches")
     assert row["n"] == 2
+
+
+def test_a_repeat_gets_the_first_answer_whatever_is_used_up_or_full_by_then(
+    api: Calls, database: Database, ada: dict[str, str]
+) -> None:
+    headers = {**ada, "Idempotency-Key": "upload-1"}
+
+    async def together(client: httpx.AsyncClient) -> list[httpx.Response]:
+        return await asyncio.gather(
+            *(client.post("/ingestion/batches", headers=headers, files=FILES) for _ in range(6))
+        )
+
+    replies = api(together, documents_per_day=2, pending_jobs=1)
+    assert [reply.status_code for reply in replies] == [202] * 6
+    assert len({reply.json()["id"] for reply in replies}) == 1
+    [row] = database.fetch_all("SELECT used FROM quota_usage")
+    assert row["used"] == 2
 
 
 @pytest.mark.parametrize(
@@ -112,6 +132,17 @@ def test_a_batch_is_cancelled_and_tried_again(api: Calls, ada: dict[str, str]) -
     again = api.post(f"/batches/{batch}/retry", headers=ada)
     assert (again.status_code, again.json()["status"]) == (202, "pending")
     assert again.json()["collection_id"] == api.get(f"/batches/{batch}", headers=ada).json()["collection_id"]
+
+
+def test_of_two_who_try_a_batch_again_at_once_one_makes_a_new_one(api: Calls, ada: dict[str, str]) -> None:
+    batch = hand_in(api, ada).json()["id"]
+    api.post(f"/batches/{batch}/cancel", headers=ada)
+
+    async def together(client: httpx.AsyncClient) -> list[int]:
+        replies = await asyncio.gather(*(client.post(f"/batches/{batch}/retry", headers=ada) for _ in range(6)))
+        return [reply.status_code for reply in replies]
+
+    assert sorted(api(together)) == [202, 409, 409, 409, 409, 409]
 
 
 def test_a_batch_that_a_run_was_asked_for_is_held_back_from_others_and_not_from_its_run(
