@@ -142,6 +142,19 @@ def test_stuck_imports_are_closed_by_the_button(api: Calls, database: Database, 
     assert row["status"] == "ERROR"
 
 
+def test_each_button_says_of_what_it_is(api: Calls, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ICS_FEEDS", "culture=http://127.0.0.1:9/feed.ics")
+    token = token_of(database, "root", role=Role.ADMIN)
+
+    async def look(client: httpx.AsyncClient) -> str:
+        await sign_in(client, token)
+        return (await client.get("/admin/ingestion")).text
+
+    labels = [re.sub(r"<[^>]+>", "", text) for text in re.findall(r"<button[^>]*>(.*?)</button>", api(look))]
+    assert "Import iCalendar feeds" in labels
+    assert len(labels) == len(set(labels))
+
+
 def test_one_source_with_wrong_settings_does_not_hide_the_others(
     api: Calls, admin: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
