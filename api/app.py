@@ -73,7 +73,9 @@ def create_app(database: Database, settings: ApiSettings | None = None, *, kinds
         app.include_router(module.router)
     problems.install(app)
     app.openapi = lambda: documentation.document(app)  # type: ignore[method-assign]
+    app.add_middleware(Guard, settings=settings)
     if settings.cors_origins:
+        # Around the guard: a page may read why it was refused.
         app.add_middleware(
             CORSMiddleware,
             allow_origins=list(settings.cors_origins),
@@ -81,7 +83,6 @@ def create_app(database: Database, settings: ApiSettings | None = None, *, kinds
             allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", "If-None-Match"],
             expose_headers=["Location", "Retry-After", "ETag", "Link", "X-Request-ID"],
         )
-    app.add_middleware(Guard, settings=settings)
     return app
 
 

@@ -55,12 +55,12 @@ class Guard:
             request_id = uuid.uuid4().hex
         scope.setdefault("state", {})["request_id"] = request_id
         exceeded: list[Problem] = []
-        answer = _Answer(send, request_id, exceeded)
+        answer = _Answer(send, request_id, exceeded, head=scope["method"] == "HEAD")
         with log_context(request=request_id):
             refusal = self._refusal(scope, headers)
             if refusal is None:
                 try:
-                    await self._app(scope, self._bounded(scope, receive, exceeded), answer)
+                    await self._app(_as_get(scope), self._bounded(scope, receive, exceeded), answer)
                 except Exception as error:
                     if answer.started:
                         # Half an answer is out. Ending the connection is the only way to say that it is not whole.
@@ -114,8 +114,10 @@ class Guard:
 class _Answer:
     """What goes out for one request, with the headers that all answers have."""
 
-    def __init__(self, send: Send, request_id: str, exceeded: list[Problem]) -> None:
+    def __init__(self, send: Send, request_id: str, exceeded: list[Problem], *, head: bool) -> None:
         self.started = False
+        self._head = head
+        self._ended = False
         self._send = send
         self._request_id = request_id
         self._exceeded = exceeded
@@ -130,7 +132,18 @@ class _Answer:
             for name, value in SECURITY_HEADERS.items():
                 headers.setdefault(name, value)
             headers.setdefault("Cache-Control", "no-store")
+        elif self._head:
+            if self._ended:
+                return
+            # The headers are the whole answer; by its end a stream learns that nobody follows it.
+            self._ended = True
+            message = {"type": "http.response.body", "body": b"", "more_body": False}
         await self._send(message)
+
+
+def _as_get(scope: Scope) -> Scope:
+    """HEAD is answered as GET, and only headers go out: monitors and calendars ask so whether anything is new."""
+    return {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
 
 
 def _wrong_type(path: str, headers: Headers) -> Problem | None:

@@ -15,6 +15,7 @@ import psycopg
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
+from fastapi.routing import iter_route_contexts
 from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
@@ -126,6 +127,8 @@ def install(app: FastAPI) -> None:
     """Answer every exception as a problem."""
 
     async def problem(request: Request, error: Exception) -> Response:
+        if isinstance(error, HTTPException) and error.status_code == 405:
+            error.headers = {"Allow": _allowed(app, request.url.path)}
         return as_problem(error).response(getattr(request.state, "request_id", None))
 
     for kind in (
@@ -141,6 +144,13 @@ def install(app: FastAPI) -> None:
         UnicodeEncodeError,
     ):
         app.add_exception_handler(kind, problem)
+
+
+def _allowed(app: FastAPI, path: str) -> str:
+    """The methods of an address, which several routes may share: the router names those of the first one."""
+    routes = (route for route in iter_route_contexts(app.routes) if route.path_regex.match(path))
+    methods = {method for route in routes for method in route.methods or ()}
+    return ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))
 
 
 def as_problem(error: Exception) -> Problem:

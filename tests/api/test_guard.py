@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -139,6 +140,55 @@ def test_other_origins_get_no_permission_unless_they_are_named(api: Calls) -> No
     assert "access-control-allow-origin" not in api(ask).headers
     named = api(ask, cors_origins=("https://front.example",))
     assert named.headers["access-control-allow-origin"] == "https://front.example"
+
+
+@pytest.mark.parametrize(("content_type", "size", "status"), [("text/plain", 1, 415), ("application/json", 9999, 413)])
+def test_a_page_of_a_named_origin_may_read_why_it_was_refused(
+    api: Calls, content_type: str, size: int, status: int
+) -> None:
+    headers = {"Origin": "https://front.example", "Content-Type": content_type}
+
+    async def ask(client: httpx.AsyncClient) -> httpx.Response:
+        return await client.post("/api/ai", content=b"x" * size, headers=headers)
+
+    reply = api(ask, cors_origins=("https://front.example",), body_bytes=2048)
+    assert (reply.status_code, reply.headers.get("access-control-allow-origin")) == (status, "https://front.example")
+
+
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [
+        ("/api/collections", "GET, HEAD, POST"),
+        ("/admin/sign-in", "GET, HEAD, POST"),
+        ("/events/x", "GET, HEAD"),
+        ("/api/ai", "POST"),
+    ],
+)
+def test_what_an_address_takes_is_said_by_all_its_routes(api: Calls, path: str, methods: str) -> None:
+    reply = api.request("DELETE", path)
+    is_problem(reply, 405, "method-not-allowed")
+    assert reply.headers["allow"] == methods
+
+
+def test_head_is_get_without_the_body(serve: Callable[..., LiveServer], ada: dict[str, str]) -> None:
+    server = serve(streams_per_user=1)
+    made = httpx.post(f"{server.url}/ingestion/batches", headers=ada, files=[("files", ("a.txt", b"x"))]).json()["id"]
+    with httpx.Client(base_url=server.url, timeout=5) as client:
+        for path in ("/live", "/events", "/events.ics", "/events/none", "/admin/static/admin.js", f"/batches/{made}"):
+            full = client.get(path, headers=ada)
+            head = client.head(path, headers=ada)
+            assert (head.status_code, head.content) == (full.status_code, b""), path
+            for name in ("content-type", "content-length", "etag", "cache-control"):
+                assert head.headers.get(name) == full.headers.get(name), (path, name)
+        # A stream ends with its headers, and gives its place back.
+        end = time.monotonic() + 20
+        for _ in range(3):
+            while (status := client.head(f"/batches/{made}/events", headers=ada).status_code) == 429:
+                assert time.monotonic() < end
+                time.sleep(0.05)
+            assert status == 200
+        refused = client.head("/api/ai", headers=ada)
+        assert (refused.status_code, refused.headers["allow"]) == (405, "POST")
 
 
 def test_a_database_that_is_away_is_503_and_the_first_request_after_it_is_back_works(
