@@ -29,11 +29,16 @@ def read_collection(connection: Connection[Any], collection_id: str, user_id: st
     return collection_json(row) if row else None
 
 
-def list_collections(connection: Connection[Any], user_id: str, *, limit: int) -> list[dict[str, Any]]:
-    """The user's collections, newest first."""
+def list_collections(
+    connection: Connection[Any], user_id: str, *, limit: int, before: str | None = None
+) -> list[dict[str, Any]]:
+    """The user's collections, newest first; with `before` those that come after that one in the list."""
     with connection.cursor(row_factory=dict_row) as cursor:
         rows = cursor.execute(
-            _ROW + " ORDER BY c.created_at DESC, c.id LIMIT %(limit)s", {"user": user_id, "limit": limit}
+            _ROW + " AND (%(before)s::text IS NULL OR (c.created_at, c.id) <"  # noqa: S608 - literals
+            " (SELECT created_at, id FROM study_collections WHERE id = %(before)s AND user_id = %(user)s))"
+            " ORDER BY c.created_at DESC, c.id DESC LIMIT %(limit)s",
+            {"user": user_id, "limit": limit, "before": before},
         ).fetchall()
     return [collection_json(row) for row in rows]
 

@@ -21,7 +21,8 @@ from ingestion_assets.ledger.batches import NewFile
 from ingestion_assets.study.exports import MEDIA_TYPES, export
 
 router = APIRouter(tags=["collections"], prefix="/api/collections")
-CollectionId = Annotated[str, Path(max_length=64, pattern=r"^[A-Za-z0-9_-]+$")]
+_ID = r"^[A-Za-z0-9_-]+$"
+CollectionId = Annotated[str, Path(max_length=64, pattern=_ID)]
 
 
 class TextDocument(Strict):
@@ -67,10 +68,13 @@ async def post_collection(request: Request, user: User, body: NewCollection, key
 
 @router.get("", responses=problems(401), summary="Your collections, newest first")
 async def get_collections(
-    request: Request, user: User, limit: Annotated[int, Query(ge=1, le=100)] = 20
+    request: Request,
+    user: User,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    before: Annotated[str | None, Query(max_length=64, pattern=_ID, description="Go on after this collection.")] = None,
 ) -> dict[str, list[dict[str, Any]]]:
     """Without their items."""
-    found = await service(request).database.run(lambda c: list_collections(c, user.user_id, limit=limit))
+    found = await service(request).database.run(lambda c: list_collections(c, user.user_id, limit=limit, before=before))
     return {"collections": found}
 
 

@@ -69,13 +69,19 @@ async def post_ai(request: Request, user: User, body: AiRequest, key: Idempotenc
 
 @router.get("/jobs", responses=problems(401), summary="Your jobs, newest first")
 async def list_jobs(
-    request: Request, user: User, limit: Annotated[int, Query(ge=1, le=100)] = 20
+    request: Request,
+    user: User,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    before: Annotated[UUID | None, Query(description="Go on after this job.")] = None,
 ) -> dict[str, list[JobOut]]:
     """Without their results; those are at each job's own address."""
 
     def read(connection: Connection[Any]) -> list[JobView]:
         ids = connection.execute(
-            "SELECT id FROM async_jobs WHERE user_id = %s ORDER BY created_at DESC LIMIT %s", (user.user_id, limit)
+            "SELECT id FROM async_jobs WHERE user_id = %(user)s AND (%(before)s::uuid IS NULL OR (created_at, id) <"
+            " (SELECT created_at, id FROM async_jobs WHERE id = %(before)s AND user_id = %(user)s))"
+            " ORDER BY created_at DESC, id DESC LIMIT %(limit)s",
+            {"user": user.user_id, "before": before, "limit": limit},
         ).fetchall()
         jobs = (async_jobs.read_job(connection, row[0], user_id=user.user_id) for row in ids)
         return [job for job in jobs if job is not None]
