@@ -22,6 +22,8 @@ from resources.redaction import redact
 SHUTDOWN_SECONDS = 10
 _BACKLOG = 2048
 _IDLE_SECONDS = 15
+_HEADER_BYTES = 32 * 1024
+"""Of a request's first line and headers together, and of what follows a chunked body."""
 
 
 class Server(uvicorn.Server):
@@ -52,6 +54,9 @@ def listening(settings: ApiSettings) -> dict[str, Any]:
     """What uvicorn is told by both services: this one and the guard of Dagster's webserver."""
     return {
         "host": settings.host,
+        # uvicorn's faster parser gathers a header for as long as one comes, from anybody, and in ever larger copies.
+        "http": "h11",
+        "h11_max_incomplete_event_size": _HEADER_BYTES,
         "log_config": None,
         "access_log": False,
         "server_header": False,
@@ -74,7 +79,6 @@ def main() -> None:
             timeout_keep_alive=_IDLE_SECONDS,
             timeout_graceful_shutdown=SHUTDOWN_SECONDS,
             backlog=_BACKLOG,
-            h11_max_incomplete_event_size=32 * 1024,
         )
         Server(config).run()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import time
 from collections.abc import Callable
@@ -82,6 +83,21 @@ def test_a_body_that_grows_past_its_bound_is_cut_off_while_it_arrives(
 
     reply = httpx.post(f"{server.url}/api/ai", content=endless(), headers={**ada, "Content-Type": "application/json"})
     is_problem(reply, 413, "too-large")
+
+
+@pytest.mark.parametrize("endless", [b"X: ", b"X: y\r\n", b"/"])
+def test_headers_have_a_bound(serve: Callable[..., LiveServer], endless: bytes) -> None:
+    server = serve()
+    address, _, port = server.url.removeprefix("http://").partition(":")
+    begin = b"GET /" if endless == b"/" else b"GET /live HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+    with socket.create_connection((address, int(port)), timeout=5) as client:
+        client.sendall(begin)
+        sent = 0
+        with contextlib.suppress(ConnectionError):
+            while sent < 8_000_000:
+                client.sendall(endless * (65536 // len(endless)))
+                sent += 65536
+    assert sent < 8_000_000
 
 
 @pytest.mark.parametrize("token", ["", "x", "ing_", "ing_aaaaaaaaaaaa_" + "A" * 43, "ing_' OR 1=1 --"])

@@ -205,4 +205,5 @@ def test_subscriptions_pass_the_guard_for_its_own_pages_alone(
     ):
         with pytest.raises(InvalidStatus) as refused:
             asyncio.run(talk(headers, origin))
-        assert refused.value.response.status_code == 403
+        # 400: with the Host of another there are two, which no request may have.
+        assert refused.value.response.status_code in {400, 403}
