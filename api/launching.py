@@ -93,6 +93,8 @@ class Launcher:
 
     async def _loop(self) -> None:
         while True:
+            # Before looking: who wakes us from here on is not forgotten.
+            self._wake.clear()
             try:
                 while await self.launch_pending():
                     pass
@@ -100,7 +102,6 @@ class Launcher:
                 # The database is away (a Problem) or something unforeseen; either way the rows are still there.
                 level = logging.WARNING if isinstance(error, Problem) else logging.ERROR
                 log.log(level, "launching will be tried again: %s", redact(str(error) or type(error).__name__))
-            self._wake.clear()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), _SWEEP_SECONDS)
 

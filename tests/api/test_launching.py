@@ -116,6 +116,26 @@ def test_a_refusal_is_tried_again_later_and_not_for_ever(database: Database, dag
     assert dagster.requests <= 25
 
 
+def test_who_asks_while_the_launcher_looks_is_not_forgotten(database: Database) -> None:
+    async def go() -> int:
+        pool = ApiDatabase(database.url, settings())
+        looks = 0
+
+        class Slow(Launcher):
+            async def launch_pending(self) -> int:
+                nonlocal looks
+                looks += 1
+                if looks == 1:
+                    self.wake()  # committed after this look had read the table
+                return 0
+
+        async with Slow(pool, settings()).running():
+            await asyncio.sleep(0.5)
+        return looks
+
+    assert asyncio.run(go()) == 2
+
+
 def test_several_processes_launch_once(database: Database, dagster: FakeDagster) -> None:
     for number in range(10):
         with database.transaction() as connection:
