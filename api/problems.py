@@ -114,8 +114,12 @@ def not_found() -> Problem:
 
 
 def too_large(cap: int) -> Problem:
-    """413 that names the bound in bytes. The connection ends, because the rest of the body is not read."""
-    return Problem(413, f"At most {cap} bytes are read here.", headers={"Connection": "close"}, max_bytes=cap)
+    """413 that names the bound in bytes.
+
+    The connection stays open, and the server throws the rest of the body away: closed while a client is sending, it would
+    be reset, and most clients never see an answer that was reset.
+    """
+    return Problem(413, f"At most {cap} bytes are read here.", max_bytes=cap)
 
 
 def unavailable(detail: str, *, seconds: float = RETRY_AFTER) -> Problem:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import socket
 import time
 from collections.abc import Callable
@@ -83,6 +84,18 @@ def test_a_body_that_grows_past_its_bound_is_cut_off_while_it_arrives(
 
     reply = httpx.post(f"{server.url}/api/ai", content=endless(), headers={**ada, "Content-Type": "application/json"})
     is_problem(reply, 413, "too-large")
+
+
+@pytest.mark.parametrize("path", ["/api/ai", "/ingestion/batches"])
+def test_who_sends_all_before_reading_still_reads_that_it_was_too_much(
+    serve: Callable[..., LiveServer], ada: dict[str, str], path: str
+) -> None:
+    server = serve(body_bytes=2048, upload_bytes=2048)
+    kind = "application/json" if path == "/api/ai" else "multipart/form-data; boundary=b"
+    connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=20)
+    connection.request("POST", path, b"x" * 30_000_000, {**ada, "Content-Type": kind})
+    assert connection.getresponse().status == 413
+    connection.close()
 
 
 @pytest.mark.parametrize("endless", [b"X: ", b"X: y\r\n", b"/"])
