@@ -4,6 +4,7 @@ import json
 import xml.etree.ElementTree as ET
 from datetime import UTC, date, datetime, time, timedelta
 
+import httpx
 import icalendar
 import pytest
 
@@ -85,6 +86,28 @@ def test_filters_choose(api: Calls, database: Database, query: str, expected: li
     )
     add_event(database, "gone", day=DAY + timedelta(days=3), withdrawn=True, city="Québec")
     assert ids(api.get(f"/events?{query}")) == expected
+
+
+@pytest.mark.parametrize(
+    "word", ["(x)*", "a.c", "[a", "b]", "^$|", "{2}", "\\d", "***:", "हिन्दी", "ŒUVRE", "É́té", "naîve"]
+)
+def test_a_word_means_itself_however_it_is_accented(api: Calls, database: Database, word: str) -> None:
+    add_event(database, "a", day=DAY, title="Something else: abc, bb, 5, aax")
+    add_event(database, "b", day=DAY, title=f"Before{word.lower()}after")
+    assert ids(api.get("/events", params={"q": word})) == ["b"]
+
+
+def test_a_word_that_occurs_nowhere_is_looked_for_in_time(api: Calls, database: Database) -> None:
+    add_many(database, 4000, day=DAY)
+    with database.transaction() as connection:
+        connection.execute(
+            "UPDATE deduplicated_events SET event = jsonb_build_object('description', repeat('Une soirée d''été. ', 200))"
+        )
+
+    async def search(client: httpx.AsyncClient) -> httpx.Response:
+        return await client.get("/events?q=chouette")
+
+    assert ids(api(search, statement_seconds=1.5)) == []
 
 
 def test_a_merged_event_leads_to_the_end_of_its_chain(api: Calls, database: Database) -> None:
