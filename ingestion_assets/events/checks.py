@@ -107,8 +107,9 @@ _TAG_RULES = (
 SELECT count(*) AS looked_at, count(*) FILTER (WHERE t.event_id IS NULL) AS broken,
        min(e.event_id) FILTER (WHERE t.event_id IS NULL) AS example
 FROM deduplicated_events e
-JOIN (SELECT DISTINCT p.week, j.started_at FROM import_job_partitions p JOIN import_jobs j ON j.id = p.job_id
-      WHERE j.source = 'tag_enrichments' AND j.status = 'SUCCESS') w ON w.week = e.week AND e.changed_at < w.started_at
+JOIN (SELECT p.week, max(j.started_at) AS started_at FROM import_job_partitions p JOIN import_jobs j ON j.id = p.job_id
+      WHERE j.source = 'tag_enrichments' AND j.status = 'SUCCESS' GROUP BY p.week) w
+  ON w.week = e.week AND e.changed_at < w.started_at
 LEFT JOIN tag_enrichments t USING (event_id)
 WHERE e.replaced_by IS NULL AND e.withdrawn_at IS NULL AND %(enabled)s""",
         advice="Materialize tag_enrichments for the week of the event.",

@@ -187,6 +187,14 @@ def test_a_check_finds_what_it_is_there_for(case: str, full: Runs) -> None:
     assert len(failing[check]) > 20, "it says what to do"
 
 
+def test_an_event_is_looked_at_once_however_often_its_week_was_tagged(full: Runs) -> None:
+    """It was looked at once for each tagging of its week, of which a year of nights makes hundreds."""
+    full.ok(TAGS)
+    full.ok(TAGS)
+    [row] = full.query("SELECT count(*) AS n FROM deduplicated_events")
+    assert _evaluate(full)["no_event_lost"].metadata["looked_at"].value == row["n"]
+
+
 def test_what_must_not_flow_on_is_blocking_and_nothing_else(runs: Runs) -> None:
     specs = [spec for check in runs.defs.asset_checks or () for spec in check.check_specs]  # type: ignore[union-attr]
     ours = [spec for spec in specs if spec.key.asset_key.path[0] in {"raw_events", EVENTS, TAGS}]
