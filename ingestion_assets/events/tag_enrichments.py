@@ -105,12 +105,14 @@ def _tag(
     candidates = job.session.transact(
         lambda connection: tag_store.read_candidates(connection, weeks[0], weeks[-1], job_id=job.job_id)
     )
-    wanted = [] if settings.disabled else [c for c in candidates if c.needs_asking(retry_errors=retry_errors)]
-    _open(job, wanted)
     if settings.disabled:
+        # What has tags keeps them; the others are pending, so that none is missing when tagging is on again.
+        _open(job, [candidate for candidate in candidates if candidate.status is None])
         context.log.warning("DISABLE_TAG_ENRICHMENT is true: no event was tagged.")
         _count_untouched(job, candidates)
         return {"disabled": "DISABLE_TAG_ENRICHMENT is true: nothing was asked.", "asked": 0}
+    wanted = [candidate for candidate in candidates if candidate.needs_asking(retry_errors=retry_errors)]
+    _open(job, wanted)
     recorder = _Recorder(job, {candidate.item.event_id: candidate.week for candidate in candidates})
     reused = job.session.transact(partial(tag_store.known_answers, candidates=wanted)) if wanted else []
     recorder.store(reused)

@@ -102,6 +102,15 @@ def test_tagging_that_is_switched_off_says_so_and_goes_on_later(tagged: Runs, as
     assert tagged.ok(TAGS)["run_created"] == 12
 
 
+def test_weeks_that_passed_while_tagging_was_off_fail_no_run_when_it_is_on_again(tagged: Runs) -> None:
+    """Their events had no row, which the next run of any other week took for lost, every night."""
+    tagged.ok(TAGS, settings={"DISABLE_TAG_ENRICHMENT": "true"})
+    assert _statuses(tagged) == {"pending": 12}
+    tagged.ok(TAGS, weeks=(tagged.first, tagged.first))
+    assert tagged.ok(TAGS)["failed"] == 0
+    assert _statuses(tagged) == {"done": 12}
+
+
 def test_a_bound_leaves_the_others_pending_until_the_next_runs(tagged: Runs, asked: Asked) -> None:
     bound = {"TAG_ENRICHMENT_MAX_EVENTS_PER_RUN": "5"}
     said = [tagged.ok(TAGS, settings=bound) for _ in range(4)]
