@@ -7,7 +7,7 @@ from datetime import date, datetime
 from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -38,7 +38,8 @@ class AssetSettings(BaseSettings):
         validation_alias="INGESTION_REFRESH_WEEKS",
         ge=1,
         le=520,
-        description="Weeks, from the running one, that a schedule refreshes.",
+        validate_default=True,
+        description="Weeks, from the running one, that a schedule refreshes; none beyond INGESTION_HORIZON_WEEKS.",
     )
 
     @field_validator("timezone")
@@ -58,6 +59,12 @@ class AssetSettings(BaseSettings):
         if value.weekday() != 0:
             raise ValueError(f"INGESTION_START_DATE={value} is a {value:%A}; partitions are weeks that begin on Monday")
         return value
+
+    @field_validator("refresh_weeks")
+    @classmethod
+    def _that_there_are(cls, value: int, info: ValidationInfo) -> int:
+        horizon: int = info.data.get("horizon_weeks", value)
+        return min(value, horizon + 1)
 
     def today(self) -> date:
         """The local date now."""

@@ -87,6 +87,18 @@ def test_coming_weeks_begin_with_the_running_one() -> None:
     assert coming_weeks(date(2026, 11, 23), 2) == (date(2026, 11, 23), date(2026, 11, 30))
 
 
+@pytest.mark.parametrize(("horizon", "weeks"), [("4", 5), ("0", 1), ("11", 12), ("52", 12)])
+def test_a_schedule_asks_for_no_week_beyond_the_horizon(
+    horizon: str, weeks: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With fewer than twelve weeks every night imported some that are no partitions, and `ingest run` refused them."""
+    monkeypatch.setenv("INGESTION_HORIZON_WEEKS", horizon)
+    _, schedule = build_refresh("ics")
+    [request] = _tick(schedule, datetime(2026, 11, 21, 3, 7, tzinfo=MONTREAL)).run_requests
+    assert request.tags[RANGE_END_TAG] == (date(2026, 11, 16) + timedelta(weeks=weeks - 1)).isoformat()
+    assert f"the coming {weeks} weeks" in str(schedule.description)
+
+
 def test_weeks_are_gathered_into_ranges_without_gaps() -> None:
     monday = date(2026, 11, 16)
     weeks = [monday + timedelta(weeks=n) for n in (0, 1, 3, 5, 6, 7)]
