@@ -48,6 +48,11 @@ KEPT = uploads.ABANDONED.total_seconds() / 2
 """A folder that takes longer begins anew: files that no batch names are removed after twice that."""
 
 
+def readable(name: str) -> str:
+    """A name for people, rows and the cursor: bytes of it that are no UTF-8 are written out."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
 @dataclass(frozen=True, slots=True)
 class Folder:
     """A sub-folder of the inbox, as it lies there."""
@@ -59,6 +64,11 @@ class Folder:
     marked: bool
     left_out: int = 0
     """Entries that are not taken: links, sub-folders, pipes, names with an underscore in front."""
+
+    @property
+    def shown(self) -> str:
+        """Its name as it can be stored."""
+        return readable(self.name)
 
     @property
     def refusal(self) -> str | None:
@@ -143,14 +153,14 @@ def store(database: Database, path: Path, *, most: int) -> ReceivedFile:
 
     with bounded(database) as connection:
         uploads.add_parts(connection, file_id, 0, parts(), user_id=None)
-    return ReceivedFile(path.name, file_id, digest.hexdigest(), size)
+    return ReceivedFile(readable(path.name), file_id, digest.hexdigest(), size)
 
 
 def take(database: Database, inbox: Path, folder: Folder, files: Sequence[ReceivedFile]) -> Batch:
     """Make a folder a batch, then move it. Killed in between, a later tick finds the batch by its key and moves it."""
-    key = f"{folder.name}:{batches.fingerprint(files, {})}"
+    key = f"{folder.shown}:{batches.fingerprint(files, {})}"
     with bounded(database) as connection:
-        batch, is_new = batches.create_batch(connection, files, title=folder.name, origin="inbox", origin_key=key)
+        batch, is_new = batches.create_batch(connection, files, title=folder.shown, origin="inbox", origin_key=key)
         if not is_new:
             uploads.discard(connection, [file.file_id for file in files])
     done = inbox / DONE
@@ -181,7 +191,7 @@ def study_inbox_sensor(context: dg.SensorEvaluationContext, postgres: PostgresRe
     for folder in folders:
         if room <= 0 or len(taken) == MAX_FOLDERS:
             break
-        state = begun.pop(folder.name, Begun(folder.changed, now))
+        state = begun.pop(folder.shown, Begun(folder.changed, now))
         try:
             for name in folder.files[len(state.files) :]:
                 if room <= 0:
@@ -191,14 +201,14 @@ def study_inbox_sensor(context: dg.SensorEvaluationContext, postgres: PostgresRe
                 state = replace(state, files=(*state.files, file))
             if len(state.files) == len(folder.files):
                 batch = take(postgres.database, inbox, folder, state.files)
-                taken.append(f"{folder.name} became batch {batch.id}{_without(folder)}")
+                taken.append(f"{folder.shown} became batch {batch.id}{_without(folder)}")
                 continue
         except OSError as error:
             # One folder that cannot be read does not hold up the others.
-            refused.append(f"{folder.name} could not be taken from the inbox: {error.strerror}")
+            refused.append(f"{folder.shown} could not be taken from the inbox: {error.strerror}")
             context.log.warning(refused[-1])
         if state.files:
-            begun[folder.name] = state
+            begun[folder.shown] = state
     under_way = [f"{len(state.files)} files of {name} are stored" for name, state in begun.items()]
     return dg.SensorResult(
         cursor=_CURSOR.dump_json(begun).decode(),
@@ -210,7 +220,7 @@ def _without(folder: Folder) -> str:
     if not folder.left_out:
         return ""
     text = f" without {folder.left_out} of its entries (sub-folders, links, names that begin with _)"
-    log.warning("%s was taken from the inbox%s", folder.name, text)
+    log.warning("%s was taken from the inbox%s", folder.shown, text)
     return text
 
 
@@ -222,7 +232,7 @@ def _refuse(folders: Sequence[Folder], database: Database) -> tuple[list[Folder]
     incidents = [
         Incident(
             subject_type=Subject.FOLDER,
-            subject=folder.name.encode("utf-8", "replace").decode(),
+            subject=folder.shown,
             reason="too_many_files" if folder.files else "no_files",
             action=Action.REPORTED,
             detail=f"it was not taken from the inbox: {folder.refusal}",
@@ -231,14 +241,14 @@ def _refuse(folders: Sequence[Folder], database: Database) -> tuple[list[Folder]
     ]
     with bounded(database) as connection:
         record(connection, NAME, incidents)
-    told = [f"{folder.name} was not taken: {folder.refusal}" for folder in refused]
+    told = [f"{folder.shown} was not taken: {folder.refusal}" for folder in refused]
     return [folder for folder in folders if folder.refusal is None], told
 
 
 def _go_on(cursor: str | None, folders: Sequence[Folder], database: Database, *, now: float) -> dict[str, Begun]:
     """What earlier ticks have begun, without what changed or went away since: its files are removed."""
     begun = _CURSOR.validate_json(cursor) if cursor else {}
-    lying = {folder.name: folder for folder in folders}
+    lying = {folder.shown: folder for folder in folders}
     over = [name for name, state in begun.items() if name not in lying or not state.goes_on(lying[name], now=now)]
     forgotten = [file.file_id for name in over for file in begun.pop(name).files]
     if forgotten:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -124,6 +125,34 @@ def test_what_was_stored_of_a_folder_that_changed_or_went_is_removed(
     (inbox / "deux").rename(inbox.parent / "elsewhere")
     tick()
     assert count(database, "study_files") == 2, "those of the first batch"
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="its file systems take no such names")
+def test_names_that_are_no_utf8_hold_up_nobody(
+    tick: Tick, inbox: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An archive packed under Windows brings such names. Each tick failed, for all folders."""
+    monkeypatch.setattr(module, "BYTES_A_TICK", 1)
+    (inbox / "histoire" / MARKER).touch()
+    for name in (b"h\xe9ros", b"h\xe8ros"):
+        folder = inbox / os.fsdecode(name)
+        folder.mkdir()
+        for file in (b"1 \xe9t\xe9.txt", b"2.txt", MARKER.encode()):
+            (folder / os.fsdecode(file)).write_bytes(name)
+    said = [tick() for _ in range(6)]
+    assert sum("1 files of h\\xe" in text for text in said) == 2, "kept in the cursor until the next tick"
+    assert look(inbox) == []
+    assert sum("became batch" in text for text in said) == 3
+    rows = database.fetch_all(
+        "SELECT title, array_agg(name ORDER BY position) AS names FROM study_collections c JOIN study_documents d"
+        " ON d.collection_id = c.id GROUP BY title"
+    )
+    names = ["1 \\xe9t\\xe9.txt", "2.txt"]
+    assert {row["title"]: row["names"] for row in rows} == {
+        "histoire": ["a.txt", "b.txt"],
+        "h\\xe8ros": names,
+        "h\\xe9ros": names,
+    }
 
 
 def test_a_folder_with_more_files_than_a_batch_may_have_is_reported_and_stays(
