@@ -156,8 +156,11 @@ def store(database: Database, path: Path, *, most: int) -> ReceivedFile:
     return ReceivedFile(readable(path.name), file_id, digest.hexdigest(), size)
 
 
-def take(database: Database, inbox: Path, folder: Folder, files: Sequence[ReceivedFile]) -> Batch:
-    """Make a folder a batch, then move it. Killed in between, a later tick finds the batch by its key and moves it."""
+def take(database: Database, inbox: Path, folder: Folder, files: Sequence[ReceivedFile]) -> tuple[Batch, bool]:
+    """Make a folder a batch, then move it. Killed in between, a later tick finds the batch by its key and moves it.
+
+    The batch, and whether it is new: the same files dropped again under the same name are the batch that they were.
+    """
     key = f"{folder.shown}:{batches.fingerprint(files, {})}"
     with bounded(database) as connection:
         batch, is_new = batches.create_batch(connection, files, title=folder.shown, origin="inbox", origin_key=key)
@@ -165,9 +168,12 @@ def take(database: Database, inbox: Path, folder: Folder, files: Sequence[Receiv
             uploads.discard(connection, [file.file_id for file in files])
     done = inbox / DONE
     done.mkdir(exist_ok=True)
-    # The name gets the batch, so that the same name can be dropped again.
-    (inbox / folder.name).rename(done / f"{folder.name}-{batch.id.hex[:8]}")
-    return batch
+    # The name gets the batch, so that the same name can be dropped again; with the same files it is the same batch.
+    put_away = done / f"{folder.name}-{batch.id.hex[:8]}"
+    if put_away.exists():
+        put_away = done / f"{put_away.name}-{uuid.uuid4().hex[:8]}"
+    (inbox / folder.name).rename(put_away)
+    return batch, is_new
 
 
 @dg.sensor(
@@ -200,8 +206,9 @@ def study_inbox_sensor(context: dg.SensorEvaluationContext, postgres: PostgresRe
                 room -= file.size
                 state = replace(state, files=(*state.files, file))
             if len(state.files) == len(folder.files):
-                batch = take(postgres.database, inbox, folder, state.files)
-                taken.append(f"{folder.shown} became batch {batch.id}{_without(folder)}")
+                batch, is_new = take(postgres.database, inbox, folder, state.files)
+                became = "became" if is_new else "with the same files is already"
+                taken.append(f"{folder.shown} {became} batch {batch.id}{_without(folder)}")
                 continue
         except OSError as error:
             # One folder that cannot be read does not hold up the others.

@@ -127,6 +127,25 @@ def test_what_was_stored_of_a_folder_that_changed_or_went_is_removed(
     assert count(database, "study_files") == 2, "those of the first batch"
 
 
+def test_the_same_folder_dropped_again_is_put_away_too(tick: Tick, inbox: Path, database: Database) -> None:
+    """It stayed in the inbox for ever: where it was to be moved lay the first one."""
+    said = []
+    for _ in range(3):
+        (inbox / "histoire").mkdir(exist_ok=True)
+        (inbox / "histoire" / "a.txt").write_text(files.FRENCH)
+        (inbox / "histoire" / "b.txt").write_text(files.ENGLISH)
+        (inbox / "histoire" / MARKER).touch()
+        said.append(tick())
+        assert look(inbox) == []
+    [batch] = database.fetch_all("SELECT id FROM study_batches")
+    assert said == [
+        f"1: histoire became batch {batch['id']}",
+        *[f"1: histoire with the same files is already batch {batch['id']}"] * 2,
+    ]
+    assert count(database, "study_files") == 2
+    assert len(list((inbox / DONE).iterdir())) == 3
+
+
 @pytest.mark.skipif(sys.platform == "darwin", reason="its file systems take no such names")
 def test_names_that_are_no_utf8_hold_up_nobody(
     tick: Tick, inbox: Path, database: Database, monkeypatch: pytest.MonkeyPatch
