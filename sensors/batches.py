@@ -1,6 +1,7 @@
 """Batches that wait for a run: those that were handed in, and those whose run died. Folders: `inbox.py`."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 import dagster as dg
@@ -14,6 +15,8 @@ from sensors.ticks import bounded, summary
 
 BATCH_TAG = "ingestion/batch"
 """On the runs for a batch: its id."""
+RETRIED_WITHIN = timedelta(minutes=2)
+"""Dagster retries a run that died within seconds. One that it cannot retry after all is waited for no longer."""
 
 
 class Step(StrEnum):
@@ -50,12 +53,19 @@ def request(batch: Batch, launch: int) -> dg.RunRequest:
     )
 
 
-def runs_for(instance: dg.DagsterInstance, waiting: Sequence[Batch]) -> dict[str, list[dg.DagsterRun]]:
+def runs_for(instance: dg.DagsterInstance, waiting: Sequence[Batch]) -> dict[str, list[dg.RunRecord]]:
     """The runs that Dagster has for these batches, by the batch's id."""
-    found: dict[str, list[dg.DagsterRun]] = {str(batch.id): [] for batch in waiting}
-    for run in instance.get_runs(dg.RunsFilter(tags={BATCH_TAG: list(found)})) if found else ():
-        found[run.tags[BATCH_TAG]].append(run)
+    found: dict[str, list[dg.RunRecord]] = {str(batch.id): [] for batch in waiting}
+    for each in instance.get_run_records(dg.RunsFilter(tags={BATCH_TAG: list(found)})) if found else ():
+        found[each.dagster_run.tags[BATCH_TAG]].append(each)
     return found
+
+
+def goes_on(record: dg.RunRecord, *, now: datetime) -> bool:
+    """Whether a run is not over, or Dagster is about to retry it by itself."""
+    run, moved = record.dagster_run, record.update_timestamp
+    silence = now - (moved if moved.tzinfo else moved.replace(tzinfo=UTC))
+    return not run.is_finished or (run.is_complete_and_waiting_to_retry and silence < RETRIED_WITHIN)
 
 
 @dg.sensor(
@@ -70,16 +80,16 @@ def study_batches_sensor(context: dg.SensorEvaluationContext, postgres: Postgres
     done: list[str] = []
     with bounded(postgres.database) as connection:
         waiting = batches.open_batches(connection)
-    runs = runs_for(context.instance, waiting)
+    runs, now = runs_for(context.instance, waiting), datetime.now(UTC)
     launches: list[tuple[Batch, int]] = []
     for batch in waiting:
         own = runs[str(batch.id)]
         # Somebody may have started the run of a collection by hand, without the tag.
-        working = any(not run.is_finished for run in own) or (
+        working = any(goes_on(each, now=now) for each in own) or (
             batch.run_id is not None and run_is_finished(context.instance, batch.run_id) is not True
         )
         # Dagster's own retries belong to the launch that they repeat.
-        ended = len({run.root_run_id or run.run_id for run in own})
+        ended = len({run.root_run_id or run.run_id for run in (each.dagster_run for each in own)})
         match decide(working=working, ended=ended):
             case Step.WAIT:
                 continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import dagster as dg
@@ -15,6 +16,7 @@ from ingestion_assets.ledger.batches import MAX_LAUNCHES, Batch, BatchState, New
 from ingestion_assets.study.steps import MAX_RUNTIME_TAG, RUN_TAGS
 from resources.definitions import PostgresResource
 from resources.postgres.database import Database
+from sensors import batches as module
 from sensors.batches import Step, decide, study_batches_sensor
 from tests.study import files
 from tests.study.studio import Studio, chapter
@@ -170,6 +172,26 @@ def test_a_batch_that_kills_its_runs_is_given_up(
     assert ended.error_code == "run_failed"
     assert [event.type for event in events][-1] == "pipeline:error"
     assert events[-1].terminal
+
+
+def test_a_batch_whose_run_dagster_is_about_to_retry_gets_no_second_run(
+    instance: dg.DagsterInstance, database: Database, queued: Batch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both were made within seconds, and one of them waited for the other until it failed."""
+    [asked] = tick(instance).run_requests or []
+    killed = run_of(instance, asked, status=dg.DagsterRunStatus.FAILURE)
+    instance.add_run_tags(killed.run_id, {"dagster/will_retry": "true"})
+    let_a_minute_pass(database)
+    assert not tick(instance).run_requests
+    with monkeypatch.context() as later:
+        later.setattr(module, "RETRIED_WITHIN", timedelta(0))
+        assert len(tick(instance).run_requests or []) == 1, "a retry that never comes is not waited for"
+    let_a_minute_pass(database)
+    retry = run_of(instance, asked, root_run_id=killed.run_id, parent_run_id=killed.run_id)
+    instance.add_run_tags(killed.run_id, {"dagster/auto_retry_run_id": retry.run_id})
+    assert not tick(instance).run_requests
+    instance.report_run_failed(retry)
+    assert len(tick(instance).run_requests or []) == 1
 
 
 def test_a_batch_that_a_run_without_its_tag_works_on_waits_for_that_run(
