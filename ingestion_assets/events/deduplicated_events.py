@@ -78,6 +78,8 @@ def deduplicated_events(context: dg.AssetExecutionContext, postgres: PostgresRes
         with import_job(context, postgres.database, NAME, weeks, wait=_PATIENCE) as job:
             for outcome in resolve_weeks(job, weeks):
                 outcomes.append(outcome)
+                if outcome.week not in weeks:
+                    _tell_of_neighbour(context, outcome)
                 progress.report(NAME, f"{len(outcomes)} weeks, {sum(o.counts.fetched for o in outcomes)} events")
             job.commit(job.succeed)
     total, by_week = read_counts(postgres.database, job.job_id)
@@ -96,12 +98,20 @@ def deduplicated_events(context: dg.AssetExecutionContext, postgres: PostgresRes
 deduplicated_events = deduplicated_events.with_hooks({stop_run_retries})
 
 
+def _tell_of_neighbour(context: dg.AssetExecutionContext, outcome: WeekOutcome) -> None:
+    """Tell Dagster of a week that changed though the run was not asked for it: tags follow what was materialized."""
+    key, counts = key_of(outcome.week), outcome.counts
+    if counts.created + counts.updated and weekly_partitions().has_partition_key(key):
+        metadata = {**counts_metadata(counts), "dagster/partition_row_count": counts.fetched}
+        context.log_event(dg.AssetMaterialization(KEY, partition=key, metadata=metadata))
+
+
 def resolve_weeks(job: ImportJob, weeks: Sequence[date]) -> Iterator[WeekOutcome]:
     """Resolve each dirty week in a transaction of its own, and say what each one did.
 
     A record on a Sunday may be the same event as one on the Monday after it, and the earlier week owns both. So the
     week on either side is resolved as well when its records are not what it was resolved from: last, because a run
-    that was asked for it may do so meanwhile. Counts are kept with the week of the run that stands next to it.
+    that was asked for it may do so meanwhile.
     """
     versions = deduplication_versions(job.session.transact(adopted_statistics))
     around = [*weeks, weeks[0] - WEEK, weeks[-1] + WEEK]
@@ -114,12 +124,11 @@ def resolve_weeks(job: ImportJob, weeks: Sequence[date]) -> Iterator[WeekOutcome
             if inside:
                 yield job.commit(partial(_skip, job=job, week=week)) or WeekOutcome(week=week, unchanged=True)
         elif inside or week not in empty:
-            counted = min(max(week, weeks[0]), weeks[-1])
-            resolve = partial(_resolve, job=job, week=week, counted=counted)
+            resolve = partial(_resolve, job=job, week=week, asked_for=inside)
             yield holding_weeks(job, week, resolve) or WeekOutcome(week=week)
 
 
-def _resolve(connection: Any, held: frozenset[date], *, job: ImportJob, week: date, counted: date) -> WeekOutcome:
+def _resolve(connection: Any, held: frozenset[date], *, job: ImportJob, week: date, asked_for: bool) -> WeekOutcome:
     """Resolve a week, unless another run has done so since this one looked. `held` are the weeks that are locked."""
     from ingestion_assets.events.deduplication.resolve import resolve
 
@@ -127,7 +136,7 @@ def _resolve(connection: Any, held: frozenset[date], *, job: ImportJob, week: da
     # Before the records: what an import changes in between makes the week dirty again.
     fingerprint = fingerprints(connection, [week], versions=deduplication_versions(statistics))[week]
     if stored_fingerprints(connection, [week]).get(week) == fingerprint:
-        if week == counted:
+        if asked_for:
             return _skip(connection, job=job, week=week)
         return WeekOutcome(week=week, unchanged=True)
     records = read_records(connection, week)
@@ -147,7 +156,7 @@ def _resolve(connection: Any, held: frozenset[date], *, job: ImportJob, week: da
         previous=previous,
         fingerprint=fingerprint,
     )
-    add_counts(connection, job, {counted: outcome.counts})
+    add_counts(connection, job, {week: outcome.counts})
     return outcome
 
 

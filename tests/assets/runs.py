@@ -74,8 +74,8 @@ class Runs:
         return found
 
     def metadata(self, asset: str) -> dict[str, Any]:
-        """What the last run said of the asset as a whole; every partition carries it."""
-        return next(iter(self.materializations(asset).values()))
+        """What the last run said of the asset as a whole; every partition that it was asked for carries it."""
+        return list(self.materializations(asset).values())[-1]
 
     def jobs(self, source: str | None = None) -> list[dict[str, Any]]:
         rows = self.database.fetch_all("SELECT * FROM import_jobs ORDER BY id")

@@ -13,7 +13,7 @@ import pytest
 
 from ingestion_assets.events import deduplicated_events as module
 from ingestion_assets.events.deduplication_store import fingerprints
-from tests.assets.runs import CALENDAR, CITY, EVENTS, Runs
+from tests.assets.runs import CALENDAR, CITY, EVENTS, TAGS, Runs
 
 COUNTS = ("fetched", "created", "updated", "skipped", "errors")
 
@@ -105,6 +105,34 @@ def test_the_neighbour_of_a_changed_week_is_resolved_with_it(runs: Runs) -> None
     )
     assert rows == [{"text": "Un nouveau texte pour dimanche."}]
     assert runs.ok(EVENTS)["weeks_unchanged"] == 3
+
+
+def test_what_became_of_a_neighbour_is_told_so_that_tags_follow(runs: Runs) -> None:
+    """Its events were counted with the week beside it, and nobody asked for their tags."""
+    sunday, second = runs.first + timedelta(days=6), runs.first + timedelta(weeks=1)
+    runs.csv.numbers, runs.csv.days = [1], {1: sunday}
+    runs.calendar.numbers, runs.calendar.days = [2, 3], {2: sunday + timedelta(days=1), 3: sunday + timedelta(days=3)}
+    runs.ok(CITY, CALENDAR)
+    runs.execute(
+        "INSERT INTO match_overrides (a_source, a_id, b_source, b_id, decision, decided_by, why) SELECT a.source,"
+        " a.source_id, b.source, b.source_id, 'merge', 'someone', 'one night' FROM raw_events a, raw_events b"
+        " WHERE a.source < b.source AND a.local_date = b.local_date + 1"
+    )
+    runs.ok(EVENTS)
+    selection = dg.AssetSelection.assets(TAGS)
+    before = dg.evaluate_automation_conditions(runs.defs, runs.instance, asset_selection=selection)
+    runs.execute("DELETE FROM match_overrides")
+    runs.ok(EVENTS, weeks=(runs.first, runs.first))
+    said = runs.materializations(EVENTS)
+    figures = ("created", "updated", "skipped", "dagster/partition_row_count")
+    assert {week: [said[week][name] for name in figures] for week in said} == {
+        runs.first.isoformat(): [1, 0, 0, 1],
+        second.isoformat(): [0, 1, 1, 2],
+    }
+    after = dg.evaluate_automation_conditions(runs.defs, runs.instance, asset_selection=selection, cursor=before.cursor)
+    assert after.get_requested_partitions(dg.AssetKey(TAGS)) == set(said)
+    assert runs.ok(EVENTS)["weeks_unchanged"] == 3
+    assert set(runs.materializations(EVENTS)) == {(runs.first + timedelta(weeks=n)).isoformat() for n in range(3)}
 
 
 def test_people_decide_and_their_decision_makes_the_week_dirty(runs: Runs) -> None:

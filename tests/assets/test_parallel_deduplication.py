@@ -192,7 +192,7 @@ def test_a_record_of_a_monday_may_wait_for_the_week_before_it(database: Database
         calendar.listings[source, 1] = evening
     town.store(calendar)
     with ImportJob(database, source=asset.NAME, run_id="r", partition_start=monday, partition_end=monday) as job:
-        work = partial(asset._resolve, job=job, week=monday, counted=monday)
+        work = partial(asset._resolve, job=job, week=monday, asked_for=True)
         deduplication_locks.holding_weeks(job, monday, work)
         job.commit(job.succeed)
     assert town.ids() == {}
