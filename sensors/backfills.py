@@ -10,6 +10,9 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
+# Dagster's own API takes them and does not export them.
+from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
+
 from ingestion_assets.ledger.incidents import Action, Incident, Subject, record
 from resources.definitions import PostgresResource
 from sensors.settings import SensorSettings
@@ -99,16 +102,16 @@ _OVER = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRun
 def read_backfills(instance: dg.DagsterInstance, *, now: datetime) -> list[BackfillView]:
     """The latest backfills of the last days, except those that succeeded or were cancelled."""
     views = []
-    for backfill in instance.get_backfills(limit=_MOST_BACKFILLS):
+    wanted = [BulkActionStatus(status) for status in (*sorted(_FAILED), *_ENDING, "REQUESTED")]
+    for backfill in instance.get_backfills(BulkActionsFilter(statuses=wanted), limit=_MOST_BACKFILLS):
         started = datetime.fromtimestamp(backfill.backfill_timestamp, UTC)
-        status = backfill.status.value
-        if now - started > LOOK_BACK or status not in {*_FAILED, *_ENDING, "REQUESTED"}:
+        if now - started > LOOK_BACK:
             continue
         records = instance.get_run_records(dg.RunsFilter(tags={_BACKFILL_TAG: backfill.backfill_id}), limit=_MOST_RUNS)
         views.append(
             BackfillView(
                 backfill_id=backfill.backfill_id,
-                status=status,
+                status=backfill.status.value,
                 started=started,
                 runs=[_run(found) for found in records],
                 assets=tuple(backfill.asset_selection or ()),

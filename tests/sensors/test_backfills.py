@@ -14,6 +14,7 @@ import pytest
 from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 
 from ingestion_assets.ledger.incidents import Action
+from sensors import backfills as module
 from sensors.backfills import (
     BackfillRun,
     BackfillView,
@@ -83,6 +84,18 @@ def test_a_failed_backfill_is_said_once_with_the_partitions_that_are_left(
     assert event.asset_key == asset
     assert "1 of its ranges failed: 2026-11-09. Materialize them again" in event.description
     assert tick(failed_backfills_sensor).asset_events == []
+    assert ledger.incidents() == [("failed_backfills", "failed", "reported")]
+
+
+def test_backfills_that_succeeded_since_hide_none_that_failed(
+    tick: Callable[..., Any], ledger: Ledger, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Automation makes a dozen a night: of one that ran for days, the end was not seen."""
+    monkeypatch.setattr(module, "_MOST_BACKFILLS", 2)
+    _add_backfill(instance, "long", BulkActionStatus.COMPLETED_FAILED, dg.AssetKey("x"), hours_ago=100)
+    for name in "abc":
+        _add_backfill(instance, name, BulkActionStatus.COMPLETED_SUCCESS, dg.AssetKey("x"))
+    tick(failed_backfills_sensor)
     assert ledger.incidents() == [("failed_backfills", "failed", "reported")]
 
 
