@@ -5,7 +5,7 @@ Belongs here: what Dagster needs to know of an import. How pages become rows is 
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -98,9 +98,13 @@ def build_raw_events(name: str) -> dg.AssetsDefinition:
                 http = client.stats.as_metadata()
         for warning in result.warnings[:20]:
             context.log.warning(f"{warning.code}: {warning.detail}")
+        rows = _rows_by_week(postgres.database, name, weeks)
         for week in weeks:
             context.add_asset_metadata(
-                _partition_metadata(postgres.database, name, week, result.by_week.get(week, Counts())),
+                {
+                    **counts_metadata(result.by_week.get(week, Counts())),
+                    "dagster/partition_row_count": rows.get(week, 0),
+                },
                 asset_key=key,
                 partition_key=key_of(week),
             )
@@ -149,12 +153,13 @@ def _progress(context: dg.AssetExecutionContext, name: str) -> Callable[[int, in
     return report
 
 
-def _partition_metadata(database: Database, name: str, week: date, counts: Counts) -> Mapping[str, Any]:
-    [row] = database.fetch_all(
-        "SELECT count(*) AS n FROM raw_events WHERE source = %(source)s AND week = %(week)s",
-        {"source": name, "week": week},
+def _rows_by_week(database: Database, name: str, weeks: Sequence[date]) -> dict[date, int]:
+    rows = database.fetch_all(
+        "SELECT week, count(*) AS n FROM raw_events WHERE source = %(source)s AND week BETWEEN %(first)s AND %(last)s"
+        " GROUP BY week",
+        {"source": name, "first": weeks[0], "last": weeks[-1]},
     )
-    return {**counts_metadata(counts), "dagster/partition_row_count": row["n"]}
+    return {row["week"]: row["n"] for row in rows}
 
 
 def _run_metadata(

@@ -13,6 +13,7 @@ from ingestion_assets import failures
 from ingestion_assets.events.model import Page
 from ingestion_assets.events.sources.open_data_montreal import OpenDataMontrealSource
 from resources.errors import PermanentError, TransientError
+from resources.postgres.database import Database
 from tests.assets.runs import CALENDAR, CITY, Runs
 from tests.ledger.invariants import assert_books_balance
 
@@ -34,6 +35,25 @@ def test_the_counts_of_the_partitions_of_a_range_add_up_to_those_of_its_run(runs
     assert (job["partition_start"], job["partition_end"]) == (runs.csv.first, runs.csv.last)
     assert (job["run_id"], job["attempt"], job["status"]) == (runs.last.run_id, 1, "SUCCESS")
     assert_books_balance(runs.database)
+
+
+def test_a_backfill_opens_no_connection_for_each_of_its_weeks(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One for each, at the end of an import of years: whichever failed made the whole run fail."""
+    roles: list[str] = []
+    connect = Database.connect
+
+    def noted(database: Database, **options: Any) -> Any:
+        roles.append(str(options.get("role")))
+        return connect(database, **options)
+
+    monkeypatch.setattr(Database, "connect", noted)
+    runs.csv.numbers = range(3)
+    opened = []
+    for weeks in (1, 40):
+        roles.clear()
+        runs.ok(CITY, weeks=(runs.first, runs.first + timedelta(weeks=weeks - 1)))
+        opened.append(roles.count("ingestion"))
+    assert opened[0] == opened[1]
 
 
 def test_a_second_run_counts_what_changed_and_says_which_records(runs: Runs) -> None:
