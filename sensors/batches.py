@@ -24,16 +24,20 @@ class Step(StrEnum):
 
     LAUNCH = "launch"
     FAIL = "fail"
+    CANCEL = "cancel"
     WAIT = "wait"
 
 
-def decide(*, working: bool, ended: int) -> Step:
+def decide(*, working: bool, cancelled: bool, ended: int) -> Step:
     """What to do. `working`: a run for it is queued or under way, or Dagster could not say. `ended`: launches that are over.
 
-    Only those count: a run may wait for a slot for hours, and a request that was lost made no run.
+    Only those count: a run may wait for a slot for hours, and a request that was lost made no run. `cancelled`: the last run
+    was, which only people do: what was killed has failed.
     """
     if working:
         return Step.WAIT
+    if cancelled:
+        return Step.CANCEL
     return Step.FAIL if ended >= MAX_LAUNCHES else Step.LAUNCH
 
 
@@ -54,7 +58,7 @@ def request(batch: Batch, launch: int) -> dg.RunRequest:
 
 
 def runs_for(instance: dg.DagsterInstance, waiting: Sequence[Batch]) -> dict[str, list[dg.RunRecord]]:
-    """The runs that Dagster has for these batches, by the batch's id."""
+    """The runs that Dagster has for these batches, by the batch's id, the newest first."""
     found: dict[str, list[dg.RunRecord]] = {str(batch.id): [] for batch in waiting}
     for each in instance.get_run_records(dg.RunsFilter(tags={BATCH_TAG: list(found)})) if found else ():
         found[each.dagster_run.tags[BATCH_TAG]].append(each)
@@ -73,7 +77,8 @@ def goes_on(record: dg.RunRecord, *, now: datetime) -> bool:
     target=dg.AssetSelection.assets(*KEYS),
     minimum_interval_seconds=5,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Starts a run for each batch of documents that waits, and again when its run died.",
+    description="Starts a run for each batch of documents that waits, and again when its run died; cancels it when "
+    "somebody cancelled its run.",
 )
 def study_batches_sensor(context: dg.SensorEvaluationContext, postgres: PostgresResource) -> dg.SensorResult:
     """Decided by `decide`."""
@@ -90,11 +95,16 @@ def study_batches_sensor(context: dg.SensorEvaluationContext, postgres: Postgres
         )
         # Dagster's own retries belong to the launch that they repeat.
         ended = len({run.root_run_id or run.run_id for run in (each.dagster_run for each in own)})
-        match decide(working=working, ended=ended):
+        cancelled = bool(own) and own[0].dagster_run.status == dg.DagsterRunStatus.CANCELED
+        match decide(working=working, cancelled=cancelled, ended=ended):
             case Step.WAIT:
                 continue
+            case Step.CANCEL:
+                _end(postgres, batch, BatchState.CANCELLED)
+                done.append(f"batch {batch.id} cancelled with its run")
             case Step.FAIL:
-                _fail(postgres, batch, ended)
+                text = f"{ended} runs for this batch did not finish: look at the last one, then retry"
+                _end(postgres, batch, BatchState.FAILED, code="run_failed", message=text)
                 done.append(f"batch {batch.id} failed: {ended} runs did not finish it")
             case Step.LAUNCH:
                 launches.append((batch, ended + 1))
@@ -114,15 +124,11 @@ def study_batches_sensor(context: dg.SensorEvaluationContext, postgres: Postgres
     )
 
 
-def _fail(postgres: PostgresResource, batch: Batch, ended: int) -> None:
+def _end(
+    postgres: PostgresResource, batch: Batch, state: BatchState, *, code: str | None = None, message: str | None = None
+) -> None:
     with bounded(postgres.database) as connection:
-        batches.finish(
-            connection,
-            batch.id,
-            BatchState.FAILED,
-            code="run_failed",
-            message=f"{ended} runs for this batch did not finish: look at the last one, then retry",
-        )
+        batches.finish(connection, batch.id, state, code=code, message=message)
         connection.execute(
             "UPDATE study_collections SET state = 'failed', changed_at = now() WHERE id = %s AND state = 'processing'",
             (batch.collection_id,),

@@ -13,6 +13,7 @@ import pytest
 
 from ingestion_assets.ledger import batches
 from ingestion_assets.ledger.batches import MAX_LAUNCHES, Batch, BatchState, NewFile
+from ingestion_assets.study import collection_store
 from ingestion_assets.study.steps import MAX_RUNTIME_TAG, RUN_TAGS
 from resources.definitions import PostgresResource
 from resources.postgres.database import Database
@@ -23,17 +24,20 @@ from tests.study.studio import Studio, chapter
 
 
 @pytest.mark.parametrize(
-    ("working", "ended", "step"),
+    ("working", "cancelled", "ended", "step"),
     [
-        (False, 0, Step.LAUNCH),
-        (False, MAX_LAUNCHES - 1, Step.LAUNCH),
-        (False, MAX_LAUNCHES, Step.FAIL),
-        (True, 0, Step.WAIT),
-        (True, MAX_LAUNCHES, Step.WAIT),
+        (False, False, 0, Step.LAUNCH),
+        (False, False, MAX_LAUNCHES - 1, Step.LAUNCH),
+        (False, False, MAX_LAUNCHES, Step.FAIL),
+        (False, True, 1, Step.CANCEL),
+        (False, True, MAX_LAUNCHES, Step.CANCEL),
+        (True, False, 0, Step.WAIT),
+        (True, True, 1, Step.WAIT),
+        (True, False, MAX_LAUNCHES, Step.WAIT),
     ],
 )
-def test_a_batch_is_launched_waited_for_or_given_up(working: bool, ended: int, step: Step) -> None:
-    assert decide(working=working, ended=ended) is step
+def test_a_batch_is_launched_waited_for_or_given_up(working: bool, cancelled: bool, ended: int, step: Step) -> None:
+    assert decide(working=working, cancelled=cancelled, ended=ended) is step
 
 
 def tick(instance: dg.DagsterInstance) -> dg.SensorResult:
@@ -192,6 +196,31 @@ def test_a_batch_whose_run_dagster_is_about_to_retry_gets_no_second_run(
     assert not tick(instance).run_requests
     instance.report_run_failed(retry)
     assert len(tick(instance).run_requests or []) == 1
+
+
+def test_a_batch_whose_run_somebody_cancels_in_dagster_is_cancelled(
+    instance: dg.DagsterInstance, database: Database, queued: Batch
+) -> None:
+    """It was launched again, and after the third time counted as failed."""
+    [asked] = tick(instance).run_requests or []
+    run = run_of(instance, asked, status=dg.DagsterRunStatus.STARTED)
+    with database.transaction() as connection:
+        batches.begin(connection, queued.id, run.run_id, seconds=10)
+        collection_store.set_state(connection, queued.collection_id, "processing")
+    instance.report_run_canceling(run)
+    let_a_minute_pass(database)
+    assert not tick(instance).run_requests
+    instance.report_run_canceled(run)
+    said = tick(instance)
+    assert not said.run_requests
+    assert f"batch {queued.id} cancelled" in str(said.skip_reason)
+    with database.transaction() as connection:
+        ended = batches.read_batch(connection, queued.id)
+        assert [event.type for event in batches.events_after(connection, queued.id)][-1] == "pipeline:cancelled"
+        assert batches.retry(connection, queued.id) is not None
+    assert ended is not None
+    assert ended.state is BatchState.CANCELLED
+    assert database.fetch_all("SELECT state FROM study_collections") == [{"state": "failed"}]
 
 
 def test_a_batch_that_a_run_without_its_tag_works_on_waits_for_that_run(
