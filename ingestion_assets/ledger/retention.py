@@ -135,7 +135,9 @@ def purge_dagster(
 
 _TABLES: Mapping[str, str] = {
     "rejected_records": "DELETE FROM rejected_records r USING import_jobs j WHERE j.id = r.job_id"
-    " AND j.finished_at < %(history)s AND j.id <> (SELECT max(id) FROM import_jobs l WHERE l.source = j.source)",
+    " AND j.finished_at < %(history)s"
+    # A check compares the last success with them; people look at those of the last import.
+    " AND j.id NOT IN (SELECT max(id) FROM import_jobs l WHERE l.source = j.source GROUP BY l.status = 'SUCCESS')",
     "http_cache": "DELETE FROM http_cache WHERE stored_at < %(history)s",
     "request_budgets": "DELETE FROM request_budgets WHERE period_start < %(history)s",
     "run_heartbeats": "DELETE FROM run_heartbeats WHERE beat_at < %(history)s",

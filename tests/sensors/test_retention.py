@@ -183,6 +183,25 @@ def test_rejected_records_go_except_those_of_the_last_import(ledger: Ledger) -> 
     assert ledger.database.fetch_all("SELECT job_id FROM rejected_records") == [{"job_id": jobs[1]}]
 
 
+def test_rejected_records_of_the_last_success_stay_though_every_import_since_has_failed(ledger: Ledger) -> None:
+    """They are what the blocking check counts_reconcile counts: evaluated again, it turned red."""
+    jobs = []
+    for status in ("SUCCESS", "SUCCESS", "ERROR", "ERROR"):
+        jobs.append(ledger.add_import())
+        ledger.connection.execute(
+            "UPDATE import_jobs SET status = %s, finished_at = now() WHERE id = %s", (status, jobs[-1])
+        )
+        ledger.connection.execute(
+            "INSERT INTO rejected_records (job_id, source, week, reason, detail)"
+            " VALUES (%s, 'ics', '2026-11-16', 'no_title', 'x')",
+            (jobs[-1],),
+        )
+    later = datetime.now(UTC) + timedelta(days=31)
+    assert purge_platform(ledger.database, RetentionSettings(), now=later)["rejected_records"] == 2
+    kept = ledger.database.fetch_all("SELECT job_id FROM rejected_records ORDER BY job_id")
+    assert kept == [{"job_id": jobs[1]}, {"job_id": jobs[3]}]
+
+
 def test_the_size_check_warns_and_says_what_to_do() -> None:
     assert judge_size(GIB, limit_gib=1.0) == (True, "The databases take 1.00 GiB of 1 GiB.")
     passed, text = judge_size(GIB + 1, limit_gib=1.0)
