@@ -14,6 +14,7 @@ from ingestion_assets.ledger.batches import BatchState, NewFile
 from ingestion_assets.study import document_analyses as analyses_module
 from ingestion_assets.study.asset_checks import STUDY_CHECKS
 from ingestion_assets.study.definitions import study_definitions
+from ingestion_assets.study.study_collections import study_collections
 from resources.definitions import PostgresResource
 from resources.llm.resource import LlmResource
 from tests.fakes.llm_provider import FakeProvider
@@ -61,6 +62,34 @@ def test_a_text_that_comes_twice_is_used_once_also_where_the_files_have_one_name
     assert documented["codes"] == {"duplicate_document": 1}
     again = studio.run(collection, config={"documents": {"config": {"again": True}}})
     assert studio.metadata(again, "documents")["codes"] == {"duplicate_document": 1}
+
+
+def test_checks_look_at_the_collection_of_their_run_and_alone_at_all(studio: Studio) -> None:
+    """They looked at all that there ever were: with each collection every later run took longer."""
+    damaged, _ = studio.create(chapter(1))
+    other, _ = studio.create(chapter(2))
+    studio.run(damaged)
+    with studio.database.transaction() as connection:
+        connection.execute("UPDATE study_cards SET quote = reverse(quote) WHERE position = 0")
+        connection.execute("UPDATE study_cards SET front = 'same', back = 'same' WHERE position <= 1")
+        connection.execute("DELETE FROM study_questions WHERE position = 0")
+    result = studio.run(other)
+    found = {check.check_name: check for check in result.get_asset_check_evaluations()}
+    assert {name for name, check in found.items() if not check.passed} == set()
+    own = len(studio.rows("study_cards", other)) + len(studio.rows("study_questions", other))
+    assert found["every_item_is_grounded"].metadata["items"].value == own
+    assert found["accounts_add_up"].metadata["collections"].value == 1
+    keys = [dg.AssetCheckKey(check.asset_key, name) for name, check in found.items()]
+    job = dg.Definitions(
+        assets=[study_collections],
+        asset_checks=STUDY_CHECKS,
+        jobs=[dg.define_asset_job("checks", selection=dg.AssetSelection.checks(*keys))],
+        resources={"postgres": PostgresResource()},
+        executor=dg.in_process_executor,
+    ).resolve_job_def("checks")
+    alone = job.execute_in_process(instance=studio.instance).get_asset_check_evaluations()
+    assert [check.passed for check in alone] == [False] * len(STUDY_CHECKS)
+    assert all(damaged in str(check.description) for check in alone), "each says which collection"
 
 
 def test_a_second_run_changes_and_pays_nothing(studio: Studio) -> None:
