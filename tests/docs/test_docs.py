@@ -384,6 +384,14 @@ def test_a_workflow_pins_its_actions_and_asks_for_little(path: Path) -> None:
     assert all(re.fullmatch(r"[\w.-]+/[\w./-]+@[0-9a-f]{40} # v[\d.]+", use) for use in re.findall(r"uses: (.*)", text))
 
 
+@pytest.mark.parametrize("path", [p for p in _yaml_files() if ".github" in p.parts], ids=lambda p: p.name)
+def test_no_step_of_a_workflow_hides_a_failure_in_a_pipe(path: Path) -> None:
+    """Without `shell: bash` its runner sets no pipefail: the gate on checks ended as `tee` did, and let all through."""
+    workflow = yaml.safe_load(path.read_text(encoding="utf-8"))
+    steps = [step for job in workflow["jobs"].values() for step in job["steps"] if "|" in step.get("run", "")]
+    assert [step["run"] for step in steps if step.get("shell") != "bash"] == []
+
+
 def test_dagster_accepts_the_instance_configuration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Checked against Dagster's schemas, the storage's too. Nothing connects before a storage is asked for."""
     from dagster._config import process_config, resolve_to_config_type
