@@ -27,6 +27,8 @@ class Rule:
     severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR
     allowed_share: float = 0.0
     """Share of the rows looked at that may break the rule before the check fails."""
+    counts: str = "rows"
+    """What `looked_at` and `broken` are numbers of."""
 
 
 _EVENT_RULES = (
@@ -149,6 +151,7 @@ SELECT coalesce(sum(input_tokens + output_tokens), 0)::bigint AS looked_at,
 FROM llm_usage WHERE day = (now() AT TIME ZONE 'UTC')::date AND purpose = 'tag_enrichments'""",
         advice="Bound a run by TAG_ENRICHMENT_MAX_EVENTS_PER_RUN, use TAG_ENRICHMENT_MODE=batch, or raise the budget.",
         severity=dg.AssetCheckSeverity.WARN,
+        counts="tokens",
     ),
     Rule(
         name="few_failed",
@@ -170,9 +173,9 @@ def evaluate(database: Database, rule: Rule, parameters: Mapping[str, Any]) -> d
     looked_at, broken = row["looked_at"], row["broken"]
     passed = broken <= rule.allowed_share * looked_at
     if broken == 0:
-        text = f"{looked_at} rows looked at, none breaks the rule."
+        text = f"{looked_at} {rule.counts} looked at, none breaks the rule."
     else:
-        text = f"{broken} of {looked_at} rows break the rule, for example {row['example']!r}."
+        text = f"{broken} of {looked_at} {rule.counts} break the rule, for example {row['example']!r}."
     if not passed:
         text += f" {rule.advice}"
     return dg.AssetCheckResult(

@@ -171,6 +171,17 @@ DAMAGE: dict[str, tuple[Callable[[Runs], None], str]] = {
         _sql(f"UPDATE tag_enrichments SET genres = '{{polka}}' WHERE event_id = {_SOME_EVENT}"),
         "tags_inside_the_taxonomy",
     ),
+    "coming events that nobody was asked about": (
+        _sql("UPDATE tag_enrichments SET status = 'pending', error_code = NULL"),
+        "upcoming_events_are_tagged",
+    ),
+    "more tokens than the day has": (
+        _sql(
+            "INSERT INTO llm_usage (day, provider, model, purpose, input_tokens, output_tokens) VALUES"
+            " ((now() AT TIME ZONE 'UTC')::date, 'openai', 'a-model', 'tag_enrichments', 1000, 500)"
+        ),
+        "spend_is_within_budget",
+    ),
     "many events that could not be tagged": (
         _sql("UPDATE tag_enrichments SET status = 'error', error_code = 'refused'"),
         "few_failed",
@@ -179,12 +190,21 @@ DAMAGE: dict[str, tuple[Callable[[Runs], None], str]] = {
 
 
 @pytest.mark.parametrize("case", DAMAGE)
-def test_a_check_finds_what_it_is_there_for(case: str, full: Runs) -> None:
+def test_a_check_finds_what_it_is_there_for(case: str, full: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLM_DAILY_TOKEN_BUDGET", "1000")
     damage, check = DAMAGE[case]
     damage(full)
     failing = _failing(full)
     assert check in failing
     assert len(failing[check]) > 20, "it says what to do"
+
+
+def test_a_budget_is_counted_in_tokens(full: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It said that 500 of 1500 rows broke the rule."""
+    monkeypatch.setenv("LLM_DAILY_TOKEN_BUDGET", "1000")
+    damage, check = DAMAGE["more tokens than the day has"]
+    damage(full)
+    assert _failing(full)[check].startswith("500 of 1500 tokens break the rule, for example 'a-model'. Bound a run")
 
 
 def test_an_event_is_looked_at_once_however_often_its_week_was_tagged(full: Runs) -> None:
