@@ -104,8 +104,10 @@ def _parse(url: str) -> _Parts:
     rest = rest.partition("#")[0] if driver else rest
     location, _, query = rest.partition("?")
     authority, _, path = location.partition("/")
-    # The last @: SQLAlchemy and libpq let an unencoded one in a password pass.
+    # At the last @, the others encoded: libpq and SQLAlchemy would end the password of `u:p@ss@host` at the first, look
+    # for the server `ss@host`, and say so in their messages.
     credentials, at, hosts = authority.rpartition("@")
+    credentials = credentials.replace("@", "%40")
     decode = unquote_plus if driver else unquote
     parameters = []
     servers = [host for host in hosts.split(",") if host]

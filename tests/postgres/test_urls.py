@@ -53,6 +53,7 @@ MEANINGS = [
     ("postgresql://u@%2Frun%2Fpg:5433/d", {"user": "u", "host": "/run/pg", "port": "5433", "dbname": "d"}),
     ("postgresql://[::1]:5433/d", {"host": "::1", "port": "5433", "dbname": "d"}),
     ("postgresql://u:p%40ss%2Fw%3Ard%25@h/d", {"user": "u", "password": "p@ss/w:rd%", "host": "h", "dbname": "d"}),
+    ("postgresql://u:p@ss@h/d", {"user": "u", "password": "p@ss", "host": "h", "dbname": "d"}),
     ("postgresql://u:p%2Bw@h/d", {"user": "u", "password": "p+w", "host": "h", "dbname": "d"}),
     ("postgresql://u:p+w@h/d", {"user": "u", "password": "p+w", "host": "h", "dbname": "d"}),
     ("postgresql://%C3%A9@h/d%C3%A9p%C3%B4t", {"user": "é", "host": "h", "dbname": "dépôt"}),
