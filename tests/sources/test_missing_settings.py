@@ -36,3 +36,18 @@ def test_a_malformed_setting_switches_its_own_source_off_and_the_definitions_sti
     assert "ICS_MAX_OCCURRENCES" in asset.descriptions_by_key[key]
     city = build_raw_events("open_data_montreal")
     assert city.tags_by_key[raw_events_key("open_data_montreal")]["enabled"] == "true"
+
+
+@pytest.mark.parametrize(
+    ("name", "variable", "value", "says"),
+    [
+        ("ics", "ICS_FEEDS", "./club.ics", "ICS_FEEDS (entry 1 (without a name): write name=URL-or-path"),
+        ("allevents", "ALLEVENTS_TIMEZONE", "Nowhere", "ALLEVENTS_TIMEZONE (is no time zone: 'Nowhere')"),
+        ("lavitrine", "LAVITRINE_LINK_PATTERN", "(", "LAVITRINE_LINK_PATTERN (is not a regular expression"),
+    ],
+)
+def test_a_mistake_that_a_source_finds_itself_reads_as_what_to_set(
+    monkeypatch: pytest.MonkeyPatch, name: str, variable: str, value: str, says: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    assert any(problem.startswith(says) for problem in missing_settings(name)), missing_settings(name)

@@ -50,5 +50,7 @@ def _mistake(kind: type[SourceSettings], location: tuple[int | str, ...], messag
     variable = str(location[0]) if location else ""
     if variable in kind.model_fields:  # a field that names its variable itself is reported by that name
         variable = f"{kind.model_config.get('env_prefix', '')}{variable}"
-    text = redact(message[:1].lower() + message[1:])[:300]
-    return f"{variable.upper()} ({text})" if variable else text
+    own = message.removeprefix("Value error, ")  # a sentence of ours, which begins with the name of the variable
+    if own != message:
+        variable, _, message = own.partition(" ")
+    return f"{variable.upper()} ({redact(message[:1].lower() + message[1:])[:300]})"
