@@ -16,6 +16,8 @@ from ingestion_assets.cli.environment import platform
 from resources.settings import PROJECT_ROOT, PlatformSettings
 
 if TYPE_CHECKING:
+    from pydantic_settings import BaseSettings
+
     from resources.postgres.database import Database
 
 FIRST_DAY = date(2026, 11, 16)
@@ -30,17 +32,26 @@ def demo_home() -> Path:
 
 
 def demo_environment() -> dict[str, str]:
-    """The settings of the demonstration: sample feeds, rules instead of a provider, a database of its own."""
+    """The settings of the demonstration: sample feeds, rules instead of a provider, a database of its own.
+
+    What the user has set for the same things counts as unset: weeks that begin too late for the samples, a port that the
+    user's own server listens on, an inbox whose folders are meant for the user's own database.
+    """
+    from ingestion_assets.cli.settings import variables
+    from ingestion_assets.events.sources import SOURCE_NAMES, source_class
+    from ingestion_assets.settings import AssetSettings, TaggingSettings
+    from ingestion_assets.study.settings import StudySettings
+
     samples = PROJECT_ROOT / "samples"
     feeds = [f"{path.stem}={path}" for path in sorted(samples.glob("*.ics"))]
+    kinds: list[type[BaseSettings]] = [PlatformSettings, AssetSettings, TaggingSettings, StudySettings]
+    kinds += [source_class(name).settings_class for name in SOURCE_NAMES]
     return {
+        **{variable.name: "" for kind in kinds for variable in variables(kind)},
         "INGESTION_HOME": str(demo_home()),
-        "DATABASE_URL": "",
-        "DAGSTER_DATABASE_URL": "",
         "ICS_FEEDS": "\n".join(feeds),
         "OPEN_DATA_MONTREAL_CSV": str(samples / "evenements.csv"),
         "LLM_PROVIDERS": "offline",
-        "DISABLE_TAG_ENRICHMENT": "",
     }
 
 
