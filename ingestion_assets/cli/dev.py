@@ -37,9 +37,14 @@ def dev(
 
     users = "ingest users add NAME --admin"
     if demo or _only_demo_data():
-        stderr.print("Showing the data of [bold]ingest demo[/bold]. Configure a source (README) to work on your own.")
         os.environ.update(demo_environment())
-        users = f"INGESTION_HOME={PlatformSettings().home} {users}"
+        home = f"INGESTION_HOME={PlatformSettings().home}"
+        stderr.print(
+            "Showing the data of [bold]ingest demo[/bold]. Configure a source (README) to work on your own.\n"
+            f"Commands beside it need {home}",
+            soft_wrap=True,
+        )
+        users = f"{home} {users}"
     stop = _StopSignal()
     with platform() as databases, DaemonLock(databases.dagster_url) as lock, Supervisor(_logs()) as supervisor:
         code_port = free_port()
@@ -101,12 +106,24 @@ class _StopSignal:
 
 
 def _only_demo_data() -> bool:
-    """The demonstration has been run, and there is neither a database nor a feed of the user's own."""
+    """The demonstration has been run, and there is neither a database, nor a setting of a source, of the user's own."""
+    from ingestion_assets.cli.settings import variables
+    from ingestion_assets.events.sources import SOURCE_NAMES, source_class
+
     settings = PlatformSettings()
-    configured = settings.database_url is not None or any(
-        os.environ.get(name) for name in ("ICS_FEEDS", "TICKETMASTER_API_KEY", "MEETUP_GROUPS", "EVENTBRITE_TOKEN")
-    )
-    return not configured and not (settings.home / "postgres").exists() and (settings.home / "demo").exists()
+    if settings.database_url is not None or not (settings.home / "demo").exists():
+        return False
+    sources = [source_class(name).settings_class for name in SOURCE_NAMES]
+    if any(os.environ.get(variable.name) for source in sources for variable in variables(source)):
+        return False
+    if not (settings.home / "postgres").exists():
+        return True
+    # Every command makes a database: `ingest status`, called after the demonstration, does not end it.
+    with platform(settings) as databases:
+        [row] = databases.database.fetch_all(
+            "SELECT EXISTS (SELECT FROM import_jobs WHERE status = 'SUCCESS') OR EXISTS (SELECT FROM users) AS used"
+        )
+    return not row["used"]
 
 
 def _logs() -> Path:

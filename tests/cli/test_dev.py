@@ -9,15 +9,19 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import psutil
 import pytest
 
+from ingestion_assets.cli import dev as dev_module
 from ingestion_assets.cli.supervisor import ChildDiedError, Supervisor, free_port, wait_for_http
 from ingestion_assets.ledger.async_jobs import enqueue
+from ingestion_assets.ledger.users import ensure_user
 from resources.postgres.database import Database
 
 INGEST = [sys.executable, "-m", "ingestion_assets.cli"]
@@ -52,6 +56,43 @@ def test_a_child_gets_the_environment_that_it_is_given_and_dies_with_the_supervi
         given, pid = until(lambda: log.read_text().split(), "the child said nothing")
     assert given == "this"
     assert not psutil.pid_exists(int(pid))
+
+
+@pytest.fixture
+def after_demo(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, database: Database) -> Path:
+    """A home in which the demonstration was run; `database` is the user's own."""
+    (tmp_path / "demo").mkdir()
+    monkeypatch.setenv("INGESTION_HOME", str(tmp_path))
+    monkeypatch.setattr(dev_module, "platform", lambda _: nullcontext(SimpleNamespace(database=database)))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ALLEVENTS_CITY", "Montreal"),
+        ("LAVITRINE_PAGE_URLS", "https://example.org/agenda"),
+        ("OPEN_DATA_MONTREAL_CSV", "./events.csv"),
+        ("ICS_FEEDS", "club=./club.ics"),
+        ("DATABASE_URL", "postgresql://me@db.example.org/events"),
+    ],
+)
+def test_dev_shows_the_demonstration_until_something_is_set(
+    after_demo: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    assert dev_module._only_demo_data()
+    monkeypatch.setenv(name, value)
+    assert not dev_module._only_demo_data()
+
+
+def test_a_command_that_made_an_empty_database_does_not_hide_the_demonstration(
+    after_demo: Path, database: Database
+) -> None:
+    (after_demo / "postgres").mkdir()
+    assert dev_module._only_demo_data()
+    with database.transaction() as connection:
+        ensure_user(connection, "ada")
+    assert not dev_module._only_demo_data()
 
 
 @pytest.fixture
