@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from resources.postgres.database import Database
 
-_Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"])]
-
 
 def run(
     source: Annotated[
@@ -96,7 +94,8 @@ def _weeks(from_: datetime | None, to: datetime | None) -> tuple[date, date]:
     elif from_ is not None:
         last = max(first, last)
     if last < first:
-        raise typer.BadParameter(f"--to {to:%Y-%m-%d} lies before --from {first}")
+        earlier = f"--from {from_:%Y-%m-%d}" if from_ else "this week: name --from as well"
+        raise typer.BadParameter(f"--to {to:%Y-%m-%d} lies before {earlier}")
     return first, last
 
 
@@ -161,10 +160,9 @@ def _print(report: dict[str, Any]) -> None:
     for column in columns:
         table.add_column(column, justify="right")
     table.add_row(*(str(report[column]) for column in columns))
-    console = Console()
+    console = Console(highlight=False, soft_wrap=True)
     console.print(table)
     console.print(
         f"weeks of {report['from']} to {report['to']} ({report['partitions']}), {report['seconds']} s,"
-        f" run {report['run_id']}",
-        highlight=False,
+        f" run {report['run_id']}"
     )

@@ -158,6 +158,7 @@ USAGE: dict[str, tuple[list[str], str]] = {
     "no date": (["--source", "ics", "--from", "soon"], "does not match the format"),
     "a day that does not exist": (["--source", "ics", "--from", "2026-02-30"], "does not match the format"),
     "an end before its beginning": (["--source", "ics", "--from", "2026-11-30", "--to", "2026-11-01"], "lies before"),
+    "an end before this week": (["--source", "ics", "--to", "2020-02-03"], "this week: name --from as well"),
 }
 
 
