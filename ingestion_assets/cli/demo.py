@@ -114,7 +114,7 @@ def _print(report: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    console = Console()
+    console = Console(highlight=False, soft_wrap=True)
     table = Table(title="What each step counted", title_justify="left")
     table.add_column("step")
     columns = ("fetched", "created", "updated", "skipped", "errors")
@@ -123,12 +123,11 @@ def _print(report: dict[str, Any]) -> None:
     for name, counts in report["steps"].items():
         table.add_row(name, *(str(counts[column]) for column in columns))
     console.print(table)
-    console.print(f"{report['events_in_several_sources']} events are listed by more than one source.", highlight=False)
+    console.print(f"{report['events_in_several_sources']} events are listed by more than one source.")
     if report["rejected"]:
         rejected = ", ".join(f"{count} {name}" for name, count in report["rejected"].items())
-        console.print(f"Rejected, and kept with their reason: {rejected}.", highlight=False)
+        console.print(f"Rejected, and kept with their reason: {rejected}.")
     console.print(
         f"\n{report['seconds']} s. Look at it with [bold]make dev[/bold], which opens Dagster on http://127.0.0.1:3000.\n"
-        "Run it again: nothing is created or updated the second time.",
-        highlight=False,
+        "Run it again: nothing is created or updated the second time."
     )

@@ -105,8 +105,8 @@ def _problems(health: dict[str, Any]) -> list[str]:
 def _ago(seconds: int) -> str:
     for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
         if seconds >= length:
-            return f"{seconds // length} {unit}"
-    return f"{seconds} s"
+            return f"{seconds // length}{unit}"
+    return f"{seconds}s"
 
 
 def _print(report: dict[str, Any]) -> None:
@@ -115,8 +115,11 @@ def _print(report: dict[str, Any]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    console = Console()
-    table = Table(title="Last import of each source and asset", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    console = Console(highlight=False, soft_wrap=True)  # a line stays a line: logs are searched by them
+    # As narrow as can be: in 80 columns, those of a pipe as well, wider names of columns would be cut.
+    table = Table(
+        title="Last import of each source and asset", title_justify="left", box=SIMPLE_HEAD, show_edge=False, padding=0
+    )
     counted = ("fetched", "created", "updated", "skipped", "errors", "withdrawn")
     table.add_column("name", no_wrap=True)
     table.add_column("status", no_wrap=True)
@@ -125,23 +128,22 @@ def _print(report: dict[str, Any]) -> None:
     colours = {"SUCCESS": "green", "ERROR": "red", "RUNNING": "yellow"}
     for job in report["imports"]:
         state = f"[{colours[job['status']]}]{job['status']}[/]"
-        if job["status"] == "RUNNING":
-            state += f" ({job['silent_seconds']} s silent)"
         table.add_row(job["source"], state, *(str(job[name]) for name in counted), _ago(job["age_seconds"]))
     console.print(table)
     for job in report["imports"]:
         if job["status"] == "ERROR" and job["error"]:
-            console.print(f"[red]{job['source']}[/red]: {escape(job['error'])}", highlight=False)
-    console.print("Rows: " + ", ".join(f"{name} {count}" for name, count in report["rows"].items()), highlight=False)
+            console.print(f"[red]{job['source']}[/red]: {escape(job['error'])}")
+        elif job["status"] == "RUNNING":
+            console.print(f"[yellow]{job['source']}[/yellow]: silent for {job['silent_seconds']} s")
+    console.print("Rows: " + ", ".join(f"{name} {count}" for name, count in report["rows"].items()))
     for line in report["llm_today"]:
         console.print(
             f"LLM today: {line['purpose']} by {line['provider']}/{line['model']}: {line['requests']} requests,"
-            f" {line['tokens_in']} + {line['tokens_out']} tokens, {line['cost_usd']:.4f} USD",
-            highlight=False,
+            f" {line['tokens_in']} + {line['tokens_out']} tokens, {line['cost_usd']:.4f} USD"
         )
     for problem in _problems(report["health"]):
-        console.print(f"[yellow]![/yellow] {escape(problem)}", highlight=False)
+        console.print(f"[yellow]![/yellow] {escape(problem)}")
     off = {name: missing for name, missing in report["sources"].items() if missing}
     for name, missing in off.items():
-        console.print(f"[dim]{name} is off: set {' and '.join(missing)}[/dim]", highlight=False)
-    console.print(f"Database: {escape(report['database'])}", highlight=False)
+        console.print(f"[dim]{name} is off: set {escape(' and '.join(missing))}[/dim]")
+    console.print(f"Database: {escape(report['database'])}")

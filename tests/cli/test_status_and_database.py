@@ -51,6 +51,27 @@ def test_status_shows_one_line_of_each_asset_of_all_study_collections(ingest: Co
     ]
 
 
+def test_status_can_be_read_in_eighty_columns(
+    ingest: Command, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("ICS_FEEDS", "[/x]=./club.ics")  # people's brackets are no markup
+    with database.transaction() as connection:
+        for source, status in (("deduplicated_events", "SUCCESS"), ("ics", "RUNNING")):
+            connection.execute(
+                "INSERT INTO import_jobs (source, status, run_id, attempt_token, finished_at, heartbeat_at)"
+                " VALUES (%(source)s, %(status)s, gen_random_uuid(), gen_random_uuid(),"
+                " CASE %(status)s WHEN 'SUCCESS' THEN now() END, now() - interval '90 s')",
+                {"source": source, "status": status},
+            )
+    done = ingest("status")
+    assert done.status == 0, done.err
+    columns = ["name", "status", "fetched", "created", "updated", "skipped", "errors", "withdrawn", "ago"]
+    assert columns in [line.split() for line in done.out.splitlines()]
+    assert "\nics: silent for 9" in done.out
+    assert "'[/x]'" in done.out
+
+
 def test_status_masks_the_password_of_the_database(
     ingest: Command, platform_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
