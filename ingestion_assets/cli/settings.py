@@ -30,7 +30,8 @@ class Variable:
 def groups() -> Iterator[tuple[str, list[Variable]]]:
     """Every settings class of this room and of `resources` with its variables, in the order of the documentation.
 
-    The thresholds of the sensors are a table in docs/operations.md: this room does not import theirs.
+    Those of the HTTP service and of the sensors are tables in docs/api.md and docs/operations.md: this room does not
+    import them.
     """
     from ingestion_assets.celery.settings import CelerySettings
     from ingestion_assets.events.sources import SOURCE_NAMES, source_class
@@ -93,6 +94,8 @@ def _shown(field: FieldInfo) -> str:
         return str(value).lower()
     if isinstance(value, Enum):
         return str(value.value)
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value))
     return str(value).replace(f"{PROJECT_ROOT}/", "")
 
 
@@ -102,23 +105,33 @@ def markdown() -> str:
         "# Configuration",
         "",
         "Every setting is an environment variable; `.env` in the project's folder is read as well. An empty variable counts",
-        "as unset. This page is the output of `ingest settings --markdown`; a test holds it to the code. When a watcher",
-        "calls something stuck is in [operations.md](operations.md#thresholds).",
+        "as unset. This page is the output of `ingest settings --markdown`; a test holds it to the code. On other pages:",
+        "how the HTTP service listens and what it accepts ([api.md](api.md#settings)), and when a watcher calls",
+        "something stuck ([operations.md](operations.md#thresholds)).",
     ]
     for title, found in groups():
-        lines += ["", f"## {title}", "", "| variable | default | what it does |", "| --- | --- | --- |"]
-        for variable in found:
-            default = f"`{variable.default}`" if variable.default else ""
-            text = variable.text.replace("|", "\\|") + (" Secret." if variable.secret else "")
-            lines.append(f"| `{variable.name}` | {default.replace('|', chr(92) + '|')} | {text.strip()} |")
+        lines += ["", f"## {title}", "", *reference(found)]
     return "\n".join(lines) + "\n"
+
+
+def reference(found: list[Variable]) -> list[str]:
+    """The lines of a table in Markdown."""
+    lines = ["| variable | default | what it does |", "| --- | --- | --- |"]
+    for variable in found:
+        default = f"`{variable.default}`" if variable.default else ""
+        text = variable.text.replace("|", "\\|") + (" Secret." if variable.secret else "")
+        lines.append(f"| `{variable.name}` | {default.replace('|', chr(92) + '|')} | {text.strip()} |")
+    return lines
 
 
 def settings(
     *,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="Print the reference of the documentation.")] = False,
 ) -> None:
-    """List every setting with its value (of secrets and addresses only that it is set), default and meaning."""
+    """List settings with their value (of secrets and addresses only that it is set), default and meaning.
+
+    Those of the HTTP service are in docs/api.md, thresholds of the sensors in docs/operations.md.
+    """
     if as_markdown:
         typer.echo(markdown(), nl=False)
         return
@@ -128,9 +141,11 @@ def settings(
 
     console = Console()
     for title, found in groups():
+        # Folded, not cut: a name without its end is none, and pipes are eighty columns wide.
         table = Table(title=title, title_justify="left")
-        for column in ("variable", "value", "default", "what it does"):
-            table.add_column(column)
+        table.add_column("variable", no_wrap=True)
+        for column in ("value", "default", "what it does"):
+            table.add_column(column, overflow="fold")
         for variable in found:
             value = os.environ.get(variable.name, "")
             shown = "set" if value and variable.hidden else value

@@ -45,3 +45,11 @@ def test_a_value_in_brackets_is_shown_as_it_is(ingest_offline: Command, monkeypa
     done = ingest_offline("settings")
     assert done.status == 0, done.err
     assert "/[bold]x[/nope]" in done.out
+
+
+def test_no_name_of_a_variable_is_cut_in_eighty_columns(
+    ingest_offline: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    done = ingest_offline("settings")
+    assert not [name for name in (v.name for _, listed in groups() for v in listed) if f" {name} " not in done.out]

@@ -14,9 +14,10 @@ import psycopg
 import pytest
 import typer.main
 import yaml
+from pydantic_settings import BaseSettings
 
 from ingestion_assets.cli.app import app
-from ingestion_assets.cli.settings import Variable, groups, markdown, variables
+from ingestion_assets.cli.settings import Variable, groups, markdown, reference, variables
 from resources.postgres.database import Database
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -217,13 +218,8 @@ def test_every_statement_of_the_pages_runs_on_the_newest_schema(database: Databa
 def _all_variables() -> dict[str, Variable]:
     """By name, from every room that reads settings."""
     found = [variable for _, listed in groups() for variable in listed]
-    from sensors.settings import SensorSettings
-
-    found += variables(SensorSettings)
-    if find_spec("api.settings") is not None:
-        from api.settings import ApiSettings
-
-        found += variables(ApiSettings)
+    for _, _, kind in _settings_elsewhere():
+        found += variables(kind)
     return {variable.name: variable for variable in found}
 
 
@@ -263,21 +259,24 @@ def test_the_reference_is_what_the_command_prints() -> None:
     )
 
 
-def test_the_thresholds_of_the_sensors_are_in_the_page_about_operations() -> None:
+def _settings_elsewhere() -> list[tuple[str, str, type[BaseSettings]]]:
+    """Page, title and class of the settings that `ingest settings`, below these rooms, cannot list."""
+    from api.settings import ApiSettings
     from sensors.settings import SensorSettings
 
-    page = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
-    table = page.partition("## Thresholds")[2]
-    for variable in variables(SensorSettings):
-        assert f"| `{variable.name}` | `{variable.default}` | {variable.text} |" in table
+    return [("docs/operations.md", "Thresholds", SensorSettings), ("docs/api.md", "Settings", ApiSettings)]
+
+
+@pytest.mark.parametrize(("page", "title", "kind"), _settings_elsewhere(), ids=str)
+def test_the_settings_of_the_rooms_above_are_in_a_table(page: str, title: str, kind: type[BaseSettings]) -> None:
+    _, _, text = (ROOT / page).read_text(encoding="utf-8").partition(f"## {title}\n")
+    assert "\n".join(reference(variables(kind))) in text
 
 
 def test_every_settings_class_is_documented() -> None:
     """A class that no page lists is a setting that nobody finds."""
     sources = [
-        *(ROOT / "ingestion_assets").rglob("*.py"),
-        *(ROOT / "resources").rglob("*.py"),
-        *(ROOT / "sensors").rglob("*.py"),
+        path for room in ("api", "ingestion_assets", "resources", "sensors") for path in (ROOT / room).rglob("*.py")
     ]
     aliases = {
         alias
