@@ -13,11 +13,10 @@ from fastapi import FastAPI
 from api.app import create_app
 from api.settings import ApiSettings
 from ingestion_assets.logs import setup_logging
-from resources.errors import PermanentError, TransientError
+from ingestion_assets.program import program
 from resources.postgres.migrate import upgrade
 from resources.postgres.platform import open_databases
 from resources.postgres.urls import sqlalchemy_psycopg
-from resources.redaction import redact
 
 SHUTDOWN_SECONDS = 10
 _BACKLOG = 2048
@@ -84,8 +83,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
+    with program("api"):
         main()
-    except (PermanentError, TransientError) as error:
-        sys.stderr.write(f"api: {redact(str(error))}\n")
-        sys.exit(1)

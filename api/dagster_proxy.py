@@ -35,6 +35,7 @@ from api.problems import Problem, as_problem, not_found, too_large, unavailable
 from api.settings import ApiSettings
 from ingestion_assets.ledger.tokens import Principal, authenticate, open_session, session_principal
 from ingestion_assets.logs import setup_logging
+from ingestion_assets.program import program
 from resources.postgres.database import Database
 from resources.postgres.platform import open_databases
 
@@ -265,4 +266,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with program("dagster_proxy"):
+        main()

@@ -1,17 +1,15 @@
-"""The `ingest` command: its verbs, and how an error ends it."""
+"""The `ingest` command: its verbs."""
 
 from __future__ import annotations
 
 import io
 import signal
 import sys
-import traceback
-from typing import NoReturn
 
 import typer
 
 from ingestion_assets.cli import api, database, dedup, demo, dev, jobs, llm, run, settings, status, study, tag, users
-from resources.errors import PermanentError, TransientError
+from ingestion_assets.program import program
 
 app = typer.Typer(
     name="ingest",
@@ -41,57 +39,10 @@ app.add_typer(database.app, name="db")
 
 def main() -> None:
     """Run the command line. An error of the platform is one sentence and exit status 1, not a traceback."""
-    from dotenv import load_dotenv
-
-    from resources.settings import PROJECT_ROOT
-
-    load_dotenv(PROJECT_ROOT / ".env")
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # Names of files need not be UTF-8; they are shown as they came.
-        sys.stdout.reconfigure(errors="surrogateescape")
-    # By default SIGTERM skips every clean-up: a ledger row would stay open and the embedded server up.
-    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
-    try:
+    with program("ingest"):
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            # Names of files need not be UTF-8; they are shown as they came.
+            sys.stdout.reconfigure(errors="surrogateescape")
+        # By default SIGTERM skips every clean-up: a ledger row would stay open and the embedded server up.
+        signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
         app()
-    except (PermanentError, TransientError) as error:
-        _end(f"ingest: {error}")
-    except Exception as error:  # noqa: BLE001 - the edge of the program: every error ends in `_end`
-        sentence = _setup_problem(error)
-        # Without one it is a defect: its traceback helps to repair it, but errors of libraries quote what they were given.
-        _end("".join(traceback.format_exception(error)) if sentence is None else f"ingest: {sentence}")
-
-
-def _end(text: str) -> NoReturn:
-    from resources.redaction import redact
-
-    typer.echo(redact(text), err=True)
-    sys.exit(1)
-
-
-def _setup_problem(error: Exception) -> str | None:
-    """What to change, when the error is of the user's making: of a setting, the database it leads to, a file or a text."""
-    import psycopg
-    from pydantic import ValidationError
-
-    if isinstance(error, ValidationError):
-        # What concerns several settings has no place of its own; its message names them.
-        said = (
-            ": ".join(filter(None, (".".join(map(str, one["loc"])), one["msg"].removeprefix("Value error, "))))
-            for one in error.errors()
-        )
-        return f"a setting cannot be used. {'; '.join(said)}"
-    if isinstance(error, UnicodeEncodeError):
-        if error.encoding == "utf-8":
-            return f"a text holds {error.object[error.start : error.end]!a}, which is no UTF-8: write it anew"
-        return f"standard output is in {error.encoding}, which lacks some characters: set PYTHONIOENCODING=utf-8"
-    if isinstance(error, OSError) and error.strerror and not isinstance(error, ConnectionError | TimeoutError):
-        place = f"{error.filename}: " if error.filename is not None else ""
-        return f"{place}{error.strerror}. Look at the path, at who may use it, and at the space that is left"
-    cause = getattr(error, "orig", error)  # SQLAlchemy wraps the driver's error
-    if isinstance(cause, psycopg.ProgrammingError) and cause.sqlstate is None and "URI" in str(cause):
-        # Not in the words of libpq: it quotes the URL with its password.
-        return "the URL of the database cannot be read: look at its host and port, and write @ as %40, / as %2F"
-    if isinstance(cause, psycopg.OperationalError) and cause.sqlstate is None:
-        first = str(cause).partition("\n")[0]
-        return f"PostgreSQL does not answer ({first}). Is the server of DATABASE_URL up, and the URL right?"
-    return None
