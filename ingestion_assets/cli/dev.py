@@ -15,7 +15,7 @@ from ingestion_assets.cli.api import MODULE as API_MODULE
 from ingestion_assets.cli.api import variables
 from ingestion_assets.cli.console import stderr
 from ingestion_assets.cli.environment import platform
-from ingestion_assets.cli.supervisor import Supervisor, free_port, wait_for_http, wait_for_port
+from ingestion_assets.cli.supervisor import Supervisor, free_port, require_free, wait_for_http, wait_for_port
 from ingestion_assets.ledger.daemon_lock import DaemonLock
 from resources.settings import PlatformSettings
 
@@ -47,6 +47,9 @@ def dev(
         users = f"{home} {users}"
     stop = _StopSignal()
     with platform() as databases, DaemonLock(databases.dagster_url) as lock, Supervisor(_logs()) as supervisor:
+        # Before anything is started: the answer of another server on the port would be taken for ours.
+        require_free(port, "--port")
+        require_free(api_port, "--api-port")
         code_port = free_port()
         workspace = _workspace(code_port)
         supervisor.start(

@@ -141,6 +141,19 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def require_free(port: int, option: str) -> None:
+    """Raise `PermanentError` when something listens on this port of 127.0.0.1; `option` chooses another one."""
+    with socket.socket() as probe:
+        # As servers do: connections that have just ended keep nobody out.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise PermanentError(
+                f"port {port} cannot be used ({error.strerror}): end what listens on it, or choose another by {option}"
+            ) from error
+
+
 def wait_for_port(port: int, supervisor: Supervisor, stopped: Callable[[], bool]) -> None:
     """Return when something listens on the port, or when `stopped`. Raises when a child dies or time runs out."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -23,6 +24,7 @@ from ingestion_assets.cli.supervisor import ChildDiedError, Supervisor, free_por
 from ingestion_assets.ledger.async_jobs import enqueue
 from ingestion_assets.ledger.users import ensure_user
 from resources.postgres.database import Database
+from tests.cli.command import Command
 
 INGEST = [sys.executable, "-m", "ingestion_assets.cli"]
 
@@ -110,6 +112,17 @@ def test_ingest_api_becomes_the_service(environment: dict[str, str], tmp_path: P
         assert psutil.Process(child.process.pid).children() == []
         child.process.terminate()
         assert child.process.wait(20) == 0
+
+
+@pytest.mark.parametrize("option", ["--port", "--api-port"])
+def test_a_port_that_is_taken_is_named_before_anything_starts(ingest: Command, option: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = other.getsockname()[1]
+        done = ingest("dev", "--port", str(free_port()), "--api-port", str(free_port()), option, str(taken))
+    assert done.status == 1
+    assert f"port {taken} cannot be used" in done.err
+    assert option in done.err
+    assert "http://" not in done.err
 
 
 class Dev:
