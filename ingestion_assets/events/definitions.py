@@ -29,6 +29,8 @@ def event_definitions() -> dg.Definitions:
                 target=dg.AssetSelection.assets(*DOWNSTREAM),
                 default_status=dg.DefaultSensorStatus.RUNNING,
                 minimum_interval_seconds=30,
+                description="Asks for deduplication and tags of the weeks whose inputs changed, unless a blocking check of "
+                "an input failed or is still to come.",
             )
         ],
     )

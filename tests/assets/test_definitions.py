@@ -87,6 +87,12 @@ def test_what_follows_depends_on_every_source(graph: Any) -> None:
     assert graph.get(dg.AssetKey("tag_enrichments")).parent_keys == {dg.AssetKey("deduplicated_events")}
 
 
+def test_every_sensor_and_schedule_says_what_it_does(defs: dg.Definitions) -> None:
+    automation = [*(defs.sensors or ()), *(defs.schedules or ())]
+    assert automation
+    assert [one.name for one in automation if not one.description] == []
+
+
 def test_every_asset_says_what_it_is_and_who_owns_it(graph: Any) -> None:
     for key in graph.get_all_asset_keys():
         node = graph.get(key)
