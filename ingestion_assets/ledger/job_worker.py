@@ -61,10 +61,6 @@ class WorkerStats:
 
     claimed: int = 0
     settled: dict[str, int] = field(default_factory=dict)
-    refused: int = 0
-    """Outcomes that came after the job had been taken away."""
-    abandoned: int = 0
-    """Handlers that were left behind at their deadline."""
 
 
 class Worker:
@@ -293,7 +289,6 @@ class Worker:
             token, state = known.get(item.job.id, (None, "deleted"))
             if token == item.job.token or (self._reconnected and state == item.state.value):
                 continue  # its own settlement: only the acknowledgement was lost
-            self.stats.refused += 1
             detail = (
                 f"attempt {item.job.attempt} of {item.job.kind} ended as {item.state.value} too late: it is {state}"
             )
@@ -343,7 +338,6 @@ class Worker:
     def _leave_behind(self, token: Any) -> None:
         active = self._active.pop(token)
         active.context.stop_requested.set()
-        self.stats.abandoned += 1
         if active.thread is not None:
             self._left_behind.append(active.thread)
 

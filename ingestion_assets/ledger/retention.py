@@ -63,8 +63,6 @@ class Purged:
     runs: int = 0
     runs_kept: int = 0
     """Old runs that hold the last materialization of a partition or the last result of a check."""
-    instigators: int = 0
-    """Sensors and schedules whose old ticks were looked at."""
     rows: dict[str, int] = field(default_factory=dict)
     """Deleted rows of the platform's tables."""
     complete: bool = True
@@ -118,7 +116,6 @@ def purge_dagster(
         purged.runs += 1
     for state in instance.all_instigator_state():
         instance.purge_ticks(state.instigator_origin_id, state.selector_id, before=before.timestamp())
-        purged.instigators += 1
     with storage.transaction(role="retention") as connection:
         # Neither has a function in Dagster's API: check results outlive their run, observations of sensors have none.
         purged.rows["asset_check_executions"] = connection.execute(

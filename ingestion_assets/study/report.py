@@ -11,8 +11,6 @@ from ingestion_assets.study.generation.engine import Outcome
 from ingestion_assets.study.model import Document
 from ingestion_assets.study.pipeline import Built, is_partial
 
-GEMINI_QUOTA = "gemini-quota-exceeded"
-
 
 def report(built: Built) -> dict[str, Any]:
     """Documents, chunks, cards, questions, coverage, evidence and usage."""

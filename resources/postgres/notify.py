@@ -13,9 +13,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from psycopg import Connection
 
-CHANNEL_PAYLOAD_LIMIT = 7999
-"""Bytes. PostgreSQL refuses a longer payload; send a key, and let the listener read the row."""
-
 
 def listen(connection: Connection[Any], *channels: str) -> None:
     """Subscribe a connection, which has to be in autocommit, for as long as it lives."""
@@ -26,7 +23,10 @@ def listen(connection: Connection[Any], *channels: str) -> None:
 
 
 def notify(connection: Connection[Any], channel: str, payload: str = "") -> None:
-    """Wake the listeners of `channel` when the current transaction commits. Equal payloads arrive once."""
+    """Wake the listeners of `channel` when the current transaction commits. Equal payloads arrive once.
+
+    Send a key, and let the listener read the row: PostgreSQL refuses more than 7,999 bytes.
+    """
     connection.execute("SELECT pg_notify(%s, %s)", (channel, payload))
 
 

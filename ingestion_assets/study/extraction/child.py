@@ -13,7 +13,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
 from typing import Any, Final
 
 from ingestion_assets.study.extraction.errors import DocumentError
@@ -28,17 +27,8 @@ _OUT_OF_MEMORY: Final = "reading the file takes too much memory: split it"
 _OUT_OF_TIME: Final = "reading the file took longer than {seconds:.0f} s (STUDY_EXTRACTION_SECONDS): split it"
 
 
-@dataclass(frozen=True, slots=True)
-class ChildReport:
-    """What the worker answered and what it took."""
-
-    answer: dict[str, Any]
-    seconds: float
-    peak_bytes: int
-
-
-def run_child(name: str, content: bytes, settings: StudySettings) -> ChildReport:
-    """Extract one file in a child process. Raises `DocumentError`, whatever happens to the child."""
+def run_child(name: str, content: bytes, settings: StudySettings) -> dict[str, Any]:
+    """What the worker says of one file, extracted in a child process. Raises `DocumentError`, whatever happens to it."""
     order = {
         "name": name,
         "cpu_seconds": max(1, round(settings.extraction_seconds)),
@@ -60,32 +50,29 @@ def run_child(name: str, content: bytes, settings: StudySettings) -> ChildReport
             env={"PATH": os.defpath, "LANG": "C.UTF-8", "PYTHONPATH": str(PROJECT_ROOT), "MALLOC_ARENA_MAX": "2"},
         )
         try:
-            peak = _watch(process, settings, started)
+            _watch(process, settings, started)
         finally:
             if process.poll() is None:
                 process.kill()
             process.wait()
         answered.seek(0)
         output = answered.read()
-    seconds = time.monotonic() - started
     if process.returncode != 0:
         raise _died_of(process.returncode, settings)
     answer: dict[str, Any] = json.loads(output)
     if "code" in answer:
         raise DocumentError(DocumentCode(answer["code"]), answer["detail"])
-    return ChildReport(answer, seconds, peak)
+    return answer
 
 
-def _watch(process: subprocess.Popen[bytes], settings: StudySettings, started: float) -> int:
-    """Wait for the end of the child, or make it. Returns the largest resident size that was seen, in bytes."""
+def _watch(process: subprocess.Popen[bytes], settings: StudySettings, started: float) -> None:
+    """Wait for the end of the child, or make it: by `DocumentError`, when it takes more memory or time than it may."""
     import psutil
 
-    peak = 0
     try:
         watched = psutil.Process(process.pid)
         while process.poll() is None:
-            peak = max(peak, watched.memory_info().rss)
-            if peak > settings.extraction_memory_bytes:
+            if watched.memory_info().rss > settings.extraction_memory_bytes:
                 raise DocumentError(DocumentCode.TOO_LARGE, _OUT_OF_MEMORY)
             if time.monotonic() - started > settings.extraction_seconds:
                 raise DocumentError(
@@ -94,7 +81,6 @@ def _watch(process: subprocess.Popen[bytes], settings: StudySettings, started: f
             time.sleep(_LOOK_EVERY)
     except psutil.NoSuchProcess:
         process.wait()
-    return peak
 
 
 def _died_of(status: int, settings: StudySettings) -> DocumentError:

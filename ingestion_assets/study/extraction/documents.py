@@ -42,7 +42,7 @@ def extract(upload: Upload, settings: StudySettings | None = None) -> Document:
     blank = Document(name=name, sha256=digest, status=DocumentStatus.FAILED, size=len(upload.content))
     try:
         _check_size(upload.content, settings)
-        answer = run_child(name, upload.content, settings).answer
+        answer = run_child(name, upload.content, settings)
     except DocumentError as error:
         return replace(blank, code=error.code, detail=str(error))
     text = str(answer["text"])
