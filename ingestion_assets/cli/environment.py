@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 from resources.postgres.migrate import require_current, upgrade
 from resources.postgres.platform import Databases, open_databases
@@ -49,7 +50,8 @@ def dagster_environment(settings: PlatformSettings, databases: Databases) -> Map
         "DAGSTER_DATABASE_URL": databases.dagster_url,
         "INGESTION_DAGSTER_STORAGE_URL": sqlalchemy_psycopg2(databases.dagster_url),
         "INGESTION_DAGSTER_DIR": str(dagster_dir),
-        "DAGSTER_HOME": os.environ.get("DAGSTER_HOME", str(PROJECT_ROOT)),
+        # Dagster refuses a relative path.
+        "DAGSTER_HOME": str(Path(os.environ.get("DAGSTER_HOME") or PROJECT_ROOT).absolute()),
         # Dagster marks what it may still change, and what it replaced, by warnings at every start.
         "PYTHONWARNINGS": os.environ.get("PYTHONWARNINGS", "ignore"),
     }

@@ -110,7 +110,7 @@ def _as_json(item: Any) -> dict[str, Any]:
 def daemon(
     workspace: Annotated[
         Path | None,
-        typer.Option("--workspace", "-w", exists=True, help="Workspace file; that of DAGSTER_HOME otherwise."),
+        typer.Option("--workspace", "-w", exists=True, help="Workspace file; workspace.yaml of the project otherwise."),
     ] = None,
 ) -> None:
     """Run Dagster's daemon, unless one works on this storage already: then say so and end with status 1."""
@@ -147,7 +147,9 @@ def run_worker(
     try:
         from ingestion_assets.celery.app import build_app
     except ModuleNotFoundError:
-        raise typer.BadParameter("runs on Celery need the extra: pip install 'ingestion-platform[celery]'") from None
+        raise typer.BadParameter(
+            "runs on Celery need the extra: .venv/bin/pip install --editable '.[celery]'"
+        ) from None
     from ingestion_assets.celery.queues import all_queues
     from ingestion_assets.celery.settings import CelerySettings
 

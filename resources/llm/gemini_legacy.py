@@ -37,8 +37,7 @@ class LegacyAdapter:
                 import google.generativeai as legacy  # type: ignore[import-untyped, unused-ignore]
         except ImportError:
             raise GeminiLegacyError(
-                "GEMINI_SDK=legacy needs google-generativeai: pip install 'ingestion-platform[gemini-legacy]', "
-                "or unset GEMINI_SDK"
+                "GEMINI_SDK=legacy needs google-generativeai: pip install -e '.[gemini-legacy]', or unset GEMINI_SDK"
             ) from None
         self.model = model
         self.account = account_of(api_key.get_secret_value(), base_url)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,7 @@ from resources.postgres.database import Database
 from resources.postgres.migrate import head_revision
 from tests.cli.command import Command
 from tests.fakes.feeds import CsvFeed
+from tests.processes import ROOT
 
 
 def test_status_of_an_empty_platform_names_what_is_off(ingest: Command) -> None:
@@ -98,6 +100,16 @@ def test_env_prints_what_dagsters_own_commands_need(ingest: Command, platform_en
     assert values["DAGSTER_DATABASE_URL"] == platform_environment["DAGSTER_DATABASE_URL"]
     assert values["INGESTION_DAGSTER_STORAGE_URL"].startswith("postgresql+psycopg2://")
     assert {"DAGSTER_HOME", "INGESTION_HOME", "INGESTION_DAGSTER_DIR"} <= set(values)
+
+
+@pytest.mark.parametrize(("given", "meant"), [("deploy/celery", ROOT / "deploy/celery"), ("", ROOT)])
+def test_a_dagster_home_need_not_be_absolute(
+    ingest: Command, monkeypatch: pytest.MonkeyPatch, given: str, meant: Path
+) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("DAGSTER_HOME", given)
+    assert f"export DAGSTER_HOME={meant}\n" in ingest("env").out
+    assert ingest("status").status == 0
 
 
 def test_db_url_prints_one_url(ingest: Command, platform_environment: dict[str, str]) -> None:
