@@ -29,7 +29,7 @@ MAX_LINE_BYTES = 1024 * 1024
 def tag(
     input_: Annotated[
         Path,
-        typer.Option("--input", help="JSON lines: event_id, title, description, venue_name, start_at, categories."),
+        typer.Option("--input", help="JSON lines: event_id, title, description, venue_name, categories, audience."),
     ],
     output: Annotated[Path, typer.Option(help="JSON lines, one an event; replaced when all of them are there.")],
     provider: Annotated[
