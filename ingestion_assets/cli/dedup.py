@@ -96,13 +96,13 @@ def explain(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Say why two records of the platform are one event, or are not: the features and what each weighs."""
+    from ingestion_assets.cli.environment import platform
     from ingestion_assets.events import corpus_statistics
     from ingestion_assets.events.deduplication.explain import explain as explain_pair
     from ingestion_assets.events.deduplication_store import read_overrides, read_records
-    from resources.postgres.platform import open_databases
 
     keys = [_key(a), _key(b)]
-    with open_databases() as databases, databases.database.transaction(role="explain") as connection:
+    with platform(migrate=False) as databases, databases.database.transaction(role="explain") as connection:
         records = {
             record.key: record
             for week in {_week(databases.database, key) + timedelta(days=offset) for key in keys for offset in (-7, 0)}

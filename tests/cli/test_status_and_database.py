@@ -163,3 +163,25 @@ def test_every_command_explains_itself(ingest: Command) -> None:
     for name, verb in command.commands.items():  # type: ignore[attr-defined]
         assert verb.help or verb.short_help, name
         assert ingest(name, "--help").status == 0
+
+
+@pytest.mark.parametrize("words", [("status",), ("dedup", "explain", "ics:1", "ics:2")], ids=" ".join)
+def test_a_command_that_only_looks_asks_for_the_upgrade(
+    ingest: Command, empty_database_url: str, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", empty_database_url)
+    done = ingest(*words)
+    assert done.status == 1
+    assert "ingest db upgrade" in done.err
+    assert "Traceback" not in done.err
+
+
+def test_dedup_explain_says_why_two_records_are_two_events(ingest: Command, city: CsvFeed, database: Database) -> None:
+    ingest("run", "--source", "open_data_montreal", "--from", str(city.first), "--to", str(city.last), "--json")
+    records = database.fetch_all("SELECT source || ':' || source_id AS key FROM raw_events ORDER BY week, 1 LIMIT 2")
+    keys = [row["key"] for row in records]
+    report = ingest("dedup", "explain", *keys, "--json").report
+    assert ([report["a"], report["b"]], report["same_event"]) == (keys, False)
+    people = ingest("dedup", "explain", *keys)
+    assert people.status == 0, people.err
+    assert "two events" in people.out
