@@ -66,8 +66,17 @@ def label_levels(batch: Batch, a: Ints, b: Ints, overlap: Overlap) -> dict[str, 
     for name in ("public", "beside", "kind", "sessions", "addon"):
         levels = LEVELS[name]
         forgiven = misspelt if name == "addon" else misspelt | overlap.meant
+        if name == "beside":
+            # `Workshop: Genealogy for Beginners`: nothing has a name that a workshop could be beside.
+            mere = np.asarray([bool(said) and said <= _MERE_FORMS for said in batch.sets], dtype=bool)
+            form = mere[np.maximum(parsed["secondary"][a], parsed["secondary"][b])]  # of the one that says something
+            forgiven = forgiven | (form & (overlap.shared > 0) & ~overlap.names)
         said[name][forgiven & (said[name] == levels.index("one_side"))] = levels.index("none")
     return said
+
+
+_MERE_FORMS = frozenset({"workshop"})
+"""What some sources call all that is on in a library, and others leave out."""
 
 
 def _misspelt(batch: Batch, a: Ints, b: Ints) -> Mask:
