@@ -122,10 +122,10 @@ def resolve_weeks(job: ImportJob, weeks: Sequence[date]) -> Iterator[WeekOutcome
         inside = week in weeks
         if now[week] == before.get(week):
             if inside:
-                yield job.commit(partial(_skip, job=job, week=week)) or WeekOutcome(week=week, unchanged=True)
+                yield job.commit(partial(_skip, job=job, week=week))
         elif inside or week not in empty:
             resolve = partial(_resolve, job=job, week=week, asked_for=inside)
-            yield holding_weeks(job, week, resolve) or WeekOutcome(week=week)
+            yield holding_weeks(job, week, resolve)
 
 
 def _resolve(connection: Any, held: frozenset[date], *, job: ImportJob, week: date, asked_for: bool) -> WeekOutcome:

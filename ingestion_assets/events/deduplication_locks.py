@@ -47,11 +47,11 @@ class LinkTakenError(Exception):
     """Another resolution gave one of the records an event in the meantime."""
 
 
-def holding_weeks(job: ImportJob, week: date, work: Callable[[Connection[Any], frozenset[date]], T]) -> T | None:
+def holding_weeks(job: ImportJob, week: date, work: Callable[[Connection[Any], frozenset[date]], T]) -> T:
     """`job.commit` of `work`, which is told the weeks that it holds: `week`, its neighbours and what it asks for.
 
-    `work` raises `WeeksMissingError` for weeks that it needs besides, and is then begun anew with them. None when only
-    the acknowledgement of its commit was lost. Raises `TransientError` when a week stays locked.
+    `work` raises `WeeksMissingError` for weeks that it needs besides, and is then begun anew with them. Raises
+    `TransientError` when a week stays locked.
     """
     from psycopg.errors import LockNotAvailable
 

@@ -362,8 +362,7 @@ class _Loader:
             self._job.succeed(connection)
             return replace(withdrawal, withdrawn=total)
 
-        # The ledger says the same when the acknowledgement was lost, but not how many were missing.
-        return self._job.commit(work) or Withdrawal(known=0, missing=0, withdrawn=0, refused=None)
+        return self._job.commit(work)
 
 
 def _copy(connection: Connection[Any], statement: LiteralString, rows: Iterable[bytes]) -> None:

@@ -137,23 +137,25 @@ class ImportJob:
         finally:
             self.session.close()
 
-    def commit(self, work: Callable[[Connection[Any]], T]) -> T | None:
-        """Run `work` in a transaction that only the current attempt may commit, exactly once.
+    def commit(self, work: Callable[[Connection[Any]], T]) -> T:
+        """Run `work` in a transaction that only the current attempt may commit, exactly once; what it returned there.
 
-        When the connection broke, `work` runs again unless its commit is found in the ledger (only the acknowledgement
-        was lost): then the result is None. Raises `AttemptSupersededError` when the attempt was taken over; a takeover
-        waits for the ledger row, so the transaction is either committed before it or refused.
+        When the connection broke, `work` runs again unless its commit is found in the ledger: then only the
+        acknowledgement was lost. Raises `AttemptSupersededError` when the attempt was taken over; a takeover waits for
+        the ledger row, so the transaction is either committed before it or refused.
         """
         sequence = self._committed + 1
+        # Of the try that came to its end last: no other one can be the committed one.
+        results: list[T] = []
 
-        def guarded(connection: Connection[Any]) -> T | None:
+        def guarded(connection: Connection[Any]) -> None:
             # KEY SHARE keeps a takeover out (it takes FOR UPDATE) and lets the heart beat however long `work` takes.
             row = connection.execute(
                 "SELECT pages, status FROM import_jobs WHERE id = %s AND attempt_token = %s FOR KEY SHARE",
                 (self.job_id, self.token),
             ).fetchone()
             if row is not None and row[0] >= sequence:
-                return None
+                return
             if row is None or row[1] != "RUNNING":
                 raise AttemptSupersededError(
                     f"attempt {self.attempt} of import job {self.job_id} ({self.source}) was taken over: write refused"
@@ -167,14 +169,12 @@ class ImportJob:
             )
             if counted.rowcount == 0:
                 raise _CommittedAlreadyError
-            return result
+            results.append(result)
 
-        try:
-            result = self.session.transact(guarded)
-        except _CommittedAlreadyError:
-            result = None
+        with contextlib.suppress(_CommittedAlreadyError):
+            self.session.transact(guarded)
         self._committed = sequence
-        return result
+        return results[-1]
 
     def succeed(self, connection: Connection[Any]) -> None:
         """Close the row as SUCCESS, within a transaction of `commit`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 import uuid
@@ -102,22 +103,21 @@ class JobContext:
         self.stop_requested.wait(seconds)
         self.check()
 
-    def commit(self, work: Callable[[Connection[Any]], T]) -> T | None:
-        """Run `work` in a transaction that only the current attempt may commit, exactly once.
+    def commit(self, work: Callable[[Connection[Any]], T]) -> T:
+        """Run `work` in a transaction that only the current attempt may commit, exactly once; what it returned there.
 
-        When the connection broke, `work` runs again unless its commit is found in the ledger (only the acknowledgement
-        was lost): then the result is None. Raises `JobSupersededError` when the job was reclaimed or deleted.
+        When the connection broke, `work` runs again unless its commit is found in the ledger: then only the
+        acknowledgement was lost. Raises `JobSupersededError` when the job was reclaimed or deleted.
         """
         sequence = self._commits + 1
         mine = {"id": self._job.id, "token": self._job.token, "n": sequence}
-        tried = False
+        # Of the try that came to its end last: no other one can be the committed one.
+        results: list[T] = []
 
-        def guarded(connection: Connection[Any]) -> T | None:
-            nonlocal tried
+        def guarded(connection: Connection[Any]) -> None:
             # Again, on a new connection: the transaction before may have been committed, only nobody heard of it.
-            if tried and self._committed(connection) >= sequence:
-                return None
-            tried = True
+            if results and self._committed(connection) >= sequence:
+                return
             result = work(connection)
             # The check that counts. It locks the row for the rest of a transaction that is about to commit, not while
             # `work` runs: the worker beats on this row, and others must be able to take it away.
@@ -129,16 +129,14 @@ class JobContext:
             if counted.rowcount == 0:
                 self._committed(connection)
                 raise _CommittedAlreadyError
-            return result
+            results.append(result)
 
         if self._session is None:
             self._session = self._sessions.take()
-        try:
-            result = self._session.transact(guarded)
-        except _CommittedAlreadyError:
-            result = None
+        with contextlib.suppress(_CommittedAlreadyError):
+            self._session.transact(guarded)
         self._commits = sequence
-        return result
+        return results[-1]
 
     def _committed(self, connection: Connection[Any]) -> int:
         row = connection.execute(

@@ -138,7 +138,7 @@ def _analyse(
         job.succeed(connection)
         return counts
 
-    counts = job.commit(close) or Counts()
+    counts = job.commit(close)
     chunks = built.collection.chunks
     return counts, {
         "chunks": len(built.results),

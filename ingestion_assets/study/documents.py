@@ -87,7 +87,7 @@ def _extract(context: dg.AssetExecutionContext, job: ImportJob, *, again: bool) 
         collection_store.set_state(connection, collection_id, "processing")
         return store.read_files(connection, collection_id)
 
-    files = job.commit(begin) or job.session.transact(lambda c: store.read_files(c, collection_id))
+    files = job.commit(begin)
     known = {
         document.text_sha256: document.name
         for document in job.session.transact(lambda c: store.read_documents(c, collection_id))

@@ -134,7 +134,7 @@ def _assemble(collection_id: str, job: ImportJob) -> tuple[Counts, dict[str, Any
         job.succeed(connection)
         return counts
 
-    counts = job.commit(write) or Counts()
+    counts = job.commit(write)
     return counts, {
         "state": state,
         "partial": partial,

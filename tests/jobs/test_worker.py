@@ -16,6 +16,7 @@ from ingestion_assets.ledger.job_settings import JobSettings
 from ingestion_assets.ledger.job_worker import RECYCLE_STATUS, Worker
 from resources.errors import PermanentError, TransientError
 from tests.jobs.conftest import Queue, eventually
+from tests.ledger.faults import LostCommits
 
 Start = Callable[..., Worker]
 
@@ -246,6 +247,19 @@ def test_work_ends_by_itself_when_the_database_drops_every_connection_again_and_
     best = {job_id: max(attempt for found, attempt, _ in rows if found == job_id) for job_id in ids}
     # Each attempt that finished wrote its three rows once: no commit was lost or repeated by a lost acknowledgement.
     assert [sum(1 for row in rows if row[:2] == (job_id, best[job_id])) for job_id in ids] == [3] * 30
+
+
+def test_a_handler_is_told_what_its_work_returned_when_only_the_acknowledgement_was_lost(
+    queue: Queue, start_worker: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def work(context: JobContext) -> dict[str, int]:
+        return {"rows": insert(context)}
+
+    LostCommits(monkeypatch)
+    [job_id] = queue.add(kind(work))
+    start_worker(kind(work))
+    row = eventually(lambda: queue.row(job_id) if queue.states() == {"completed": 1} else None)
+    assert (row["result"], row["attempt"], len(queue.tally())) == ({"rows": 1}, 1, 1)
 
 
 def test_an_idle_worker_asks_at_most_five_times_for_each_longest_poll(

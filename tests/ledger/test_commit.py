@@ -53,7 +53,7 @@ def test_a_commit_whose_acknowledgement_was_lost_is_not_applied_twice(
     with ImportJob(database, source="feed", run_id="r1") as job, monkeypatch.context() as patch:
         lost = LostCommits(patch)
         for _ in range(3):
-            assert job.commit(_counter(job, Counts(created=1))) is None
+            assert job.commit(_counter(job, Counts(created=1))) == "counted"
         assert lost.lost == 3
         job.commit(job.succeed)
     assert read_counts(database, job.job_id)[0].created == 3
@@ -72,21 +72,46 @@ def test_the_closing_commit_may_lose_its_acknowledgement_too(
 
 
 def test_a_transaction_that_still_commits_while_its_work_begins_again_counts_once(database: Database) -> None:
-    """The client lost the connection, the server is still writing: both transactions are open for a moment."""
+    """The client lost the connection, the server is still writing: both transactions are open for a moment.
+
+    What is said of the work is what the transaction said that was committed.
+    """
     with ImportJob(database, source="feed", run_id="r1") as job:
         old = database.connect(role="import feed")
-        old.execute("SELECT pages FROM import_jobs WHERE id = %s FOR KEY SHARE", (job.job_id,))
-        add_counts(old, job, {WEEK: Counts(created=1)})
-        old.execute("UPDATE import_jobs SET pages = 1 WHERE id = %s", (job.job_id,))
+        begun: list[int] = []
+
+        def work(connection: psycopg.Connection[Any]) -> int:
+            begun.append(1)
+            add_counts(connection, job, {WEEK: Counts(created=1)})
+            return len(begun)
+
+        transact = job.session.transact
+
+        def lose_connection(guarded: Any) -> Any:
+            def wrapped(connection: psycopg.Connection[Any]) -> Any:
+                if begun:
+                    return guarded(connection)
+                guarded(old)
+                connection.close()
+                raise psycopg.OperationalError("server closed the connection unexpectedly")
+
+            return transact(wrapped)
+
         outcome: list[object] = []
-        again = threading.Thread(target=lambda: outcome.append(job.commit(_counter(job, Counts(created=1)))))
+
+        def commit() -> None:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(job.session, "transact", lose_connection)
+                outcome.append(job.commit(work))
+
+        again = threading.Thread(target=commit)
         again.start()
         again.join(0.5)
         assert again.is_alive()
         old.commit()
         old.close()
         again.join(30)
-        assert outcome == [None]
+        assert (outcome, len(begun)) == ([1], 2)
         job.commit(job.succeed)
     assert read_counts(database, job.job_id)[0].created == 1
 

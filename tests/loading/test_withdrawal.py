@@ -9,6 +9,7 @@ import pytest
 from ingestion_assets.counts import Counts
 from ingestion_assets.events import loading
 from ingestion_assets.events.model import Page, Unread
+from tests.ledger.faults import LostCommits
 from tests.loading.imports import LAST, W1, W2, W3, Importer, counts, event, page, rejected
 
 
@@ -34,6 +35,18 @@ def test_what_a_complete_fetch_no_longer_lists_is_marked_and_not_counted(importe
     assert _withdrawn(importer) == {"e0"}
     [row] = importer.database.fetch_all("SELECT nb_withdrawn FROM import_jobs ORDER BY id DESC LIMIT 1")
     assert row == {"nb_withdrawn": 1}
+
+
+def test_what_was_withdrawn_is_said_when_only_the_acknowledgement_of_the_commit_was_lost(
+    importer: Importer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    importer(_ten())
+    LostCommits(monkeypatch)
+    w = importer(_ten()[1:]).withdrawal
+    assert (w.known, w.missing, w.withdrawn, w.refused) == (10, 1, 1, None)
+    w = importer(_ten()[1:2]).withdrawal
+    assert (w.missing, w.withdrawn) == (8, 0)
+    assert w.refused is not None
 
 
 def test_what_was_withdrawn_stays_so_and_is_not_counted_again(importer: Importer) -> None:
