@@ -17,7 +17,7 @@ from psycopg_pool import ConnectionPool
 
 from api.problems import unavailable
 from api.settings import ApiSettings
-from resources.postgres.database import Database, Session, application_name
+from resources.postgres.database import NETWORK, Database, Session, application_name
 
 T = TypeVar("T")
 
@@ -41,7 +41,7 @@ class ApiDatabase:
             timeout=_POOL_SECONDS,
             check=ConnectionPool.check_connection,
             configure=self._configure,
-            kwargs={"application_name": application_name("api"), "connect_timeout": 3, "keepalives_idle": 10},
+            kwargs={"application_name": application_name("api"), "connect_timeout": 3, **NETWORK},
             name="api",
         )
         self._threads = anyio.CapacityLimiter(settings.database_connections)

@@ -18,7 +18,7 @@ from psycopg import sql
 from api.problems import Problem, unavailable
 from api.settings import ApiSettings
 from api.tasks import end
-from resources.postgres.database import application_name
+from resources.postgres.database import NETWORK, application_name
 
 log = logging.getLogger(__name__)
 
@@ -115,7 +115,7 @@ class Hub:
                     autocommit=True,
                     application_name=application_name("api listen"),
                     connect_timeout=5,
-                    keepalives_idle=10,
+                    **NETWORK,
                 )
                 async with connection:
                     for channel in self._channels:

@@ -18,6 +18,18 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
+NETWORK: dict[str, Any] = {
+    "keepalives": 1,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,
+}
+"""libpq parameters by which a client notices within half a minute that the network lost its connection, not after hours.
+
+Keepalive probes are for a connection that is idle. What was sent and is not acknowledged, the kernel repeats for a quarter
+of an hour: after a failover to another address, everybody would wait that long for the old one.
+"""
 _FIRST_WAIT = 0.2
 _LONGEST_WAIT = 5.0
 _MOST_LOSSES = 10
@@ -49,11 +61,7 @@ class Database:
             autocommit=autocommit,
             application_name=application_name(role),
             connect_timeout=10,
-            # Half-open connections are noticed within half a minute, not after two hours.
-            keepalives=1,
-            keepalives_idle=10,
-            keepalives_interval=5,
-            keepalives_count=3,
+            **NETWORK,
         )
 
     @contextmanager
@@ -109,7 +117,7 @@ class Session:
             # refuse those.
             connection.execute(
                 "SELECT set_config('tcp_keepalives_idle', '10', false), set_config('tcp_keepalives_interval', '5', false),"
-                " set_config('tcp_keepalives_count', '3', false)"
+                " set_config('tcp_keepalives_count', '3', false), set_config('tcp_user_timeout', '25000', false)"
             )
             connection.commit()
             self._connection = connection

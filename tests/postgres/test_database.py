@@ -210,10 +210,20 @@ def test_the_server_gives_up_on_a_client_that_the_network_lost(database: Databas
     with database.session() as session:
         rows = session.transact(
             lambda c: c.execute(
-                "SELECT source FROM pg_settings WHERE name LIKE 'tcp_keepalives_%' AND source = 'session'"
+                "SELECT source FROM pg_settings WHERE name LIKE 'tcp_%' AND source = 'session'"
             ).fetchall()
         )
-    assert len(rows) == 3
+    assert len(rows) == 4
+
+
+def test_a_client_gives_up_on_a_server_that_the_network_lost_also_in_the_middle_of_a_question(
+    database: Database,
+) -> None:
+    """Keepalive probes are not sent while something waits to be acknowledged: that has a timeout of its own."""
+    with database.connect() as connection:
+        given = connection.info.get_parameters()
+    assert int(given["keepalives_idle"]) + int(given["keepalives_interval"]) * int(given["keepalives_count"]) <= 30
+    assert 0 < int(given["tcp_user_timeout"]) <= 30_000
 
 
 def test_nobody_else_sees_a_transaction_before_its_end(database: Database) -> None:
