@@ -32,7 +32,9 @@ class DaemonLock:
 
     def __init__(self, dagster_url: str) -> None:
         """`dagster_url` is the libpq URL of Dagster's storage."""
-        self._database = Database(dagster_url)
+        # A session, because there the server gives up on us, too: a machine that lost its power must not hold the lock
+        # for the two hours after which the server would notice by itself.
+        self._session = Database(dagster_url).session(role=_ROLE)
         self._connection: Connection[Any] | None = None
 
     def __enter__(self) -> Self:
@@ -65,7 +67,8 @@ class DaemonLock:
         return True
 
     def _take(self) -> None:
-        connection = self._database.connect(role=_ROLE, autocommit=True)
+        connection = self._session.connection()
+        connection.autocommit = True
         row = connection.execute("SELECT pg_try_advisory_lock(%s)", (DAEMON_LOCK,)).fetchone()
         if row and row[0]:
             self._connection = connection
@@ -76,7 +79,7 @@ class DaemonLock:
             " AND l.objsubid = 1 AND l.classid::bigint = %s AND l.objid::bigint = %s",
             (DAEMON_LOCK >> 32, DAEMON_LOCK & 0xFFFFFFFF),
         ).fetchone()
-        connection.close()
+        self._session.close()
         who = f" (from {holder[2]}, since {holder[3]:%Y-%m-%d %H:%M:%S %Z})" if holder else ""
         raise DaemonLockError(
             f"a daemon is at work on this storage already{who}: two would launch and fail each other's runs. "
@@ -84,6 +87,5 @@ class DaemonLock:
         )
 
     def _close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        self._session.close()
+        self._connection = None

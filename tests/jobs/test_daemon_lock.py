@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from ingestion_assets.ledger.daemon_lock import DaemonLock, DaemonLockError
@@ -60,6 +61,23 @@ def test_a_daemon_that_lost_its_lock_to_another_has_to_stop(database_url: str) -
         assert not lock.still_held()
         with DaemonLock(database_url), pytest.raises(DaemonLockError):
             lock.still_held()
+
+
+def test_the_server_gives_up_on_a_daemon_whose_machine_is_gone(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By default a standby would be refused for two hours: so long the server takes the connection for a living one."""
+    held: list[psycopg.Connection[Any]] = []
+    connect = Database.connect
+
+    def connected(database: Database, **options: Any) -> psycopg.Connection[Any]:
+        held.append(connect(database, **options))
+        return held[-1]
+
+    monkeypatch.setattr(Database, "connect", connected)
+    with DaemonLock(database_url):
+        [row] = held[0].execute("SELECT count(*) FROM pg_settings WHERE name LIKE 'tcp_%' AND source = 'session'")
+    assert row == (4,)
 
 
 @pytest.mark.dagster
