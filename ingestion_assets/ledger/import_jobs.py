@@ -391,8 +391,9 @@ class _Heart(threading.Thread):
             try:
                 connection = session.connection()
                 connection.autocommit = True
-                if connection is not held:
-                    connection.execute("SELECT pg_advisory_lock(%s)", (_lock_key(self._job.token),))
+                # Not waited for: the server may keep it for a connection that only we know to be lost, and to be silent
+                # so long is to be dead. Somebody holds it then, which is all it says; the next beat tries again.
+                if connection is not held and self._lock(connection):
                     held = connection
                     self._ready.set()
                 connection.execute(
@@ -407,3 +408,7 @@ class _Heart(threading.Thread):
             self._stopped.wait(BEAT_EVERY)
         with contextlib.suppress(psycopg.Error):  # the server frees the lock with the connection in any case
             session.close()
+
+    def _lock(self, connection: Connection[Any]) -> bool:
+        row = connection.execute("SELECT pg_try_advisory_lock(%s)", (_lock_key(self._job.token),)).fetchone()
+        return bool(row and row[0])

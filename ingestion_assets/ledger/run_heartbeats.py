@@ -125,6 +125,7 @@ class _Heart(threading.Thread):
         self._ready = threading.Event()
         self._over_since: float | None = None
         self._interrupted = False
+        self._locked = False
 
     def start(self) -> None:
         super().start()
@@ -164,9 +165,9 @@ class _Heart(threading.Thread):
     def _connect(self) -> Connection[Any]:
         connection = self._database.connect(role="run heartbeat", autocommit=True)
         # One transaction: the row must not be seen without its lock. A lock that a broken connection of ours still
-        # holds on the server is no reason to wait: somebody holds it, which is all it says.
+        # holds on the server is no reason to wait: somebody holds it, which is all it says, and each beat tries again.
         with connection.transaction():
-            connection.execute("SELECT pg_try_advisory_lock(hashtextextended(%s::text, 0))", (self._token,))
+            self._locked = self._lock(connection)
             connection.execute(
                 "INSERT INTO run_heartbeats (run_id, token, process) VALUES (%s, %s, %s) ON CONFLICT (run_id) DO UPDATE"
                 " SET token = EXCLUDED.token, process = EXCLUDED.process, beat_at = clock_timestamp()",
@@ -174,7 +175,13 @@ class _Heart(threading.Thread):
             )
         return connection
 
+    def _lock(self, connection: Connection[Any]) -> bool:
+        query = "SELECT pg_try_advisory_lock(hashtextextended(%s::text, 0))"
+        row = connection.execute(query, (self._token,)).fetchone()
+        return bool(row and row[0])
+
     def _beat(self, connection: Connection[Any]) -> None:
+        self._locked = self._locked or self._lock(connection)
         connection.execute(
             "UPDATE run_heartbeats SET beat_at = clock_timestamp() WHERE run_id = %s AND token = %s", self._mine
         )

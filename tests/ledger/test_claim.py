@@ -336,6 +336,38 @@ def test_an_import_in_one_long_transaction_keeps_beating(database: Database, mon
         job.commit(job.succeed)
 
 
+def test_a_heart_beats_while_the_server_keeps_its_lock_for_a_connection_that_the_network_lost(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It used to wait for the lock, silent, until the server saw the break: as long as a lease."""
+    monkeypatch.setattr(import_jobs, "BEAT_EVERY", 0.05)
+
+    def locks(*, granted: bool) -> bool:
+        [row] = database.fetch_all(
+            "SELECT count(*) FILTER (WHERE granted = %(granted)s) AS n FROM pg_locks WHERE locktype = 'advisory'"
+            " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+            {"granted": granted},
+        )
+        return row["n"] > 0
+
+    with ImportJob(database, source="feed", run_id="r1") as job, database.connect(autocommit=True) as half_open:
+        key = import_jobs._lock_key(job.token)
+        waiting = threading.Thread(target=half_open.execute, args=("SELECT pg_advisory_lock(%s)", (key,)))
+        waiting.start()
+        assert _soon(lambda: locks(granted=False), 10)
+        with database.transaction() as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+                " AND application_name = 'ingestion/heartbeat feed'"
+            )
+        waiting.join(10)
+        _age(database, 3600)
+        assert _soon(lambda: _silence(database) < 5, 10), "no beat arrived while the lock was somebody else's"
+        half_open.execute("SELECT pg_advisory_unlock(%s)", (key,))
+        assert _soon(lambda: locks(granted=True), 10), "the lock was not taken when it was free"
+        job.commit(job.succeed)
+
+
 def test_a_commit_never_moves_the_heartbeat_into_the_past(database: Database) -> None:
     with ImportJob(database, source="feed", run_id="r1") as job:
 

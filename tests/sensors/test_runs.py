@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -213,6 +214,26 @@ def test_the_pulse_comes_back_after_the_server_dropped_its_connection(database: 
         )
         _until(lambda: (pulse := pulse_of(database, "r")) is not None and pulse.locked)
     assert pulse_of(database, "r") is None
+
+
+def test_a_pulse_takes_its_lock_when_the_server_has_let_go_of_a_connection_that_the_network_lost(
+    database: Database, ledger: Ledger
+) -> None:
+    key = "hashtextextended((SELECT token FROM run_heartbeats)::text, 0)"
+    with serving(database, "r", run_is_over=lambda: False, beat_every=0.05), database.connect() as half_open:
+        lock = threading.Thread(target=half_open.execute, args=(f"SELECT pg_advisory_xact_lock({key})",))
+        lock.start()
+        _until(lambda: ledger.connection.execute("SELECT 1 FROM pg_locks WHERE NOT granted").fetchone() is not None)
+        ledger.connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'ingestion/run heartbeat'"
+            " AND datname = current_database()"
+        )
+        lock.join(10)
+        beating = "SELECT 1 FROM run_heartbeats WHERE beat_at > %s"
+        now = ledger.connection.execute("SELECT clock_timestamp()").fetchone()
+        _until(lambda: ledger.connection.execute(beating, now).fetchone() is not None)
+        half_open.rollback()
+        _until(lambda: (pulse := pulse_of(database, "r")) is not None and pulse.locked)
 
 
 def test_a_process_whose_run_is_over_is_interrupted_and_then_killed(
