@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,12 @@ if TYPE_CHECKING:
 
 _LOCK = 7_201_604_551_001
 """Key of the advisory lock: any fixed number that nothing else in this database uses."""
+_LOCK_WAIT = "2s"
+"""How long a migration waits for a table. Who asks for the table meanwhile waits behind it, heartbeats among them."""
+_PAUSE = 1.0
+"""Seconds in which these have their turn before it is tried again."""
+_PATIENCE = 300.0
+"""Seconds of trying. A dump takes longer, but holds up an upgrade that can be begun again."""
 
 
 class SchemaError(PermanentError):
@@ -50,7 +57,6 @@ def upgrade(url: str) -> tuple[str | None, str]:
     Returns the revisions before and after. Processes that start together queue on an advisory lock, so each migration
     runs once. Raises `SchemaError` when the database is newer than this code.
     """
-    from alembic import command
     from sqlalchemy import create_engine, text
     from sqlalchemy.pool import NullPool
 
@@ -66,14 +72,41 @@ def upgrade(url: str) -> tuple[str | None, str]:
             _refuse_newer(before)
             if before != head_revision():
                 config.attributes["connection"] = connection
-                command.upgrade(config, "head")
-                connection.commit()
+                _to_head(connection, config)
         finally:
             connection.rollback()
             connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _LOCK})
             connection.commit()
     engine.dispose()
     return before, head_revision()
+
+
+def _to_head(connection: Connection, config: Config) -> None:
+    """Apply what is missing. A migration that cannot have its table at once lets others pass and is tried again."""
+    from alembic import command
+    from psycopg.errors import LockNotAvailable
+    from sqlalchemy import text
+    from sqlalchemy.exc import OperationalError
+
+    connection.execute(text("SELECT set_config('lock_timeout', :wait, false)"), {"wait": _LOCK_WAIT})
+    connection.commit()
+    end = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            command.upgrade(config, "head")
+            connection.commit()
+        except OperationalError as error:
+            connection.rollback()
+            if not isinstance(error.orig, LockNotAvailable):
+                raise
+            if time.monotonic() > end:
+                raise SchemaError(
+                    f"a migration could not have its table for {_PATIENCE:.0f} s. Look for a long transaction "
+                    "(pg_stat_activity; a dump is one), then run `ingest db upgrade`."
+                ) from error
+        else:
+            return
+        time.sleep(_PAUSE)
 
 
 def _refuse_newer(revision: str | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -82,17 +83,20 @@ def test_upgrading_twice_changes_nothing(database_url: str) -> None:
 
 def test_an_interrupted_upgrade_goes_on_where_it_stopped(empty_database_url: str) -> None:
     """Each revision is a transaction of its own, and the record of it is part of it."""
-    from alembic import command
-
-    url = sqlalchemy_psycopg(empty_database_url)
-    config = migrate._config()
-    with create_engine(url, poolclass=NullPool).connect() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0001")
-        connection.commit()
-    before, after = migrate.upgrade(url)
+    _upgrade_to("0001", empty_database_url)
+    before, after = migrate.upgrade(sqlalchemy_psycopg(empty_database_url))
     assert before == "0001"
     assert after == migrate.head_revision()
+
+
+def _upgrade_to(revision: str, url: str) -> None:
+    from alembic import command
+
+    config = migrate._config()
+    with create_engine(sqlalchemy_psycopg(url), poolclass=NullPool).connect() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+        connection.commit()
 
 
 def test_a_database_of_a_newer_version_is_refused(fresh_database: Database) -> None:
@@ -130,6 +134,50 @@ def test_six_processes_at_once_migrate_once(empty_database_url: str) -> None:
     assert answers == [*[migrate.head_revision()] * 5, "None"]
     with create_engine(sqlalchemy_psycopg(empty_database_url), poolclass=NullPool).connect() as connection:
         assert connection.execute(text("SELECT count(*) FROM alembic_version")).scalar() == 1
+
+
+def test_a_migration_that_waits_for_a_long_transaction_keeps_nobody_else_waiting(
+    empty_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A dump holds every table for as long as it takes, and who comes after a migration in the queue waits for both."""
+    monkeypatch.setattr(migrate, "_LOCK_WAIT", "300ms")
+    monkeypatch.setattr(migrate, "_PAUSE", 0.1)
+    _upgrade_to("0009", empty_database_url)
+    database = Database(empty_database_url)
+    outcome: list[object] = []
+    with database.connect() as dump:
+        dump.execute("SELECT count(*) FROM incidents")
+        migration = threading.Thread(
+            target=lambda: outcome.append(migrate.upgrade(sqlalchemy_psycopg(empty_database_url)))
+        )
+        migration.start()
+        waits = "SELECT count(*) AS n FROM pg_locks WHERE NOT granted AND relation = 'incidents'::regclass"
+        while database.fetch_all(waits) == [{"n": 0}]:
+            assert migration.is_alive()
+        with database.transaction() as connection:
+            connection.execute("SET LOCAL statement_timeout = '10s'")
+            connection.execute(
+                "INSERT INTO incidents (watcher, subject_type, subject, reason, action, detail)"
+                " VALUES ('w', 'run', 's', 'r', 'freed', 'd')"
+            )
+        assert migration.is_alive()
+        dump.rollback()
+        migration.join(30)
+    assert outcome == [("0009", migrate.head_revision())]
+
+
+def test_a_migration_gives_up_when_a_transaction_does_not_end(
+    empty_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrate, "_LOCK_WAIT", "50ms")
+    monkeypatch.setattr(migrate, "_PATIENCE", 0.2)
+    monkeypatch.setattr(migrate, "_PAUSE", 0.01)
+    _upgrade_to("0009", empty_database_url)
+    with Database(empty_database_url).connect() as dump:
+        dump.execute("SELECT count(*) FROM incidents")
+        with pytest.raises(migrate.SchemaError, match=r"long transaction.*`ingest db upgrade`"):
+            migrate.upgrade(sqlalchemy_psycopg(empty_database_url))
+    assert migrate.upgrade(sqlalchemy_psycopg(empty_database_url)) == ("0009", migrate.head_revision())
 
 
 def test_no_two_migrations_claim_the_same_place() -> None:
