@@ -343,8 +343,9 @@ def retry(connection: Connection[Any], batch_id: uuid.UUID, *, user_id: str | No
     batch = read_batch(connection, batch_id, user_id=user_id)
     if batch is None or not batch.state.is_final:
         return None
-    # Of two that ask at once, the second one sees the batch of the first.
-    connection.execute("SELECT FROM study_collections WHERE id = %s FOR NO KEY UPDATE", (batch.collection_id,))
+    # Those who ask at the same time wait here for each other, and so does the sensor that goes on after a quota, which has
+    # nothing left to do: otherwise both would find no open batch.
+    connection.execute("UPDATE study_collections SET not_before = NULL WHERE id = %s", (batch.collection_id,))
     if open_batches(connection, collection_id=batch.collection_id):
         return None
     # Failed files get another try; what can only fail again does so at once.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from typing import Any
 
 import dagster as dg
@@ -13,6 +14,7 @@ from ingestion_assets.ledger import batches
 from ingestion_assets.ledger.batches import BatchState, NewFile
 from ingestion_assets.study import document_analyses as analyses_module
 from ingestion_assets.study.asset_checks import STUDY_CHECKS
+from ingestion_assets.study.collection_store import reopen_deferred
 from ingestion_assets.study.definitions import study_definitions
 from ingestion_assets.study.study_collections import study_collections
 from resources.definitions import PostgresResource
@@ -277,6 +279,33 @@ def test_a_retry_is_a_new_batch_for_the_same_collection(studio: Studio) -> None:
     result = studio.run(collection)
     assert studio.metadata(result, "documents")["errors"] == 1
     assert studio.batch(again.id).state is BatchState.READY_PARTIAL
+
+
+def test_two_who_ask_at_once_for_another_try_get_one_batch(studio: Studio) -> None:
+    collection, batch = studio.create(chapter(1))
+    with studio.database.transaction() as connection:
+        batches.finish(connection, batch, BatchState.QUOTA_EXCEEDED, code="quota", message="later")
+        connection.execute(
+            "UPDATE study_collections SET state = 'quota_exceeded', not_before = now() WHERE id = %s", (collection,)
+        )
+    others: list[object] = []
+
+    def ask() -> None:
+        with studio.database.transaction() as connection:
+            others.append(batches.retry(connection, batch))
+
+    with studio.database.transaction() as first:
+        assert batches.retry(first, batch) is not None
+        second = threading.Thread(target=ask)
+        second.start()
+        second.join(0.3)
+        with studio.database.transaction() as sensor:
+            assert reopen_deferred(sensor) == []
+    second.join(10)
+    assert others == [None]
+    with studio.database.transaction() as connection:
+        assert reopen_deferred(connection) == []
+        assert len(batches.open_batches(connection, collection_id=collection)) == 1
 
 
 def test_the_definitions_load_with_their_resources() -> None:
