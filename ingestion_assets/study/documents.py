@@ -13,6 +13,7 @@ from ingestion_assets.counts import Counts
 from ingestion_assets.failures import classified, stop_run_retries
 from ingestion_assets.ledger import batches
 from ingestion_assets.ledger.import_jobs import ImportJob
+from ingestion_assets.ledger.step_counts import read_counts
 from ingestion_assets.study import collection_store, store
 from ingestion_assets.study.model import Document, DocumentCode, DocumentStatus
 from ingestion_assets.study.settings import StudySettings
@@ -53,8 +54,9 @@ def documents(
     """Extract what has not been extracted yet, one committed file after the other."""
     started = time.monotonic()
     with classified(context), study_job(context, postgres.database, DOCUMENTS) as job:
-        counts = _extract(context, job, again=config.again)
+        _extract(context, job, again=config.again)
         job.commit(job.succeed)
+        counts, _ = read_counts(postgres.database, job.job_id)
         found = job.session.transact(lambda connection: store.read_documents(connection, context.partition_key))
     codes = Counter(str(document.code) for document in found if document.code)
     return dg.MaterializeResult(
@@ -72,7 +74,7 @@ def documents(
 documents = documents.with_hooks({stop_run_retries})
 
 
-def _extract(context: dg.AssetExecutionContext, job: ImportJob, *, again: bool) -> Counts:
+def _extract(context: dg.AssetExecutionContext, job: ImportJob, *, again: bool) -> None:
     from ingestion_assets.study.extraction.documents import FAULTS_OF_NAME, Upload, extract
 
     collection_id = context.partition_key
@@ -85,7 +87,7 @@ def _extract(context: dg.AssetExecutionContext, job: ImportJob, *, again: bool) 
         for batch in batches.open_batches(connection, collection_id=collection_id):
             batches.begin(connection, batch.id, context.run.run_id, seconds=float(limit) if limit else None)
         collection_store.set_state(connection, collection_id, "processing")
-        return store.read_files(connection, collection_id)
+        return store.read_files(connection, collection_id, job_id=job.job_id)
 
     files = job.commit(begin)
     known = {
@@ -95,11 +97,10 @@ def _extract(context: dg.AssetExecutionContext, job: ImportJob, *, again: bool) 
         if document.ready and not again
     }
     seen: dict[str, str] = {}
-    total = Counts()
     for done, file in enumerate(files, 1):
         code, repeated = file.code, seen.get(file.sha256)
-        if file.status != "pending" and not again:
-            counts = Counts(skipped=1)
+        if file.by_this_job or (file.status != "pending" and not again):
+            counts = _left(file)
             job.commit(partial(collection_store.add_study_counts, job=job, counts=counts))
         else:
             if repeated is not None:
@@ -121,9 +122,7 @@ def _extract(context: dg.AssetExecutionContext, job: ImportJob, *, again: bool) 
             _store(job, collection_id, file.position, document, counts, done=done, of=len(files))
         if code not in FAULTS_OF_NAME:
             seen.setdefault(file.sha256, file.name)
-        total += counts
         progress.report("documents", f"{done} of {len(files)} files")
-    return total
 
 
 def _content(connection: Any, *, collection_id: str, position: int) -> bytes:
@@ -138,6 +137,13 @@ def _duplicate_of(file: store.StoredFile, first: str) -> Document:
         code=DocumentCode.DUPLICATE,
         detail=f"the same as {first}",
     )
+
+
+def _left(file: store.StoredFile) -> Counts:
+    """What a file counts as that is left as it is. Of an earlier attempt of the job, created and updated stay counted."""
+    if file.by_this_job and file.status == "failed":
+        return Counts(errors=1, by_reason={str(file.code): 1})
+    return Counts() if file.by_this_job and file.status == "ready" else Counts(skipped=1)
 
 
 def _counted(document: Document, file: store.StoredFile) -> Counts:

@@ -40,19 +40,27 @@ class StoredFile:
     status: str
     code: str | None
     extractor: str
+    by_this_job: bool
+    """An earlier attempt of the job has extracted it."""
 
 
 # -- documents ---------------------------------------------------------------------------------------------------------
 
 
-def read_files(connection: Connection[Any], collection_id: str) -> list[StoredFile]:
+def read_files(connection: Connection[Any], collection_id: str, *, job_id: int) -> list[StoredFile]:
     """The uploads of a collection, in order, without their content."""
     rows = connection.execute(
-        "SELECT position, name, sha256, status, code, extractor FROM study_documents WHERE collection_id = %s"
+        "SELECT position, name, sha256, status, code, extractor, status <> 'pending' AND extracted_at >="
+        " (SELECT started_at FROM import_jobs WHERE id = %s) FROM study_documents WHERE collection_id = %s"
         " ORDER BY position",
-        (collection_id,),
+        (job_id, collection_id),
     ).fetchall()
-    return [StoredFile(position=r[0], name=r[1], sha256=r[2], status=r[3], code=r[4], extractor=r[5]) for r in rows]
+    return [
+        StoredFile(
+            position=r[0], name=r[1], sha256=r[2], status=r[3], code=r[4], extractor=r[5], by_this_job=bool(r[6])
+        )
+        for r in rows
+    ]
 
 
 def read_content(connection: Connection[Any], collection_id: str, position: int) -> bytes:

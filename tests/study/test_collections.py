@@ -13,11 +13,13 @@ from benchmarks.study.book import facts
 from ingestion_assets.ledger import batches
 from ingestion_assets.ledger.batches import BatchState, NewFile
 from ingestion_assets.study import document_analyses as analyses_module
+from ingestion_assets.study import documents as documents_module
 from ingestion_assets.study.asset_checks import STUDY_CHECKS
 from ingestion_assets.study.collection_store import reopen_deferred
 from ingestion_assets.study.definitions import study_definitions
 from ingestion_assets.study.study_collections import study_collections
 from resources.definitions import PostgresResource
+from resources.errors import TransientError
 from resources.llm.resource import LlmResource
 from tests.fakes.llm_provider import FakeProvider
 from tests.study import files
@@ -142,6 +144,37 @@ def test_a_killed_analysis_pays_for_no_finished_chunk_again(
     cards = studio.rows("study_cards", collection)
     assert len({(card["front"], card["back"]) for card in cards}) == len(cards) > 5
     assert studio.batch(batch).state is BatchState.READY
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_step_that_is_tried_again_counts_each_file_once(
+    again: bool, studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collection, _ = studio.create(chapter(1), NewFile("broken.pdf", b"%PDF-1.4"), chapter(1), chapter(2))
+    if again:
+        studio.run(collection)
+    real = documents_module._store
+    stored: list[int] = []
+
+    def failing_once(job: Any, collection_id: str, position: int, *rest: Any, **options: Any) -> None:
+        if position == 3 and 3 not in stored:
+            stored.append(3)
+            raise TransientError("the database is away", retry_after=0)
+        stored.append(position)
+        real(job, collection_id, position, *rest, **options)
+
+    monkeypatch.setattr(documents_module, "_store", failing_once)
+    result = studio.run(collection, config={"documents": {"config": {"again": again}}})
+    assert stored == [0, 1, 2, 3, 3]
+    [row] = studio.database.fetch_all(
+        "SELECT attempt, nb_created, nb_updated, nb_skipped, nb_errors FROM import_jobs WHERE source = %(source)s"
+        " ORDER BY id DESC LIMIT 1",
+        {"source": f"documents:{collection}"},
+    )
+    made = (0, 2) if again else (2, 0)
+    assert tuple(row.values()) == (2, *made, 1, 1)
+    said = studio.metadata(result, "documents")
+    assert tuple(said[name] for name in ("created", "updated", "skipped", "errors")) == (*made, 1, 1)
 
 
 def test_one_document_is_regenerated_and_the_rest_is_not_touched(studio: Studio, provider: FakeProvider) -> None:
