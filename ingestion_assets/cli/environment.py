@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from resources.postgres.database import NETWORK
 from resources.postgres.migrate import require_current, upgrade
 from resources.postgres.platform import Databases, open_databases
-from resources.postgres.urls import sqlalchemy_psycopg, sqlalchemy_psycopg2
+from resources.postgres.urls import sqlalchemy_psycopg, sqlalchemy_psycopg2, with_defaults
 from resources.settings import PROJECT_ROOT, PlatformSettings
 
 
@@ -48,7 +49,8 @@ def dagster_environment(settings: PlatformSettings, databases: Databases) -> Map
         "INGESTION_HOME": str(home),
         "DATABASE_URL": databases.url,
         "DAGSTER_DATABASE_URL": databases.dagster_url,
-        "INGESTION_DAGSTER_STORAGE_URL": sqlalchemy_psycopg2(databases.dagster_url),
+        # Dagster gives its connections no parameters of their own.
+        "INGESTION_DAGSTER_STORAGE_URL": sqlalchemy_psycopg2(with_defaults(databases.dagster_url, NETWORK)),
         "INGESTION_DAGSTER_DIR": str(dagster_dir),
         # Dagster refuses a relative path.
         "DAGSTER_HOME": str(Path(os.environ.get("DAGSTER_HOME") or PROJECT_ROOT).absolute()),

@@ -14,6 +14,7 @@ Both sides decode `%XX`, but they differ in three places, and here the conversio
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from urllib.parse import quote, unquote, unquote_plus
 
@@ -61,6 +62,16 @@ def with_database(url: str, name: str) -> str:
     parts = _parse(url)
     driver = _driver(url)
     parts = replace(parts, database=name)
+    return _libpq(parts) if driver is None else _sqlalchemy(parts, driver)
+
+
+def with_defaults(url: str, parameters: Mapping[str, object]) -> str:
+    """The same database, with those connection parameters that `url` does not give itself, in the form that it has."""
+    parts = _parse(url)
+    given = dict(parts.parameters)
+    missing = tuple((name, str(value)) for name, value in parameters.items() if name not in given)
+    parts = replace(parts, parameters=(*parts.parameters, *missing))
+    driver = _driver(url)
     return _libpq(parts) if driver is None else _sqlalchemy(parts, driver)
 
 

@@ -99,6 +99,7 @@ def test_env_prints_what_dagsters_own_commands_need(ingest: Command, platform_en
     assert values["DATABASE_URL"] == platform_environment["DATABASE_URL"]
     assert values["DAGSTER_DATABASE_URL"] == platform_environment["DAGSTER_DATABASE_URL"]
     assert values["INGESTION_DAGSTER_STORAGE_URL"].startswith("postgresql+psycopg2://")
+    assert "tcp_user_timeout=" in values["INGESTION_DAGSTER_STORAGE_URL"]
     assert {"DAGSTER_HOME", "INGESTION_HOME", "INGESTION_DAGSTER_DIR"} <= set(values)
 
 

@@ -23,6 +23,7 @@ from resources.postgres.urls import (
     sqlalchemy_psycopg,
     sqlalchemy_psycopg2,
     with_database,
+    with_defaults,
 )
 
 
@@ -134,6 +135,21 @@ def test_the_name_of_the_database_is_the_one_that_libpq_would_use(url: str, name
     assert database_name(url) == name
     read = read_by_libpq(url)
     assert read.get("dbname", read.get("user")) == name
+
+
+@pytest.mark.parametrize(
+    ("url", "completed"),
+    [
+        ("postgresql://u@h/d", "postgresql://u@h/d?keepalives_idle=10&sslmode=prefer"),
+        ("postgresql://u@h/d?sslmode=require", "postgresql://u@h/d?sslmode=require&keepalives_idle=10"),
+        (
+            "postgresql+psycopg2://u@/d?host=/run/pg",
+            "postgresql+psycopg2://u@/d?host=/run/pg&keepalives_idle=10&sslmode=prefer",
+        ),
+    ],
+)
+def test_a_parameter_is_added_where_the_url_does_not_give_it_itself(url: str, completed: str) -> None:
+    assert with_defaults(url, {"keepalives_idle": 10, "sslmode": "prefer"}) == completed
 
 
 def test_an_url_without_database_and_user_names_none() -> None:
