@@ -11,6 +11,7 @@ from psycopg.rows import dict_row
 from ingestion_assets.events.sources import SOURCE_NAMES, missing_settings, source_class
 from ingestion_assets.ledger import run_launches
 from ingestion_assets.ledger.dagster_runs import LAUNCHED_BY_TAG
+from ingestion_assets.ledger.uptime import ANSWERS_SINCE
 from ingestion_assets.partitions import coming_weeks, range_tags
 from ingestion_assets.settings import AssetSettings
 
@@ -24,13 +25,13 @@ SELECT DISTINCT ON (source) source, status, attempt, nb_fetched AS fetched, nb_c
        duration::float8 AS seconds, error_text AS error, run_id
 FROM import_jobs WHERE source = ANY(%(sources)s) ORDER BY source, id DESC
 """
-_IMPORTS = """
+_IMPORTS = f"""
 SELECT id, source, status, attempt, partition_start, partition_end, nb_fetched AS fetched, nb_created AS created,
        nb_updated AS updated, nb_skipped AS skipped, nb_errors AS errors, started_at, finished_at,
        coalesce(duration, extract(epoch FROM now() - started_at))::float8 AS seconds, error_text AS error, run_id,
-       status = 'RUNNING' AND greatest(heartbeat_at, pg_postmaster_start_time()) < now() - interval '30 s' AS stuck
+       status = 'RUNNING' AND greatest(heartbeat_at, {ANSWERS_SINCE}) < now() - interval '30 s' AS stuck
 FROM import_jobs ORDER BY id DESC LIMIT 25
-"""
+"""  # noqa: S608
 _DAYS = """
 SELECT day::date AS day, coalesce(sum(nb_created), 0)::bigint AS created, coalesce(sum(nb_updated), 0)::bigint AS updated,
        coalesce(sum(nb_skipped), 0)::bigint AS skipped, coalesce(sum(nb_errors), 0)::bigint AS errors
@@ -40,11 +41,11 @@ GROUP BY day ORDER BY day
 """
 _JOBS = "SELECT state, count(*) AS jobs FROM async_jobs GROUP BY state ORDER BY state"
 _BATCHES = "SELECT state, count(*) AS batches FROM study_batches GROUP BY state ORDER BY state"
-_STUCK_JOBS = """
+_STUCK_JOBS = f"""
 SELECT id::text, kind, state, attempt, claimed_at, deadline_at FROM async_jobs WHERE state = 'running'
-    AND (deadline_at < now() OR greatest(coalesce(beat_at, claimed_at), pg_postmaster_start_time())
+    AND (deadline_at < now() OR greatest(coalesce(beat_at, claimed_at), {ANSWERS_SINCE})
          < now() - interval '30 s') ORDER BY claimed_at LIMIT 20
-"""
+"""  # noqa: S608
 _INCIDENTS = (
     "SELECT at, watcher, subject_type, subject, reason, action, detail FROM incidents ORDER BY id DESC LIMIT 10"
 )

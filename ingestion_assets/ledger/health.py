@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ingestion_assets.ledger.stuck_jobs import WORKER_LOCK_CLASS
+from ingestion_assets.ledger.uptime import ANSWERS_SINCE
 from resources.postgres.database import Database
 
 if TYPE_CHECKING:
@@ -229,11 +230,11 @@ def _is_down(daemon: Daemon) -> bool:
 def _jobs(database: Database) -> Jobs:
     states = database.fetch_all("SELECT state, count(*) AS n FROM async_jobs GROUP BY state")
     [row] = database.fetch_all(
-        "SELECT count(*) FILTER (WHERE state = 'pending' AND not_before <= now()) AS due,"
+        "SELECT count(*) FILTER (WHERE state = 'pending' AND not_before <= now()) AS due,"  # noqa: S608
         " coalesce(extract(epoch FROM now() - min(not_before) FILTER (WHERE state = 'pending' AND not_before <= now())),"
         " 0)::float8 AS oldest,"
         " count(*) FILTER (WHERE state = 'running' AND (deadline_at < now() OR greatest(coalesce(beat_at, claimed_at),"
-        " pg_postmaster_start_time()) < now() - interval '30 s')) AS stuck,"
+        f" {ANSWERS_SINCE}) < now() - interval '30 s')) AS stuck,"
         " (SELECT count(DISTINCT objid) FROM pg_locks WHERE locktype = 'advisory' AND classid = %(lock)s AND objsubid = 2"
         " AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())) AS workers"
         " FROM async_jobs WHERE state IN ('pending', 'running')",
@@ -250,7 +251,7 @@ def _jobs(database: Database) -> Jobs:
 
 def _imports(database: Database) -> Imports:
     [row] = database.fetch_all(
-        "SELECT count(*) AS running, count(*) FILTER (WHERE greatest(heartbeat_at, pg_postmaster_start_time())"
+        f"SELECT count(*) AS running, count(*) FILTER (WHERE greatest(heartbeat_at, {ANSWERS_SINCE})"  # noqa: S608
         " < now() - interval '30 s' OR progress_at < now() - interval '1 h') AS stuck"
         " FROM import_jobs WHERE status = 'RUNNING'"
     )

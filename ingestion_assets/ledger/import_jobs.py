@@ -19,6 +19,7 @@ from datetime import date, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from ingestion_assets.ledger.uptime import ANSWERS_SINCE
 from resources.errors import TransientError
 from resources.postgres.database import Database, Session, application_name
 
@@ -263,8 +264,7 @@ class ImportJob:
     def _running_imports(self, connection: Connection[Any]) -> list[RunningImport]:
         """What other runs have RUNNING that leaves no room for this import."""
         rows = connection.execute(
-            # Nobody can beat while the server is down: silence from before its start proves nothing.
-            "SELECT id, run_id, clock_timestamp() - greatest(heartbeat_at, pg_postmaster_start_time()), attempt_token"
+            f"SELECT id, run_id, clock_timestamp() - greatest(heartbeat_at, {ANSWERS_SINCE}), attempt_token"  # noqa: S608
             " FROM import_jobs WHERE source = %(source)s AND status = 'RUNNING' AND run_id <> %(run)s"
             " AND (NOT %(by_weeks)s OR daterange(partition_start, partition_end, '[]')"
             " && daterange(%(first)s, %(last)s, '[]')) ORDER BY id",
@@ -344,8 +344,8 @@ def end_silent_sessions(connection: Connection[Any], source: str) -> int:
     For those who wait for a lock of such a job: a process that was stopped, or hangs, keeps its locks for ever.
     """
     silent = connection.execute(
-        "SELECT run_id FROM import_jobs WHERE source = %s AND status = 'RUNNING'"
-        " AND clock_timestamp() - greatest(heartbeat_at, pg_postmaster_start_time()) > %s",
+        "SELECT run_id FROM import_jobs WHERE source = %s AND status = 'RUNNING'"  # noqa: S608
+        f" AND clock_timestamp() - greatest(heartbeat_at, {ANSWERS_SINCE}) > %s",
         (source, LEASE),
     ).fetchall()
     ended = connection.execute(

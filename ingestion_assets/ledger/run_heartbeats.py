@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from ingestion_assets.ledger.uptime import ANSWERS_SINCE
 from resources.postgres.database import Database
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class Pulse:
 def read_pulses(connection: Connection[Any], run_ids: Collection[str]) -> Mapping[str, Pulse]:
     """The pulses of these runs, by run. A run that nobody serves, or that has ended properly, has none."""
     rows = connection.execute(
-        "SELECT run_id, process, clock_timestamp() - greatest(beat_at, pg_postmaster_start_time()),"
+        f"SELECT run_id, process, clock_timestamp() - greatest(beat_at, {ANSWERS_SINCE}),"  # noqa: S608
         " pg_try_advisory_xact_lock(hashtextextended(token::text, 0)) FROM run_heartbeats WHERE run_id = ANY(%s)",
         (list(run_ids),),
     ).fetchall()

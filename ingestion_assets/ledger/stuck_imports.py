@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ingestion_assets.ledger.import_jobs import close_import, session_role
 from ingestion_assets.ledger.incidents import Action, Incident, Subject, record
+from ingestion_assets.ledger.uptime import ANSWERS_SINCE
 from resources.postgres.database import Database, application_name
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ def running_imports(connection: Connection[Any], *, limit: int = 200) -> list[Ru
     """All imports that are RUNNING by the ledger."""
     # The first half of the token names the session lock, as in import_jobs.
     rows = connection.execute(
-        "SELECT id, source, run_id, attempt_token, clock_timestamp() - greatest(heartbeat_at, pg_postmaster_start_time()),"
+        f"SELECT id, source, run_id, attempt_token, clock_timestamp() - greatest(heartbeat_at, {ANSWERS_SINCE}),"  # noqa: S608
         " clock_timestamp() - progress_at,"
         " pg_try_advisory_xact_lock(('x' || left(replace(attempt_token::text, '-', ''), 16))::bit(64)::bigint)"
         " FROM import_jobs WHERE status = 'RUNNING' ORDER BY id LIMIT %s",

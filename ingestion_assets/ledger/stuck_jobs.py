@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ingestion_assets.ledger.incidents import Action, Incident, Subject, record
 from ingestion_assets.ledger.job_settings import JobSettings
+from ingestion_assets.ledger.uptime import ANSWERS_SINCE
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -75,9 +76,9 @@ def why_stuck(job: RunningJob, settings: JobSettings) -> Stuck | None:
     return None
 
 
-_SUSPECTS = """
+_SUSPECTS = f"""
 SELECT j.id, j.kind, j.attempt_token, j.attempt, j.max_attempts,
-       clock_timestamp() - greatest(coalesce(j.beat_at, j.claimed_at), pg_postmaster_start_time()) AS silence,
+       clock_timestamp() - greatest(coalesce(j.beat_at, j.claimed_at), {ANSWERS_SINCE}) AS silence,
        clock_timestamp() - j.deadline_at AS overdue, l.objid IS NOT NULL AS worker_alive, coalesce(j.worker, '')
 FROM async_jobs j
 LEFT JOIN (SELECT DISTINCT objid::bigint AS objid FROM pg_locks WHERE locktype = 'advisory' AND classid = %(lock)s
@@ -86,7 +87,7 @@ LEFT JOIN (SELECT DISTINCT objid::bigint AS objid FROM pg_locks WHERE locktype =
 WHERE j.state = 'running' AND (coalesce(j.beat_at, j.claimed_at) < clock_timestamp() - %(silence)s
                                OR j.deadline_at < clock_timestamp())
 LIMIT %(limit)s
-"""
+"""  # noqa: S608
 
 
 def suspects(connection: Connection[Any], settings: JobSettings, *, limit: int = 500) -> list[RunningJob]:

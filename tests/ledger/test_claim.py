@@ -216,6 +216,21 @@ def test_nobody_is_called_dead_because_the_server_was_down(database: Database, m
         job.commit(job.succeed)
 
 
+@pytest.mark.usefixtures("silent_heart", "started_long_ago")
+def test_nobody_is_called_dead_because_the_server_was_in_recovery(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the crash of one session, or a failover, the postmaster is as old as before; what writes the log is new."""
+    monkeypatch.setattr(import_jobs, "LEASE", timedelta(minutes=50))
+    with ImportJob(database, source="feed", run_id="alive") as job:
+        _age(database, 3600)
+        with database.transaction() as connection:
+            connection.execute("DROP VIEW public.pg_stat_activity")
+        with pytest.raises(ImportBusyError), ImportJob(database, source="feed", run_id="rival", wait=0):
+            pass
+        job.commit(job.succeed)
+
+
 def test_an_import_whose_run_has_finished_is_taken_over_at_once(database: Database) -> None:
     _Dead(database)
     with ImportJob(database, source="feed", run_id="next", wait=0, run_finished=lambda run: run == "killed") as job:
