@@ -2,29 +2,41 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from resources.http.cache import CachedReply
 from resources.postgres.database import Database
 
+if TYPE_CHECKING:
+    from psycopg import Connection
+
 
 class PostgresValidatorCache:
-    """`resources.http.ValidatorCache` over the table `http_cache`."""
+    """`resources.http.ValidatorCache` over the table `http_cache`.
+
+    In transactions that outlive a restart of the server, as the import does for which it remembers answers.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def get(self, url_key: str) -> CachedReply | None:
         """The answer kept under the key."""
-        rows = self._database.fetch_all(
-            "SELECT etag, last_modified, body, content_type, stored_at FROM http_cache WHERE url_key = %(key)s",
-            {"key": url_key},
-        )
-        return CachedReply(**rows[0]) if rows else None
+
+        def read(connection: Connection[Any]) -> tuple[Any, ...] | None:
+            return connection.execute(
+                "SELECT etag, last_modified, body, content_type, stored_at FROM http_cache WHERE url_key = %s",
+                (url_key,),
+            ).fetchone()
+
+        with self._database.session(role="http cache") as session:
+            row = session.transact(read)
+        return CachedReply(*row) if row else None
 
     def put(self, url_key: str, reply: CachedReply) -> None:
         """Keep an answer, in place of an older one. An answer with the validators we have is not written again."""
-        with self._database.transaction(role="http cache") as connection:
+
+        def write(connection: Connection[Any]) -> None:
             connection.execute(
                 "INSERT INTO http_cache AS c (url_key, etag, last_modified, content_type, body, stored_at)"
                 " VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT (url_key) DO UPDATE SET etag = EXCLUDED.etag,"
@@ -32,6 +44,9 @@ class PostgresValidatorCache:
                 " stored_at = EXCLUDED.stored_at",
                 (url_key, reply.etag, reply.last_modified, reply.content_type, reply.body, reply.stored_at),
             )
+
+        with self._database.session(role="http cache") as session:
+            session.transact(write)
 
 
 class PostgresRequestBudget:

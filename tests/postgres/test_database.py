@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
 import pytest
 
+from resources.http.cache import CachedReply
 from resources.postgres import database as module
 from resources.postgres.database import Database, DatabaseUnavailableError, application_name
+from resources.postgres.http_store import PostgresValidatorCache
+from resources.postgres.migrate import upgrade
 from resources.postgres.server import EmbeddedServer
+from resources.postgres.urls import sqlalchemy_psycopg
 
 
 def _insert(connection: psycopg.Connection[Any]) -> int:
@@ -193,6 +198,25 @@ def test_a_restart_of_the_server_in_the_middle_of_a_transaction_is_survived(
         restarts[0].join()
         assert session.reconnects >= 1
     assert database.fetch_all("SELECT count(*) AS n FROM t") == [{"n": 1}]
+
+
+def test_a_restart_of_the_server_between_two_feeds_is_survived_by_what_remembers_their_answers(
+    make_server: Callable[..., EmbeddedServer],
+) -> None:
+    server = make_server()
+    server.start()
+    server.ensure_database("work")
+    database = Database(server.url("work"), patience=60)
+    upgrade(sqlalchemy_psycopg(database.url))
+    cache = PostgresValidatorCache(database)
+    kept = CachedReply("e", None, b"body", "text/plain", datetime.now(UTC))
+    for use in (lambda: cache.put("key", kept), lambda: cache.get("key")):
+        server.stop(force=True)
+        back = threading.Timer(0.5, server.start)
+        back.start()
+        found = use()
+        back.join()
+    assert found == kept
 
 
 def test_the_role_of_a_connection_shows_in_the_list_of_sessions(database: Database) -> None:
