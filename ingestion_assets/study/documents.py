@@ -90,11 +90,12 @@ def _extract(context: dg.AssetExecutionContext, job: ImportJob, *, again: bool) 
         return store.read_files(connection, collection_id, job_id=job.job_id)
 
     files = job.commit(begin)
+    done_before = {file.sha256 for file in files if file.by_this_job}
     known = {
         document.text_sha256: document.name
         for document in job.session.transact(lambda c: store.read_documents(c, collection_id))
-        # What is extracted anew may turn out otherwise.
-        if document.ready and not again
+        # What is extracted anew may turn out otherwise, unless an earlier attempt has done it.
+        if document.ready and (not again or document.sha256 in done_before)
     }
     seen: dict[str, str] = {}
     for done, file in enumerate(files, 1):
