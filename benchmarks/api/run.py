@@ -179,6 +179,9 @@ async def steady(service: Service, paths: Sequence[str], headers: Mapping[str, s
     latencies: list[float] = []
 
     async def one(path: str, due: float) -> None:
+        # The service ends a connection that is idle for long.
+        while free and free[-1].at_end:
+            free.pop().close()
         connection = free.pop() if free else await Connection.to(service.url)
         status, _ = await connection.get(path, headers)
         if status != 200:
