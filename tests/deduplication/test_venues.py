@@ -1,5 +1,8 @@
+from datetime import date, time
+
 import pytest
 
+from ingestion_assets.events.deduplication.records import record_from_event
 from ingestion_assets.events.deduplication.venues import (
     Likeness,
     compare_addresses,
@@ -9,6 +12,7 @@ from ingestion_assets.events.deduplication.venues import (
     parse_venue,
     split_place,
 )
+from ingestion_assets.events.model import Event, Moment, Venue
 
 
 @pytest.mark.parametrize(
@@ -128,3 +132,10 @@ def test_addresses_compare_by_door_and_street(one, two, expected):
 )
 def test_a_place_in_one_line_is_taken_apart(name, address, city, expected):
     assert split_place(name, address, city) == expected
+
+
+def test_events_of_the_platform_have_their_places_taken_apart_too():
+    when = Moment(date=date(2026, 9, 25), time=time(20), zone="America/Toronto")
+    event = Event(source_id="1", title="Marée", payload={}, start=when, venue=Venue(name="6182 Dundas St W"))
+    record = record_from_event("allevents", event)
+    assert (record.venue_name, record.address) == (None, "6182 Dundas St W")

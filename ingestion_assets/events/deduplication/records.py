@@ -11,7 +11,7 @@ from datetime import date, datetime, time
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from ingestion_assets.events.model import Event
+from ingestion_assets.events.model import Event, Venue
 
 
 class Key(NamedTuple):
@@ -68,7 +68,11 @@ def record_from_event(
     """The record of a dated `Event`. ValueError for an event without a start: it stays outside deduplication."""
     if event.start is None:
         raise ValueError(f"{source}:{event.source_id} has no date yet; leave it out until it is dated")
-    venue = event.venue
+    from ingestion_assets.events.deduplication.venues import split_place
+
+    venue = event.venue or Venue()
+    # Some sources have the address for the name of a venue, or all of it in one.
+    venue_name, address, city = split_place(venue.name, venue.address, venue.city)
     price = event.price
     values: dict[str, Any] = {
         "title": event.title,
@@ -76,7 +80,7 @@ def record_from_event(
         "start": event.start,
         "end": event.end,
         "status": event.status.value,
-        "venue": venue,
+        "venue": event.venue,
         "online": event.online,
         "url": event.url,
         "image_url": event.image_url,
@@ -99,11 +103,11 @@ def record_from_event(
         end_time=event.end.time if event.end else None,
         zone=None if event.start.zone_assumed else event.start.zone,
         lang=event.language,
-        venue_name=venue.name if venue else None,
-        address=venue.address if venue else None,
-        city=venue.city if venue else None,
-        lat=venue.lat if venue else None,
-        lon=venue.lon if venue else None,
+        venue_name=venue_name,
+        address=address,
+        city=city,
+        lat=venue.lat,
+        lon=venue.lon,
         url=event.url,
         status=event.status.value,
         organizer=event.organizer,
