@@ -2,16 +2,9 @@ from datetime import date, time
 
 import pytest
 
+from ingestion_assets.events.deduplication.addresses import compare_addresses, parse_address, parse_city, split_place
 from ingestion_assets.events.deduplication.records import record_from_event
-from ingestion_assets.events.deduplication.venues import (
-    Likeness,
-    compare_addresses,
-    compare_venues,
-    parse_address,
-    parse_city,
-    parse_venue,
-    split_place,
-)
+from ingestion_assets.events.deduplication.venues import Likeness, compare_venues, parse_venue
 from ingestion_assets.events.model import Event, Moment, Venue
 
 

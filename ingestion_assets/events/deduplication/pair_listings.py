@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ingestion_assets.events.deduplication.addresses import compare_addresses
 from ingestion_assets.events.deduplication.blocks import DOORS, FAR, HALF_DAY, areas, starts
 from ingestion_assets.events.deduplication.columns import Batch
 from ingestion_assets.events.deduplication.days import DAY
 from ingestion_assets.events.deduplication.levels import LEVELS
-from ingestion_assets.events.deduplication.venues import Likeness, compare_addresses, compare_venues
+from ingestion_assets.events.deduplication.venues import Likeness, compare_venues
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from ingestion_assets.events.deduplication.addresses import parse_address, parse_city
 from ingestion_assets.events.deduplication.columns import PLAYS, Batch, Csr, distinct
 from ingestion_assets.events.deduplication.days import DAY, logical_day
 from ingestion_assets.events.deduplication.lexicon import FORMS, default_lexicon
@@ -16,13 +17,7 @@ from ingestion_assets.events.deduplication.records import Key, Record
 from ingestion_assets.events.deduplication.statistics import CorpusStatistics
 from ingestion_assets.events.deduplication.text import fold, is_shared, plain_url
 from ingestion_assets.events.deduplication.titles import ParsedTitle, parse_title
-from ingestion_assets.events.deduplication.venues import (
-    is_online,
-    parse_address,
-    parse_city,
-    parse_venue,
-    without_place,
-)
+from ingestion_assets.events.deduplication.venues import is_online, parse_venue, without_place
 
 if TYPE_CHECKING:
     import numpy as np

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from ingestion_assets.events.deduplication.addresses import parse_city, split_place
 from ingestion_assets.events.deduplication.records import Key, Record
-from ingestion_assets.events.deduplication.venues import parse_city, parse_venue, split_place
+from ingestion_assets.events.deduplication.venues import parse_venue
 
 REQUIRED = ("source", "source_id", "title", "start_at")
 OPTIONAL = (

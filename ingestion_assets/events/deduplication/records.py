@@ -68,7 +68,7 @@ def record_from_event(
     """The record of a dated `Event`. ValueError for an event without a start: it stays outside deduplication."""
     if event.start is None:
         raise ValueError(f"{source}:{event.source_id} has no date yet; leave it out until it is dated")
-    from ingestion_assets.events.deduplication.venues import split_place
+    from ingestion_assets.events.deduplication.addresses import split_place
 
     venue = event.venue or Venue()
     # Some sources have the address for the name of a venue, or all of it in one.

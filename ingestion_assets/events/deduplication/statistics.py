@@ -18,10 +18,11 @@ from functools import cached_property, lru_cache
 from importlib.resources import files
 from typing import Self
 
+from ingestion_assets.events.deduplication.addresses import parse_city
 from ingestion_assets.events.deduplication.chains import ChainNames
 from ingestion_assets.events.deduplication.records import Record
 from ingestion_assets.events.deduplication.titles import ParsedTitle, parse_title
-from ingestion_assets.events.deduplication.venues import parse_city, parse_venue
+from ingestion_assets.events.deduplication.venues import parse_venue
 
 _FLOOR = 2_000
 """Documents that a small corpus is treated as having, so that its few words do not all look common."""
