@@ -43,6 +43,8 @@ class Lexicon:
     """Single long words by each of their shapes with one letter left out, for finding misspelt ones."""
     by_gap: Mapping[tuple[str, ...], tuple[tuple[str, Entry], ...]] = field(default_factory=dict)
     """Phrases of meaning by what is left of them without one of their words, which is empty there; and that word."""
+    in_phrases: frozenset[str] = frozenset()
+    """The words of `by_gap`."""
     _looked_up: dict[str, Entry | None] = field(default_factory=dict, compare=False, repr=False)
 
     def match(self, text: Sequence[str], position: int) -> Entry | None:
@@ -55,6 +57,9 @@ class Lexicon:
 
     def misspelt_phrase(self, text: Sequence[str], position: int) -> Entry | None:
         """The known phrase that begins at `position` but for a slip in one of its words; the longest of several."""
+        # Of its first two words one is right: nearly no title comes past this.
+        if self.in_phrases.isdisjoint(text[position : position + 2]):
+            return None
         for length in range(min(_LONGEST_PHRASE, len(text) - position), 1, -1):
             said = tuple(text[position : position + length])
             for gap, word in enumerate(said):
@@ -161,6 +166,7 @@ def build_lexicon(tables: Mapping[str, Mapping[str, list[str]]]) -> Lexicon:
         spelt=frozenset(singular(word) for phrases in tables.get("spelt", {}).values() for word in phrases),
         spellings={code: tuple(found) for code, found in spellings.items()},
         by_gap={key: tuple(found) for key, found in gaps.items()},
+        in_phrases=frozenset(word for key in gaps for word in key if word),
         by_shape={shape: tuple(sorted(known)) for shape, known in shapes.items()},
     )
 

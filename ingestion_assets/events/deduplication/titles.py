@@ -137,7 +137,7 @@ class _Parser:
             # `Kids: X`, `Famille : X` say which page it is on; `X for kids` says for whom it is.
             # Behind it families are said in passing, children are not.
             pages = _PAGES if segment is segments[0] else _IN_PASSING if segment is segments[-1] else frozenset()
-            category = len(segments) > 1 and all(unit.code in pages for unit in segment)
+            category = bool(pages) and len(segments) > 1 and all(unit.code in pages for unit in segment)
             # `w/ X` and `et invités : X`: the word stands before the separator, its names behind it.
             lesser = (trailing or _is_a_tour(segment)) and bool(head)
             trailing = segment[-1].role == "support"
