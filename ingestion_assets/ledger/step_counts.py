@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -58,27 +59,21 @@ def add_counts(connection: Connection[Any], job: ImportJob, counts: Mapping[date
 
 
 def read_counts(database: Database, job_id: int) -> tuple[Counts, dict[date, Counts]]:
-    """What the ledger says of a job: in all, and by week."""
-    [row] = database.fetch_all(
-        "SELECT nb_created, nb_updated, nb_skipped, nb_errors, errors FROM import_jobs WHERE id = %(id)s",
-        {"id": job_id},
-    )
-    total = Counts(
-        created=row["nb_created"],
-        updated=row["nb_updated"],
-        skipped=row["nb_skipped"],
-        errors=row["nb_errors"],
-        by_reason=row["errors"],
-    )
-    weeks = database.fetch_all(
-        "SELECT week, nb_created, nb_updated, nb_skipped, nb_errors FROM import_job_partitions"
-        " WHERE job_id = %(id)s ORDER BY week",
-        {"id": job_id},
-    )
-    by_week = {
-        row["week"]: Counts(
-            created=row["nb_created"], updated=row["nb_updated"], skipped=row["nb_skipped"], errors=row["nb_errors"]
-        )
-        for row in weeks
-    }
-    return total, by_week
+    """What the ledger says of a job: in all, and by week. Patient: the work is done, and a restart of the server in this
+    moment must not fail it. Raises `DatabaseUnavailableError` as `Session.transact` does.
+    """
+    with database.session() as session:
+        return session.transact(partial(_read_counts, job_id=job_id))
+
+
+def _read_counts(connection: Connection[Any], *, job_id: int) -> tuple[Counts, dict[date, Counts]]:
+    [(created, updated, skipped, errors, by_reason)] = connection.execute(
+        "SELECT nb_created, nb_updated, nb_skipped, nb_errors, errors FROM import_jobs WHERE id = %s", (job_id,)
+    ).fetchall()
+    weeks = connection.execute(
+        "SELECT week, nb_created, nb_updated, nb_skipped, nb_errors FROM import_job_partitions WHERE job_id = %s"
+        " ORDER BY week",
+        (job_id,),
+    ).fetchall()
+    total = Counts(created=created, updated=updated, skipped=skipped, errors=errors, by_reason=by_reason)
+    return total, {week: Counts(created=c, updated=u, skipped=s, errors=e) for week, c, u, s, e in weeks}
