@@ -205,6 +205,10 @@ def test_dates_in_a_title_say_nothing_of_it(title, plain):
     assert parse_title(title).numbers == parse_title(plain).numbers
 
 
+def test_a_title_that_is_a_price_keeps_it():
+    assert parse_title("$5").head != parse_title("$20").head
+
+
 def test_a_part_of_several_is_no_date():
     assert parse_title("Salon du livre 3/5").parts == {("part", 3)}
 

@@ -171,13 +171,18 @@ def test_work_that_kills_its_connection_every_time_is_given_up(
     assert 5 < len(begun) < 20
 
 
-def test_a_restart_of_the_server_in_the_middle_of_a_transaction_is_survived(
-    make_server: Callable[..., EmbeddedServer],
-) -> None:
+def patient_database(make_server: Callable[..., EmbeddedServer]) -> tuple[EmbeddedServer, Database]:
+    """A server of the test's own, to be restarted, and a database on it that waits for it."""
     server = make_server()
     server.start()
     server.ensure_database("work")
-    database = Database(server.url("work"), patience=60)
+    return server, Database(server.url("work"), patience=60)
+
+
+def test_a_restart_of_the_server_in_the_middle_of_a_transaction_is_survived(
+    make_server: Callable[..., EmbeddedServer],
+) -> None:
+    server, database = patient_database(make_server)
     with database.session() as session:
         session.transact(lambda connection: connection.execute("CREATE TABLE t (a int)"))
         restarts: list[threading.Thread] = []
@@ -203,10 +208,7 @@ def test_a_restart_of_the_server_in_the_middle_of_a_transaction_is_survived(
 def test_a_restart_of_the_server_between_two_feeds_is_survived_by_what_remembers_their_answers(
     make_server: Callable[..., EmbeddedServer],
 ) -> None:
-    server = make_server()
-    server.start()
-    server.ensure_database("work")
-    database = Database(server.url("work"), patience=60)
+    server, database = patient_database(make_server)
     upgrade(sqlalchemy_psycopg(database.url))
     cache = PostgresValidatorCache(database)
     kept = CachedReply("e", None, b"body", "text/plain", datetime.now(UTC))

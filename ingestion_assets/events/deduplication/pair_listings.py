@@ -123,7 +123,9 @@ EVENING = 18 * 60
 EARLY = 7 * 60
 """Before it hardly anything begins."""
 NIGHT = 20 * 60
-MIDNIGHT = 23 * 60 + 30
+"""From here on doors open for a night."""
+MAIN_ACT = 23 * 60 + 30
+"""From here on no doors open: a night is well under way."""
 LATE = 22 * 60 + 45
 """From here on hardly any show begins that is the second of its day."""
 _CITY_MIDDLE = 5
@@ -182,9 +184,9 @@ def time_levels(batch: Batch, a: Ints, b: Ints) -> dict[str, Levels]:
     # A clock in a title is right, and tells the showings of a day apart.
     shifted &= (batch.parsed["clock"][a] < 0) & (batch.parsed["clock"][b] < 0)
     # A club night has doors, a first DJ and a main act, and one of them after midnight is what a source calls its start.
-    same_night = once[a] & once[b] & (batch.title[a] == batch.title[b]) & (earlier >= NIGHT)
-    near_slip = (np.abs(apart - offset) <= DOORS) & (offset >= 240)
     later = np.maximum(one, two)
+    same_night = once[a] & once[b] & (batch.title[a] == batch.title[b]) & (earlier >= NIGHT) & (later >= MAIN_ACT)
+    near_slip = (np.abs(apart - offset) <= DOORS) & (offset >= 240)
     neither, either = (one < 0) & (two < 0), (one < 0) | (two < 0)
     steps = [
         (neither, "both_dated"),
@@ -197,7 +199,7 @@ def time_levels(batch: Batch, a: Ints, b: Ints) -> dict[str, Levels]:
         (apart <= 35, "35min"),
         (apart <= 65, "65min"),
         (apart <= 95, "95min"),
-        (same_night & (np.maximum(one, two) >= MIDNIGHT) & (apart <= FAR), "95min"),
+        (same_night & (apart <= FAR), "95min"),
         (apart <= FAR, "200min"),
         (near_slip & (later >= DAY), "slip_and_doors_past_midnight"),
         (apart == HALF_DAY, "half_day"),

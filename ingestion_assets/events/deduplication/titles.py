@@ -111,7 +111,10 @@ class _Parser:
         unmoved = title[: elsewhere.start()].rstrip(" |([–—-") if elsewhere else ""
         if elsewhere and unmoved:
             title = unmoved + title[elsewhere.end() :]
-        dated = _TONGUE.sub(lambda found: f" ({_TONGUES[found[1]]})", _PRICE.sub(" ", fold(title)))
+        priced = fold(title)
+        unpriced = _PRICE.sub(" ", priced)
+        named = unpriced if any(map(str.isalnum, unpriced)) else priced
+        dated = _TONGUE.sub(lambda found: f" ({_TONGUES[found[1]]})", named)
         dates = [found[0] for found in DATE.finditer(dated)]
         without_dates = DATE.sub(" ", dated) if dates else dated
         days = further_days(dated, dates)
