@@ -113,8 +113,8 @@ class _Parser:
             title = unmoved + title[elsewhere.end() :]
         priced = fold(title)
         unpriced = _PRICE.sub(" ", priced)
-        named = unpriced if any(map(str.isalnum, unpriced)) else priced
-        dated = _TONGUE.sub(lambda found: f" ({_TONGUES[found[1]]})", named)
+        worded = unpriced if any(map(str.isalnum, unpriced)) else priced
+        dated = _TONGUE.sub(lambda found: f" ({_TONGUES[found[1]]})", worded)
         dates = [found[0] for found in DATE.finditer(dated)]
         without_dates = DATE.sub(" ", dated) if dates else dated
         days = further_days(dated, dates)
