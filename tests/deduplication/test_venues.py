@@ -41,6 +41,10 @@ from ingestion_assets.events.model import Event, Moment, Venue
         ("University of Montreal", "Université de Montréal - Pavillon Roger-Gaudry, salle M-415", Likeness.STRONG),
         ("BPM – Cumberland", "Bibliothèque publique de Montréal, Rideau", Likeness.DIFFERENT),
         ("Mayfair Theatre", "Cinéma Mayfair", Likeness.STRONG),
+        ("Théâtre du Feu", "Fire Theatre", Likeness.SAME),  # its name is a word
+        ("Salle du Vieux-Renard", "Old Fox Hall", Likeness.SAME),
+        ("Théâtre du Feu", "Théâtre de l'Eau", Likeness.DIFFERENT),
+        ("Bibliothèque du Feu", "Fire Theatre", Likeness.CLASHING),
         ("Bibliothèque X", "Library Y", Likeness.DIFFERENT),
         ("Studio 2", "Studio 3", Likeness.DIFFERENT),
         ("En ligne", "Club Soda", Likeness.UNKNOWN),
@@ -118,6 +122,7 @@ def test_addresses_compare_by_door_and_street(one, two, expected):
         ),
         ("3604 rue Victor-Hugo", "12 King St", "Laval", ("3604 rue Victor-Hugo", "12 King St", "Laval")),
         ("6653", "rue Sherbrooke Ouest", "Montréal", (None, "6653 rue Sherbrooke Ouest", "Montréal")),
+        ("87, rue Sainte-Hélène", None, "Lyon", (None, "87, rue Sainte-Hélène", "Lyon")),
         ("6182 Dundas St W", None, "Toronto", (None, "6182 Dundas St W", "Toronto")),
         ("Salle A, Place des Arts", None, None, ("Salle A, Place des Arts", None, None)),
         (None, None, None, (None, None, None)),

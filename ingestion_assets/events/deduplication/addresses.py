@@ -62,7 +62,7 @@ def parse_city(city: str | None) -> str:
 
 _POSTAL = re.compile(r"\b(?:[a-z]\d[a-z]\s?\d[a-z]\d|\d{5}(?:-\d{4})?)\b", re.IGNORECASE)
 _STREET = re.compile(
-    r"^\d{1,6}[a-z]?(?:-\d+)?\s+\S|^(?:rue|avenue|av\.?|boulevard|boul\.?|chemin|ch\.?|chaussée|quai|allée)\s",
+    r"^\d{1,6}[a-z]?(?:-\d+)?,?\s+\S|^(?:rue|avenue|av\.?|boulevard|boul\.?|chemin|ch\.?|chaussée|quai|allée)\s",
     re.IGNORECASE,
 )
 

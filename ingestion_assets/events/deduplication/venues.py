@@ -7,12 +7,13 @@ come from `statistics`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
 
 from ingestion_assets.events.deduplication.addresses import parse_city, place_words
+from ingestion_assets.events.deduplication.lexicon import default_lexicon
 from ingestion_assets.events.deduplication.text import fold, stem, words
 from ingestion_assets.events.deduplication.titles import parse_title
 
@@ -194,9 +195,10 @@ def compare_venues(a: ParsedVenue, b: ParsedVenue) -> Likeness:
         return Likeness.CLASHING if clash else Likeness.STRONG
     common = a.core & b.core
     alike = JaroWinkler.similarity(a.joined, b.joined)
-    if not common and alike < _NOT_EVEN_MISSPELT:
+    left, right = _without_translated(a.core - common, b.core - common)
+    if len(left) == len(a.core) and alike < _NOT_EVEN_MISSPELT:
         return Likeness.DIFFERENT
-    left, right = _without_misspelt(a.core - common, b.core - common)
+    left, right = _without_misspelt(left, right)
     common = a.core - left
     if not left and not right:
         return Likeness.CLASHING if clash else Likeness.SAME if a.sorts == b.sorts else Likeness.STRONG
@@ -239,6 +241,22 @@ def without_place(title: str, venue: str | None, city: str | None) -> str:
             kept += found[0]
             begin = found.end()
     return kept if any(map(str.isalpha, kept)) else title
+
+
+def _without_translated(left: frozenset[str], right: frozenset[str]) -> tuple[frozenset[str], frozenset[str]]:
+    """The words of each side that have no word of the other language on the other: Théâtre du Feu, Fire Theatre."""
+    codes = _codes()
+    shared = {codes.get(word) for word in left} & {codes.get(word) for word in right}
+    return (
+        frozenset(word for word in left if codes.get(word) is None or codes[word] not in shared),
+        frozenset(word for word in right if codes.get(word) is None or codes[word] not in shared),
+    )
+
+
+@lru_cache(maxsize=1)
+def _codes() -> Mapping[str, str]:
+    """What the words of names mean, by their stems."""
+    return {stem(word): code for code, spelt in default_lexicon().spellings.items() for word in spelt}
 
 
 _CUT = 5
