@@ -43,6 +43,13 @@ APART: dict[str, tuple[list[Listing], str]] = {
         ],
         "xxyy",
     ),
+    "two items of one series": (
+        [
+            ("a", "Série Découverte : Survivre à un manteau", "20:00", "Maison de la culture Lussier"),
+            ("b", "Série Découverte : Avant l'orage", "20:00", "Maison Lussier"),
+        ],
+        "xy",
+    ),
     "labelled showings without a time": (
         [
             ("a", "Casse-Noisette (matinée)", "", "Place des Arts"),
@@ -283,6 +290,20 @@ APART: dict[str, tuple[list[Listing], str]] = {
 }  # fmt: skip
 
 TOGETHER: dict[str, tuple[list[Listing], str]] = {
+    "one subject in the words of two editors": (
+        [
+            ("a", "Conférence : la musique baroque", "19:00", "Bibliothèque de Verdun"),
+            ("b", "Écouter le baroque", "19:00", "Verdun Library"),
+        ],
+        "xx",
+    ),
+    "one number in the words of two editors": (
+        [
+            ("a", "Café linguistique français-anglais, no 18", "18:00", "Bibliothèque de Verdun"),
+            ("b", "French-English Conversation Exchange, #18", "18:00", "Verdun Library"),
+        ],
+        "xx",
+    ),
     "doors and show": (
         [("a", "Ghost Ferry", "19:00", "Club Soda"), ("b", "Ghost Ferry", "20:00", "Club Soda")],
         "xx",
@@ -512,3 +533,20 @@ def test_a_run_of_evenings_is_not_one_of_them(title: str, start: str, lasts: int
 @pytest.mark.parametrize(("listings", "letters"), TOGETHER.values(), ids=TOGETHER.keys())
 def test_what_is_one_event_becomes_one(listings: list[Listing], letters: str) -> None:
     assert grouping(listings) == wanted(letters)
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "together"),
+    [
+        ("ville:17@outlook.example", "salle:4@outlook.example", True),
+        ("ville:17", "ville:4", False),
+        ("17@ville.example", "4@salle.example", True),
+        ("17@ville.example", "4@ville.example#20260418", False),
+        ("17", "4", False),
+    ],
+)
+def test_a_calendar_lists_one_show_once_and_the_next_calendar_lists_it_too(one: str, two: str, together: bool) -> None:
+    """Both are of the source `ics`. Two starts in one calendar are two showings, in two of them doors and show."""
+    doors, show = records([("ics", "L'Avare", "19:30", "Prospero"), ("ics", "L'Avare", "20:00", "Théâtre Prospero")])
+    listed = [replace(doors, source_id=one), replace(show, source_id=two)]
+    assert len(resolve(listed).clusters) == (1 if together else 2)

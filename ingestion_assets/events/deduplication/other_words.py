@@ -58,7 +58,7 @@ def other_words(batch: Batch, pairs: PairFeatures, asked: NDArray[np.bool_]) -> 
         )
         | ((levels["proper"] == code("proper", "both_missing")) & (one_language | in_a_frame))
     )
-    open_ = asked & both & (levels["letters"] > code("letters", "88"))
+    open_ = asked & both & (levels["letters"] > code("letters", "88")) & ~_one_subject(batch, pairs)
     result = np.asarray(open_ & untranslated)
     for row in np.flatnonzero(result).tolist():
         result[row] = not cut_short(batch, int(pairs.a[row]), int(pairs.b[row]))
@@ -76,6 +76,42 @@ def _one_listing_each(pairs: PairFeatures) -> NDArray[np.bool_]:
     levels = pairs.levels
     told = levels["languages"] == code("languages", "differ_in_words")
     return np.asarray(told & (levels["alone_in_slot"] == code("alone_in_slot", "both")))
+
+
+def _one_subject(batch: Batch, pairs: PairFeatures) -> NDArray[np.bool_]:
+    """Two editors name one thing, each in words of their own: a word of its subject, or its number, is in both titles.
+
+    At one minute in one place, where each source lists one thing.
+    """
+    import numpy as np
+
+    levels = pairs.levels
+    numbered = levels["parts"] == code("parts", "same")
+    result = np.asarray(
+        (levels["alone_in_slot"] == code("alone_in_slot", "both"))
+        & (levels["time"] == code("time", "same"))
+        & (levels["place"] <= code("place", "likely"))
+        & ((levels["shared_words"] > code("shared_words", "frames_only")) | numbered)
+        & (
+            (levels["proper"] < code("proper", "both_missing"))
+            | (levels["languages"] == code("languages", "differ_in_words"))
+        )
+        & ~(batch.match[pairs.a] | batch.match[pairs.b])
+    )
+    for row in np.flatnonzero(result).tolist():
+        one, two = int(pairs.a[row]), int(pairs.b[row])
+        first, second = batch.titles[one], batch.titles[two]
+        shared = set(first.head) & set(second.head)
+        result[row] = (bool(numbered[row]) or not shared <= place_words(batch, one, two) | FORMS) and not (
+            first.framed and second.framed and _begin_alike(first, second, shared)
+        )
+    return result
+
+
+def _begin_alike(one: ParsedTitle, two: ParsedTitle, shared: set[str]) -> bool:
+    """`Horizons : Une colère`, `Horizons : La ville`: what they share comes first, and is what both are part of."""
+    length = len(shared)
+    return set(one.head[:length]) == shared == set(two.head[:length])
 
 
 def cut_short(batch: Batch, one: int, two: int) -> bool:

@@ -124,7 +124,7 @@ class _Reader:
         return (
             self.address(where) + 1 if where[0] else 0,
             self.url(plain_url(record.url)) if record.url else 0,
-            self.source(record.source),
+            self.source(record.publisher),
             self.lang(record.lang[:2].lower()) if record.lang else 0,
         )
 

@@ -5,6 +5,7 @@ Belongs here: plain immutable values and the bridge from the platform's `Event`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
@@ -55,6 +56,24 @@ class Record:
     @property
     def key(self) -> Key:
         return Key(self.source, self.source_id)
+
+    @property
+    def publisher(self) -> str:
+        """Who lists it. Of calendars, which are many under one source, the one: two of them may list one event.
+
+        Ours have the name of the calendar before the UID. A UID alone ends in who made it (RFC 5545, 3.8.4.7).
+        """
+        if self.source != _CALENDARS:
+            return self.source
+        calendar, named, _ = self.source_id.partition(":")
+        if named and "@" not in calendar:
+            return f"{self.source}/{calendar}"
+        host = _HOST.search(self.source_id)
+        return f"{self.source}@{host[1].lower()}" if host else self.source
+
+
+_CALENDARS = "ics"
+_HOST = re.compile(r"@([A-Za-z0-9.-]+)[^@]*$")
 
 
 def record_from_event(

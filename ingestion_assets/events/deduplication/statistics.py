@@ -155,9 +155,9 @@ class StatisticsBuilder:
             name = f"{city}/{venue.key}"
             self._venues_by_title[title.text].add(name)
             slot = (title.text, record.local_time, city)
-            self._slots.setdefault(slot, {})[name] = record.source
+            self._slots.setdefault(slot, {})[name] = record.publisher
             meeting = self._meetings.setdefault((name, record.local_time.isoformat()), {})
-            meeting.setdefault(record.source, []).append(title)
+            meeting.setdefault(record.publisher, []).append(title)
 
     def _learn(self) -> None:
         """Two names that two sources give to one title in one minute. A title in many places that day teaches nothing."""
