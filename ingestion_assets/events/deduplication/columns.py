@@ -112,12 +112,8 @@ class Batch:
     """What those codes stand for."""
     framed: NDArray[np.bool_]
     """By record: several pieces make its title."""
-    act: NDArray[np.bool_]
-    """By record: its title is written like a name all through, and begins with no article."""
     french: NDArray[np.bool_]
     """By record: its title is French by its own words."""
-    french_act: NDArray[np.bool_]
-    """By record: so is its title, and it is French."""
     online: NDArray[np.bool_]
     """By record: it is on the net, and names no place."""
     match: NDArray[np.bool_]

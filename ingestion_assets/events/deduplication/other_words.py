@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def other_words(batch: Batch, pairs: PairFeatures, asked: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Each title has a rare word that the other lacks, no act stands in both, and neither can be a translation.
+    """Each title has words that the other lacks, no act stands in both, and neither can be a translation.
 
     Only of the pairs that are `asked` for.
     """
@@ -28,11 +28,9 @@ def other_words(batch: Batch, pairs: PairFeatures, asked: NDArray[np.bool_]) -> 
     levels = pairs.levels
     both = (levels["rest"] > code("rest", "one_side")) & (levels["title"] > code("title", "within"))
     rare = levels["left_over_both"] > code("left_over_both", "light")
+    subject = levels["shared_words"] > code("shared_words", "frames_only")
     one_language = levels["languages"] < code("languages", "differ")
     in_a_frame = batch.framed[pairs.a] & batch.framed[pairs.b] & (levels["shared_words"] > code("shared_words", "none"))
-    # In French only names are written large all through, and names are not translated.
-    acts = (batch.act[pairs.a] & batch.act[pairs.b]) | batch.french_act[pairs.a] | batch.french_act[pairs.b]
-    two_acts = acts & (levels["shared_words"] == code("shared_words", "none"))
     # Pottery and watercolour: both are understood, whatever the language, and they are not the same.
     understood = (levels["understood"] == code("understood", "both")) & (levels["title"] > code("title", "mostly"))
     # So is a night of wine: what it means in the other language is known, and a name is not it.
@@ -46,16 +44,11 @@ def other_words(batch: Batch, pairs: PairFeatures, asked: NDArray[np.bool_]) -> 
         levels["shared_words"] == code("shared_words", "none")
     )
     untranslated = (
-        two_acts
-        | understood
+        understood
         | named
         | (batch.match[pairs.a] & batch.match[pairs.b])  # teams keep their names
-        | (rare & (levels["languages"] == code("languages", "same")))
-        | (
-            rare
-            & (levels["names"] == code("names", "both"))
-            & (levels["languages"] < code("languages", "differ_in_words"))
-        )
+        # A word of the subject that both have may be what two editors wrote around.
+        | (rare & (levels["languages"] == code("languages", "same")) & ~subject)
         | ((levels["proper"] == code("proper", "both_missing")) & (one_language | in_a_frame))
     )
     open_ = asked & both & (levels["letters"] > code("letters", "88")) & ~_one_subject(batch, pairs)

@@ -215,9 +215,7 @@ def prepare(records: Sequence[Record], statistics: CorpusStatistics, moved: Mapp
         parsed=said,
         sets=reader.sets.values,
         framed=np.asarray([title.framed for title in titles], dtype=np.bool_),
-        act=np.asarray([title.act for title in titles], dtype=np.bool_),
         french=np.asarray([title.lang == "fr" for title in titles], dtype=np.bool_),
-        french_act=np.asarray([title.act and title.lang == "fr" for title in titles], dtype=np.bool_),
         online=np.asarray(
             [_is_online(row[4], title) for row, title in zip(timed, titles, strict=True)], dtype=np.bool_
         ),

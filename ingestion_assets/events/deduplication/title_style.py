@@ -1,4 +1,4 @@
-"""How a title is written: in which language, which of its words are names, whether it is an act.
+"""How a title is written: in which language, and which of its words are names.
 
 Belongs here: letters, capitals and little words. What the words mean belongs to the lexicon.
 """
@@ -15,7 +15,6 @@ _PIECE = re.compile(
     r"\s[-–—|/@+~]+\s|[()\[\]{}:|;!?•·\"«»–—,]|\s(?:avec|with|par|by|feat\.?|ft\.?|w/|présentent?|presents?|vs\.?|contre|at|à)\s",
     re.IGNORECASE,
 )
-_LEADING = frozenset("the les le la l un une a".split())
 _ARTICLES = frozenset("the les le la l un une a and et & of".split())
 
 
@@ -37,17 +36,6 @@ def proper_words(title: str) -> set[str]:
         elif any(len(word) > 3 and word.islower() for word in content[1:]):
             large.update(word for word in spoken[1:] if word[0].isupper() and not word.isupper())
     return {bare(fold(word)) for word in large}
-
-
-def is_act(title: str) -> bool:
-    first = _PIECE.split(html.unescape(title))[0]
-    spoken = _SPOKEN.findall(first)
-    return (
-        len(spoken) > 1
-        and not first.isupper()
-        and spoken[0].lower() not in _LEADING
-        and all(word[0].isupper() for word in spoken if word.lower() not in _ARTICLES)
-    )
 
 
 def _unelided(word: str) -> str:

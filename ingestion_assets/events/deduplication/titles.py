@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from ingestion_assets.events.deduplication.lexicon import COMPOSERS, Entry, Lexicon, default_lexicon, singular
 from ingestion_assets.events.deduplication.text import bare, fold, stem
-from ingestion_assets.events.deduplication.title_style import is_act, language_of, proper_words
+from ingestion_assets.events.deduplication.title_style import language_of, proper_words
 from ingestion_assets.events.deduplication.title_units import (
     DATE,
     ITEM,
@@ -88,8 +88,6 @@ class ParsedTitle:
     """The pieces, as written, that say under what an act or a topic is on: a festival, a night, a kind of event."""
     framed: bool = False
     """Several pieces make the head: a frame and what it frames, an act and its tour."""
-    act: bool = False
-    """Written like a name all through, without an article before it: an act, for works begin with one or go on small."""
     proper: frozenset[str] = frozenset()
     """Words of the head that are written like names, in a title that writes its other words small."""
 
@@ -256,7 +254,6 @@ class _Parser:
             pieces=frozenset(filter(None, pieces)),
             frames=frozenset(frames) if len(pieces) > 1 else frozenset(),
             framed=framed or len(pieces) > 1,
-            act=len(head) > 1 and is_act(title),
             proper=frozenset(unit.code for unit in units if large.intersection(unit.word.split())) & frozenset(head),
         )
 
