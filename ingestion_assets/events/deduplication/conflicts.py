@@ -78,7 +78,7 @@ def conflicts(batch: Batch, pairs: PairFeatures) -> NDArray[np.int8]:
     result = np.select(
         [
             batch.day[a] != batch.day[b],
-            _contradict(batch, "sessions", a, b),
+            _contradict(batch, "sessions", a, b) | (pairs.levels["sessions"] == code("sessions", "against_clock")),
             _contradict(batch, "parts", a, b, parts_contradict)
             | _day_of_the_whole(batch, a, b)
             | _show_of_the_day(batch, a, b),

@@ -28,7 +28,6 @@ def other_words(batch: Batch, pairs: PairFeatures, asked: NDArray[np.bool_]) -> 
     levels = pairs.levels
     both = (levels["rest"] > code("rest", "one_side")) & (levels["title"] > code("title", "within"))
     rare = levels["left_over_both"] > code("left_over_both", "light")
-    subject = levels["shared_words"] > code("shared_words", "frames_only")
     one_language = levels["languages"] < code("languages", "differ")
     in_a_frame = batch.framed[pairs.a] & batch.framed[pairs.b] & (levels["shared_words"] > code("shared_words", "none"))
     # Pottery and watercolour: both are understood, whatever the language, and they are not the same.
@@ -43,6 +42,7 @@ def other_words(batch: Batch, pairs: PairFeatures, asked: NDArray[np.bool_]) -> 
     named = (levels["french_name"] == code("french_name", "missing")) & (
         levels["shared_words"] == code("shared_words", "none")
     )
+    subject = _subject_in_both(batch, pairs, asked & both)
     untranslated = (
         understood
         | named
@@ -51,7 +51,7 @@ def other_words(batch: Batch, pairs: PairFeatures, asked: NDArray[np.bool_]) -> 
         | (rare & (levels["languages"] == code("languages", "same")) & ~subject)
         | ((levels["proper"] == code("proper", "both_missing")) & (one_language | in_a_frame))
     )
-    open_ = asked & both & (levels["letters"] > code("letters", "88")) & ~_one_subject(batch, pairs)
+    open_ = asked & both & (levels["letters"] > code("letters", "88")) & ~_one_subject(batch, pairs, subject)
     result = np.asarray(open_ & untranslated)
     for row in np.flatnonzero(result).tolist():
         result[row] = not cut_short(batch, int(pairs.a[row]), int(pairs.b[row]))
@@ -71,7 +71,7 @@ def _one_listing_each(pairs: PairFeatures) -> NDArray[np.bool_]:
     return np.asarray(told & (levels["alone_in_slot"] == code("alone_in_slot", "both")))
 
 
-def _one_subject(batch: Batch, pairs: PairFeatures) -> NDArray[np.bool_]:
+def _one_subject(batch: Batch, pairs: PairFeatures, subject: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Two editors name one thing, each in words of their own: a word of its subject, or its number, is in both titles.
 
     At one minute in one place, where each source lists one thing.
@@ -84,27 +84,34 @@ def _one_subject(batch: Batch, pairs: PairFeatures) -> NDArray[np.bool_]:
         (levels["alone_in_slot"] == code("alone_in_slot", "both"))
         & (levels["time"] == code("time", "same"))
         & (levels["place"] <= code("place", "likely"))
-        & ((levels["shared_words"] > code("shared_words", "frames_only")) | numbered)
+        & (subject | numbered)
         & (
             (levels["proper"] < code("proper", "both_missing"))
             | (levels["languages"] == code("languages", "differ_in_words"))
         )
         & ~(batch.match[pairs.a] | batch.match[pairs.b])
     )
-    for row in np.flatnonzero(result).tolist():
+    for row in np.flatnonzero(result & ~numbered).tolist():
         one, two = int(pairs.a[row]), int(pairs.b[row])
-        first, second = batch.titles[one], batch.titles[two]
-        shared = set(first.head) & set(second.head)
-        result[row] = (bool(numbered[row]) or not shared <= place_words(batch, one, two) | FORMS) and not (
-            first.framed and second.framed and _begin_alike(first, second, shared)
-        )
+        shared = set(batch.titles[one].head) & set(batch.titles[two].head)
+        result[row] = not shared <= place_words(batch, one, two) | FORMS
     return result
 
 
-def _begin_alike(one: ParsedTitle, two: ParsedTitle, shared: set[str]) -> bool:
-    """`Horizons : Une colère`, `Horizons : La ville`: what they share comes first, and is what both are part of."""
-    length = len(shared)
-    return set(one.head[:length]) == shared == set(two.head[:length])
+def _subject_in_both(batch: Batch, pairs: PairFeatures, asked: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Both titles have a word that says more than what kind of event it is.
+
+    Not where it stands before the separator of both: `Horizons : Une colère` and `Horizons : La ville` are of one series.
+    Only of the pairs that are `asked` for.
+    """
+    import numpy as np
+
+    result = np.asarray(asked & (pairs.levels["shared_words"] > code("shared_words", "frames_only")))
+    for row in np.flatnonzero(result & batch.framed[pairs.a] & batch.framed[pairs.b]).tolist():
+        one, two = batch.titles[int(pairs.a[row])].head, batch.titles[int(pairs.b[row])].head
+        shared = set(one) & set(two)
+        result[row] = not set(one[: len(shared)]) == shared == set(two[: len(shared)])
+    return result
 
 
 def cut_short(batch: Batch, one: int, two: int) -> bool:

@@ -118,7 +118,7 @@ def _sessions(batch: Batch, a: Ints, b: Ints) -> Levels:
             hours = [_HOURS[name] for name in names if name in _HOURS]
             if hours and not any(begin <= clock < end for begin, end in hours):
                 level[i] = 3
-            elif hours and "late" not in names:  # an early show is late enough to be one
+            elif hours:
                 level[i] = 0
     return level.astype(np.int8)
 
@@ -127,7 +127,6 @@ _HOURS = {
     "morning": (5 * 60, 13 * 60),
     "matinee": (10 * 60, 18 * 60),
     "night": (17 * 60, 30 * 60),
-    "late": (17 * 60, 30 * 60),
 }
 """When a session can begin, generously, in minutes of the logical day."""
 
