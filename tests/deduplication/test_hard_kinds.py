@@ -43,6 +43,20 @@ APART: dict[str, tuple[list[Listing], str]] = {
         ],
         "xxyy",
     ),
+    "two rooms of one house": (
+        [
+            ("a", "Vertigo", "19:30", "Cinéma Beaubien – Salle 3"),
+            ("b", "Vertigo (version restaurée)", "19:30", "Salle 7 (Cinéma Beaubien)"),
+        ],
+        "xy",
+    ),
+    "a matinee without a time and an evening without a label": (
+        [
+            ("a", "Le Lac des cygnes (matinée)", "", "Place des Arts"),
+            ("b", "LE LAC DES CYGNES", "20:00", "Place des Arts"),
+        ],
+        "xy",
+    ),
     "two items of one series": (
         [
             ("a", "Série Découverte : Survivre à un manteau", "20:00", "Maison de la culture Lussier"),
@@ -290,6 +304,10 @@ APART: dict[str, tuple[list[Listing], str]] = {
 }  # fmt: skip
 
 TOGETHER: dict[str, tuple[list[Listing], str]] = {
+    "a room that is numbered in one listing and lettered in the next": (
+        [("a", "Vertigo", "19:30", "Cinéma Beaubien – Salle 3"), ("b", "Vertigo", "19:30", "Cinéma Beaubien, salle B")],
+        "xx",
+    ),
     "one subject in the words of two editors": (
         [
             ("a", "Conférence : la musique baroque", "19:00", "Bibliothèque de Verdun"),

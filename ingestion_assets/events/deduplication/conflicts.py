@@ -54,7 +54,7 @@ class Conflict(IntEnum):
     NUMBERS_DIFFER = 14
     TRIBUTE_OR_ORIGINAL = 15
     OTHER_PLACE = 17
-    """A title of common words in two places that nothing connects: every library has its story time."""
+    """A title of common words in two places that nothing connects: every library has its story time. Or two rooms."""
     PUBLICS_DIFFER = 18
     """For beginners and for the advanced, in French and in English, for women and for men."""
     KINDS_DIFFER = 19
@@ -114,7 +114,9 @@ def conflicts(batch: Batch, pairs: PairFeatures) -> NDArray[np.int8]:
     ).astype(np.int8)
     elsewhere = pairs.levels["place"] >= code("place", "different")
     common = pairs.levels["shared_words"] < code("shared_words", "names")
-    result[(result == Conflict.NONE) & ((elsewhere & common) | _two_branches(batch, pairs))] = Conflict.OTHER_PLACE
+    result[
+        (result == Conflict.NONE) & ((elsewhere & common) | _two_branches(batch, pairs) | _two_rooms(batch, pairs))
+    ] = Conflict.OTHER_PLACE
     result[(result == Conflict.NONE) & _listed_apart(batch, pairs)] = Conflict.SAME_SOURCE_LISTS_BOTH
     # The costly question last, and only where the answer can matter.
     in_doubt = (result == Conflict.NONE) & (pairs.levels["place"] < code("place", "different"))
@@ -223,6 +225,19 @@ def _two_branches(batch: Batch, pairs: PairFeatures) -> NDArray[np.bool_]:
     for i in np.flatnonzero(result).tolist():
         left, right = batch.venues[one[i]].core, batch.venues[two[i]].core
         result[i] = (alike[i] or left & right <= batch.chain_names) and _named_apart(left, right)
+    return result
+
+
+def _two_rooms(batch: Batch, pairs: PairFeatures) -> NDArray[np.bool_]:
+    """`Cinéma X – Salle 3`, `Salle 7 (Cinéma X)`: two things in one house, whatever both are called."""
+    import numpy as np
+
+    number = np.asarray([int(v.room) if v.room.isdigit() else -1 for v in batch.venues], dtype=np.int64)
+    letter = np.asarray([-1 if v.room.isdigit() or not v.room else ord(v.room) for v in batch.venues], dtype=np.int64)
+    result = np.zeros(len(pairs), dtype=bool)
+    for room in (number, letter):
+        one, two = room[batch.venue[pairs.a]], room[batch.venue[pairs.b]]
+        result |= (one >= 0) & (two >= 0) & (one != two)
     return result
 
 

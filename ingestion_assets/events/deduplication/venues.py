@@ -48,6 +48,8 @@ class ParsedVenue:
     """What it is if it is short for something: a piece of one word, or the capitals in it (`UdeM` is `um`); and the word."""
     initials: frozenset[str] = frozenset()
     """What it can be called for short."""
+    room: str = ""
+    """The number or the letter of the room in it: `Salle 3`."""
 
 
 @lru_cache(maxsize=32_768)
@@ -67,7 +69,7 @@ def parse_venue(name: str | None, city: str = "") -> ParsedVenue:
     pieces = frozenset(_key(*_identify(house, away)) for house in named) if len(named) > 1 else frozenset()
     joined = "".join(word for word in spoken if word not in tables.generic and word not in away)
     initials = frozenset(short for words_of in (*named, spoken) for short in _initials(words_of, city))
-    return ParsedVenue(_key(core, sorts), core, sorts, joined, pieces, _acronyms(name), initials)
+    return ParsedVenue(_key(core, sorts), core, sorts, joined, pieces, _acronyms(name), initials, _room(name))
 
 
 def _identify(spoken: list[str], away: set[str]) -> tuple[frozenset[str], frozenset[str]]:
@@ -141,6 +143,17 @@ def _without_rooms(name: str) -> list[list[str]]:
     rooms = place_words().rooms
     houses = [piece for piece in pieces if not all(word in rooms or word.isdigit() or len(word) == 1 for word in piece)]
     return houses or pieces
+
+
+def _room(name: str) -> str:
+    """`3` for Salle 3, `b` for Studio B."""
+    found = _NUMBERED_ROOM.search(fold(name))
+    return found[1] if found else ""
+
+
+_NUMBERED_ROOM = re.compile(
+    r"\b(?:salle|studio|screen|room|theatre|cinema|ecran)\s+(?:no\.?\s*|#\s*)?(\d{1,2}|[a-h])\b"
+)
 
 
 _ORDINAL = re.compile(r"^(\d+)(?:e|er|re|eme|ieme|st|nd|rd|th)$")
