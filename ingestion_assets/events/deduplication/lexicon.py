@@ -97,7 +97,11 @@ def _key(phrase: str) -> tuple[str, ...]:
 
 def singular(word: str) -> str:
     """The word without a plural s or x, in the rough way that is enough to compare with the lexicon."""
-    return word[:-1] if len(word) > 3 and word[-1] in "sx" and word[-2] != "s" else word
+    return word[:-1] if len(word) > 3 and word[-1] in "sx" and word[-2] != "s" and word not in _ENDING_IN_S else word
+
+
+_ENDING_IN_S = frozenset("ours cours mois fois news".split())
+"""Without their s they would be other words: our, courtyard, me, faith, new."""
 
 
 _REMEMBERED = 200_000

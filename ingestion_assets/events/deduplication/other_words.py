@@ -131,7 +131,8 @@ def _under_one_frame(batch: Batch, one: int, two: int) -> bool:
     """
     first, second = batch.titles[one], batch.titles[two]
     apart = set(first.head) ^ set(second.head)
-    teams = len(first.head) == len(second.head) == len(apart) == 2 and default_lexicon().frames.isdisjoint(apart)
+    named = default_lexicon().frames.isdisjoint({*first.head, *second.head})
+    teams = len(first.head) == len(second.head) == len(apart) == 2 and named
     return (teams or not first.frames.isdisjoint(second.frames)) and not misspelt(batch, one, two)
 
 
