@@ -223,7 +223,7 @@ def _doubts(batch: Batch) -> Doubts:
 
     return Doubts(
         timeless=(batch.minute < 0) & (batch.parsed["clock"] < 0),
-        placeless=(batch.alias < 0) & np.isnan(batch.lat) & (batch.place == 0),
+        placeless=(batch.alias < 0) & np.isnan(batch.lat) & (batch.place == 0) & ~batch.online,
         labelled=(batch.parsed["sessions"] > 0) | (batch.parsed["parts"] > 0),
         minute=np.where(batch.minute >= 0, batch.minute, batch.parsed["clock"]),
     )
