@@ -43,6 +43,21 @@ APART: dict[str, tuple[list[Listing], str]] = {
         ],
         "xxyy",
     ),
+    "two talks on the net": (
+        [
+            ("a", "Virtual Panel on sustainable mobility with Philippe Tanaka", "12:00", "Zoom"),
+            ("b", "Table ronde virtuelle sur la mobilité durable, en compagnie de Philippe Tanaka", "12:00", "En ligne"),
+            ("c", "Virtual Panel on baroque music with Mateo Patel", "12:00", "Online"),
+        ],
+        "xxy",
+    ),
+    "a show and a seat in a loge": (
+        [
+            ("a", "Ghost Ferry – Rentrée", "21:00", "CEPSUM"),
+            ("b", "Ghost Ferry – Rentrée – Accès loge", "21:00", "CEPSUM"),
+        ],
+        "xy",
+    ),
     "two rooms of one house": (
         [
             ("a", "Vertigo", "19:30", "Cinéma Beaubien – Salle 3"),

@@ -164,8 +164,8 @@ def build_lexicon(tables: Mapping[str, Mapping[str, list[str]]]) -> Lexicon:
             first: tuple(sorted(entries, key=lambda entry: (-len(entry.phrase), entry.phrase)))
             for first, entries in by_first.items()
         },
-        concepts=frozenset(code for role in _MEANING for code in tables.get(role, {})),
-        frames=frozenset(code for role in _FRAMES for code in tables.get(role, {})) | {"night", "music"},
+        concepts=frozenset(code for role in _MEANING for code in tables.get(role, {})) | {_ONLINE},
+        frames=frozenset(code for role in _FRAMES for code in tables.get(role, {})) | {"night", "music", _ONLINE},
         weekdays=frozenset(tables.get("calendar", {})),
         spelt=frozenset(singular(word) for phrases in tables.get("spelt", {}).values() for word in phrases),
         spellings={code: tuple(found) for code, found in spellings.items()},
@@ -186,6 +186,8 @@ FORMS = frozenset(
     {"concert", "show", "theatre", "film", "exhibition", "comedy", "gathering", "workshop", "talk", "course"}
 )
 """Codes that say in what form something is on, and hardly ever which of two things it is."""
+_ONLINE = "en_ligne"
+"""Said of the listing where it stands alone, and what kind of talk it is in `Virtual Panel on X`."""
 _FRAMES = ("kind", "secondary", "public", "umbrella")
 _MEANING = ("concept", "kind", "secondary", "public", "umbrella")
 
