@@ -10,6 +10,7 @@ from datetime import date, time, timedelta
 
 import pytest
 
+from ingestion_assets.events.deduplication.explain import explain
 from ingestion_assets.events.deduplication.records import Record
 from ingestion_assets.events.deduplication.resolve import resolve
 
@@ -561,6 +562,22 @@ def test_a_run_of_evenings_is_not_one_of_them(title: str, start: str, lasts: int
     run, show = records([("a", title, start, "Théâtre Prospero"), ("b", title, start, "Théâtre Prospero")])
     run = replace(run, end_date=run.local_date + timedelta(days=lasts))
     assert len(resolve([run, show]).clusters) == (1 if one else 2)
+
+
+@pytest.mark.parametrize(("start", "level"), [("19:00", "none"), ("18:00", "one_side")])
+def test_a_talk_is_beside_what_begins_at_another_time(start: str, level: str) -> None:
+    listings = [("a", "Quebec Comics", "19:00", "Prospero"), ("b", "Lecture: Quebec Comics", start, "Prospero")]
+    one, two = records(listings)
+    levels = {part.feature: part.level for part in explain(one.key, two.key, [one, two]).first}
+    assert levels.get("beside", "none") == level
+
+
+def test_an_exhibition_may_lack_its_end() -> None:
+    shown, listed = records(
+        [("a", "Jouets d'antan", "", "Musée McCord"), ("b", "Jouets d'antan : exposition", "", "Musée McCord")]
+    )
+    shown = replace(shown, end_date=shown.local_date + timedelta(days=60))
+    assert len(resolve([shown, listed]).clusters) == 1
 
 
 @pytest.mark.parametrize(("listings", "letters"), TOGETHER.values(), ids=TOGETHER.keys())

@@ -213,8 +213,13 @@ def time_levels(batch: Batch, a: Ints, b: Ints) -> dict[str, Levels]:
     # A night that ends after midnight lasts one further day and is no festival.
     longest = np.maximum(span_one, span_two)
     open_ended = ((span_one == 0) & (end_one < 0)) | ((span_two == 0) & (end_two < 0))
+    # An exhibition is no single day, whoever leaves out when it ends.
+    exhibits = np.asarray(["exhibition" in said for said in batch.sets], dtype=bool)[batch.parsed["kinds"]]
+    lasts = exhibits[a] | exhibits[b]
     length = np.select(
-        [span_one == span_two, long_one & long_two, (longest >= 1) & open_ended, longest >= 2], [0, 1, 2, 3], default=1
+        [span_one == span_two, long_one & long_two, (longest >= 1) & open_ended & ~lasts, (longest >= 2) & ~lasts],
+        [0, 1, 2, 3],
+        default=1,
     )
     return {"time": time.astype(np.int8), "end": end.astype(np.int8), "length": length.astype(np.int8)}
 

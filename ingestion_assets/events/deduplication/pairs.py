@@ -70,4 +70,19 @@ def pair_features(batch: Batch, a: Ints, b: Ints) -> PairFeatures:
         "places_of_title": listings.places_of_title(batch, a, b, venue, distance),
         "alone_in_slot": listings.slot_levels(batch, a, b, place),
     }
+    _forgive_talks(batch, a, b, levels)
     return PairFeatures(a, b, {name: levels[name] for name in (*LEVELS, *FACTS)})
+
+
+def _forgive_talks(batch: Batch, a: Ints, b: Ints, levels: dict[str, Levels]) -> None:
+    """`Lecture: Bees` and `Bees` at one minute in one place where each source lists one thing: no talk beside a show."""
+    import numpy as np
+
+    said = batch.parsed["secondary"]
+    talk = np.asarray([bool(names) and names <= _TALKS for names in batch.sets], dtype=bool)
+    here = (levels["time"] == code("time", "same")) & (levels["alone_in_slot"] == code("alone_in_slot", "both"))
+    spoken = talk[np.maximum(said[a], said[b])]  # one of them is 0, the empty set
+    levels["beside"][here & spoken & (levels["beside"] == code("beside", "one_side"))] = code("beside", "none")
+
+
+_TALKS = frozenset({"talk"})
