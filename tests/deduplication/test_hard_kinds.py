@@ -324,6 +324,13 @@ TOGETHER: dict[str, tuple[list[Listing], str]] = {
         [("a", "Vertigo", "19:30", "Cinéma Beaubien – Salle 3"), ("b", "Vertigo", "19:30", "Cinéma Beaubien, salle B")],
         "xx",
     ),
+    "one game with its season, and with what its arena was called": (
+        [
+            ("a", "2026-27 Season: Toronto Raptors vs. Boston Celtics", "19:00", "Scotiabank Arena"),
+            ("b", "Toronto Raptors vs. Boston Celtics @ Air Canada Centre (ACC)", "19:00", "Scotiabank Arena"),
+        ],
+        "xx",
+    ),
     "one subject in the words of two editors": (
         [
             ("a", "Conférence : la musique baroque", "19:00", "Bibliothèque de Verdun"),

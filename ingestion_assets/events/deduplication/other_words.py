@@ -57,7 +57,8 @@ def other_words(batch: Batch, pairs: PairFeatures, asked: NDArray[np.bool_]) -> 
         result[row] = not cut_short(batch, int(pairs.a[row]), int(pairs.b[row]))
     for row in np.flatnonzero(result).tolist():
         result[row] = not _act_in_both(batch, int(pairs.a[row]), int(pairs.b[row]), row in known)
-    for row in np.flatnonzero(open_ & ~result & batch.framed[pairs.a] & batch.framed[pairs.b]).tolist():
+    framed = batch.framed[pairs.a] & batch.framed[pairs.b] & ~(batch.match[pairs.a] & batch.match[pairs.b])
+    for row in np.flatnonzero(open_ & ~result & framed).tolist():
         result[row] = _under_one_frame(batch, int(pairs.a[row]), int(pairs.b[row]))
     return result
 
