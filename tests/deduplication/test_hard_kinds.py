@@ -331,6 +331,13 @@ TOGETHER: dict[str, tuple[list[Listing], str]] = {
         ],
         "xx",
     ),
+    "who plays, and what is played": (
+        [
+            ("a", "Orchestre Métropolitain joue Le Sacre du printemps", "15:00", "Église Saint-Clément"),
+            ("b", "Le Sacre du printemps", "15:00", "Saint-Clément Church"),
+        ],
+        "xx",
+    ),
     "one subject in the words of two editors": (
         [
             ("a", "Conférence : la musique baroque", "19:00", "Bibliothèque de Verdun"),

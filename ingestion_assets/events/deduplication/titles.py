@@ -241,7 +241,7 @@ class _Parser:
             | {unit.word for unit in units if unit.role == "public" and unit.word[0].isdigit()},
             addons=frozenset(flags["addon"]),
             tribute=tribute,
-            plays=plays and COMPOSERS.isdisjoint((*head, *support)),
+            plays=plays and (COMPOSERS | {"orchestra"}).isdisjoint((*head, *support)),
             umbrella=umbrella,
             statuses=frozenset(flags["status"]),
             moved="moved" in flags["status"] or bool(unmoved),
