@@ -58,6 +58,22 @@ def test_venues_compare_by_their_proper_names(one, two, expected):
 
 
 @pytest.mark.parametrize(
+    ("name", "room"),
+    [
+        ("Cinéma Beaubien – Salle 3", "3"),
+        ("Salle B (Centre Mercier)", "b"),
+        ("Studio A, Centre Mercier", "a"),
+        ("Théâtre d'Aujourd'hui", ""),
+        ("Théâtre d’Aujourd’hui – Salle B", "b"),
+        ("Salle à manger du Ritz", ""),
+        ("Place des Arts", ""),
+    ],
+)
+def test_a_room_has_a_number_or_a_letter(name, room):
+    assert parse_venue(name, "montreal").room == room
+
+
+@pytest.mark.parametrize(
     ("city", "expected"),
     [
         ("Montréal, QC", "montreal"),

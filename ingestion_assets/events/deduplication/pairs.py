@@ -79,10 +79,7 @@ def _forgive_talks(batch: Batch, a: Ints, b: Ints, levels: dict[str, Levels]) ->
     import numpy as np
 
     said = batch.parsed["secondary"]
-    talk = np.asarray([bool(names) and names <= _TALKS for names in batch.sets], dtype=bool)
+    talk = np.asarray([names == {"talk"} for names in batch.sets], dtype=bool)
     here = (levels["time"] == code("time", "same")) & (levels["alone_in_slot"] == code("alone_in_slot", "both"))
     spoken = talk[np.maximum(said[a], said[b])]  # one of them is 0, the empty set
     levels["beside"][here & spoken & (levels["beside"] == code("beside", "one_side"))] = code("beside", "none")
-
-
-_TALKS = frozenset({"talk"})

@@ -152,7 +152,9 @@ def _room(name: str) -> str:
 
 
 _NUMBERED_ROOM = re.compile(
-    r"\b(?:salle|studio|screen|room|theatre|cinema|ecran)\s+(?:no\.?\s*|#\s*)?(\d{1,2}|[a-h])\b"
+    # A letter that is followed by more is a word: Salle à manger, Théâtre d'Aujourd'hui.
+    r"\b(?:salle|studio|screen|room|theatre|cinema|ecran)\s+(?:no\.?\s*|#\s*)?"
+    r"(\d{1,2}\b|[a-h](?=\s*(?:$|[^\w\s'’])))"
 )
 
 
