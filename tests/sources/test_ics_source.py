@@ -47,6 +47,19 @@ def test_every_mix_of_faults_is_survived_without_a_record_lost(seed: int):
             assert count(Fetched(), fetch_from(service), VOLATILE) == service.truth(1)
 
 
+def test_a_feed_is_asked_for_as_often_as_other_services_are():
+    class Busy(FakeIcs):
+        def answer(self, request: Request) -> Answer:
+            return Answer(status=503) if len(self.requests) < 7 else super().answer(request)
+
+    with Busy(events=5, series=0, bad=0) as service:
+        found = fetch_feeds(service, agenda="/agenda.ics")
+        asked = len(service.requests)
+    assert asked == 8
+    assert len(found.events) == 5
+    assert found.incomplete == []
+
+
 def test_an_unchanged_file_is_not_sent_again_and_gives_the_same_events():
     with FakeIcs(events=20) as service:
         source = build("ics", service.environment())
