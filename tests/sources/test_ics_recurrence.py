@@ -74,6 +74,7 @@ def test_which_times_a_rule_gives(lines: str, expected: list[str]):
         "EXDATE;VALUE=DATE:20270310",
         "EXDATE;TZID=Europe/Paris:20270311T010000",
         "EXDATE;TZID=Eastern Standard Time:20270310T190000",
+        "EXDATE;TZID=(UTC-05:00) Eastern Time (US & Canada):20270310T190000,20270324T190000",
         # jazzband/icalevents#97: several values in one line, folded, in a zone as Windows names it.
         "EXDATE;TZID=Eastern Standard Time:20270310T190000,2027\n 0324T190000",
     ],

@@ -93,6 +93,20 @@ TORONTO = "America/Toronto"
             "",
             "2026-12-05 19:00 America/New_York",
         ),
+        # Names with a colon that nobody has quoted, as Exchange writes them.
+        (
+            "DTSTART;TZID=(UTC-05:00) Eastern Time (US & Canada):20261205T190000",
+            "",
+            "2026-12-05 19:00 America/New_York",
+        ),
+        ("DTSTART;TZID=tzone://Microsoft/Utc:20261206T003000", "", f"2026-12-05 19:30 {TORONTO}"),
+        ("DTSTART;TZID=tzone://Microsoft/Custom:20261205T190000", "", f"2026-12-05 19:00 {TORONTO}?"),
+        (
+            "DTSTART;TZID=tzone://Microsoft/Custom:20261205T190000",
+            QUEBEC_BY_HAND.replace("TZID:Heure normale de chez nous", "TZID:tzone://Microsoft/Custom"),
+            f"2026-12-05 19:00 {TORONTO}",
+        ),
+        ("DTSTART;TZID=America/Toronto:2026-12-05T19:00:00", "", f"2026-12-05 19:00 {TORONTO}"),
         (
             "DTSTART;TZID=/freeassociation.sourceforge.net/America/Toronto:20261205T190000",
             "",

@@ -22,6 +22,8 @@ MAX_NESTING = 64
 _LINE_END = re.compile(rb"\r*\n|\r")
 _FOLD = re.compile(rb"\n[ \t]")
 _LINE = re.compile(r'(?:[\w-]+\.)?([A-Za-z0-9_-]+)((?:;[^:"]*(?:"[^"]*"[^:"]*)*)?):(.*)', re.DOTALL)
+_ZONED = re.compile(r"(?!\s*\d{4}-?\d{2}-?\d{2})(.*?):(\s*\d{8}(?:T\d{4,6}Z?)?\b.*)", re.DOTALL)
+"""What follows `TZID=` up to a colon of its own, where nobody has quoted the name: the rest of the name, and the value."""
 _PARAM = re.compile(r';\s*([A-Za-z0-9_-]+)\s*=((?:"[^"]*"|[^";])*)')
 _MARKS = frozenset("BbEe")
 _CARET = re.compile(r"\^([n^'])")
@@ -138,8 +140,13 @@ def parse_line(line: str) -> Property | None:
         head, colon, value = line.partition(":")
         name = head.partition(";")[0].strip()
         return Property(name.upper(), {}, value) if colon and re.fullmatch(r"[A-Za-z0-9_-]+", name) else None
-    name, params, value = match.groups()
-    return Property(name.upper(), _params(params) if params else {}, value)
+    name, written, value = match.groups()
+    params = _params(written) if written else {}
+    if "TZID" in params and (split := _ZONED.fullmatch(value)) is not None:
+        # Exchange names zones `tzone://Microsoft/Utc` and `(UTC-05:00) Eastern Time (US & Canada)`.
+        params["TZID"] += f":{split[1]}"
+        value = split[2]
+    return Property(name.upper(), params, value)
 
 
 def _params(text: str) -> dict[str, str]:
