@@ -7,6 +7,7 @@ from datetime import date
 import pytest
 
 from ingestion_assets.events.model import FetchWindow
+from ingestion_assets.events.sources.jsonld import base_of
 from ingestion_assets.events.sources.lavitrine import LaVitrineSource
 from resources.errors import PermanentError, TransientError
 from tests.fakes._server import Answer, FaultPlan, Truth
@@ -178,6 +179,36 @@ def test_a_site_without_any_schema_org_event_withdraws_nothing():
     with FakeSite(start="/contact", events=0, bad=0) as service:
         found = fetch_from(service)
     assert found.incomplete == ["no page holds a schema.org Event: have the pages changed?"]
+
+
+def test_relative_addresses_are_relative_to_what_the_page_says():
+    class Based(FakeSite):
+        def answer(self, request):
+            answer = super().answer(dataclasses.replace(request, path=request.path.replace("/fr/ici", "/evenements")))
+            page = answer.body.decode().replace(f"{self.origin}/evenements/", "ici/").replace('"/evenements/', '"ici/')
+            return Answer(body=page.replace("<head>", '<head><base href="/fr/">').encode(), content_type="text/html")
+
+    with Based(events=30, bad=0) as service:
+        found = fetch_from(service, LAVITRINE_LINK_PATTERN=r"^/fr/ici/soiree-")
+        assert set(found.by_id) == {f"{service.origin}/fr/ici/soiree-{number}#event" for number in range(30)}
+        assert {event.url for event in found.events} == {key.partition("#")[0] for key in found.by_id}
+    assert not found.incomplete
+
+
+@pytest.mark.parametrize(
+    ("written", "base"),
+    [
+        ('<base href="/fr/">', "https://x.org/fr/"),
+        ('<BASE target="_top"><base href=" //cdn.org/a/b ">', "https://cdn.org/a/b"),
+        ('<base href="fr/"><base href="/en/">', "https://x.org/agenda/fr/"),
+        ("<base>", "https://x.org/agenda/mai"),
+        ('<base href="javascript:alert(1)">', "https://x.org/agenda/mai"),
+        ('<base href="//[broken">', "https://x.org/agenda/mai"),
+        ("<p>base</p>", "https://x.org/agenda/mai"),
+    ],
+)
+def test_the_base_of_a_page_is_read_as_a_browser_reads_it(written, base):
+    assert base_of(f"<html><head>{written}</head><body></body></html>", "https://x.org/agenda/mai") == base
 
 
 def test_links_can_be_told_by_another_pattern():

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -50,6 +51,7 @@ _INHERITED = (
     *("eventAttendanceMode", "url", "inLanguage", "audience", "genre", "keywords", "disciplines", "typicalAgeRange"),
     *("isAccessibleForFree", "duration"),
 )
+_BASE = re.compile(r"<base\s", re.IGNORECASE)
 _TRACKING = ("utm_", "fbclid", "gclid", "mc_cid", "mc_eid")
 
 
@@ -104,6 +106,23 @@ def json_ld_blocks(html: str) -> Iterator[str]:
     for script in tree.css("script"):
         if "ld+json" in (script.attributes.get("type") or "").lower():
             yield script.text(deep=True) or ""
+
+
+def base_of(html: str, page_url: str) -> str:
+    """What relative addresses in a page are relative to: what its first `<base href>` says, else the page itself.
+
+    That holds for its JSON-LD as well (JSON-LD 1.1, section 7.1).
+    """
+    if _BASE.search(html) is None:
+        return page_url
+    from selectolax.lexbor import LexborHTMLParser
+
+    node = LexborHTMLParser(html.encode("utf-8", "replace")).css_first("base[href]")
+    try:
+        found = urljoin(page_url, (node.attributes.get("href") or "").strip()) if node else page_url
+    except ValueError:
+        return page_url
+    return found if found.startswith(("https://", "http://")) else page_url
 
 
 def is_event(node: Mapping[str, Any]) -> bool:
@@ -240,7 +259,7 @@ def own_id(node: Mapping[str, Any], rules: Rules) -> str | None:
             value = value.get("@id")
         text = clean_text(value) if isinstance(value, str) else None
         if text and not text.startswith("_:"):
-            return _short(plain_url(text, rules.page_url or ""))
+            return _short(plain_url(text, rules.base))
     value = scalar(node.get("identifier"))
     if isinstance(value, dict):
         value = scalar(value.get("value", value.get("@id")))

@@ -64,11 +64,17 @@ class Rules:
     zone: str = "America/Toronto"
     """Zone of times without an offset whose place does not tell."""
     page_url: str | None = None
-    """Relative addresses are relative to this one."""
+    """Where the page is."""
+    base_url: str | None = None
+    """What relative addresses are relative to, where that is not the page itself (`<base href>`)."""
     languages: tuple[str, ...] = ("fr", "en")
     """Which text to take where there are several, best first."""
     country: str | None = None
     """ISO 3166 code for places that name none."""
+
+    @property
+    def base(self) -> str:
+        return self.base_url or self.page_url or ""
 
 
 def type_names(node: Mapping[str, Any]) -> tuple[str, ...]:
@@ -298,7 +304,7 @@ def _address(value: Json, rules: Rules) -> str | None:
         if text is None or text.startswith("_:"):
             continue
         try:
-            absolute = text if text.startswith(("https://", "http://")) else urljoin(rules.page_url or "", text)
+            absolute = text if text.startswith(("https://", "http://")) else urljoin(rules.base, text)
         except ValueError:  # an address with a broken bracket
             continue
         found = web_url(absolute)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import urldefrag, urljoin, urlsplit
 
 from ingestion_assets.events.model import Event, FetchWarning, FetchWindow, Page, RejectedRecord
-from ingestion_assets.events.sources.jsonld import json_ld_blocks, plain_url, read_html
+from ingestion_assets.events.sources.jsonld import base_of, json_ld_blocks, plain_url, read_html
 from ingestion_assets.events.sources.loose_json import loose_values
 from ingestion_assets.events.sources.schema_event import Rules
 from resources.errors import PermanentError, TransientError
@@ -135,17 +135,19 @@ class _Crawl:
             self.sitemap(url, text)
             return [], []
         text = reply.text()
-        reading = read_html(text, window=self.window, rules=replace(self.site.rules, page_url=url))
+        base = base_of(text, url)
+        rules = replace(self.site.rules, page_url=url, base_url=base)
+        reading = read_html(text, window=self.window, rules=rules)
         if is_event:
             known = self.told.pop(url, [])
             if not reading.records and not reading.outside:
                 self.without_events += 1
                 return [self.dated(event) for event in known], []
             return [self.dated(record) for record in reading.records], reading.outside
-        self.links(url, text)
+        self.links(url, base, text)
         records: list[Event | RejectedRecord] = []
         for record in reading.records:
-            own_page = _page_of(record, url)
+            own_page = _page_of(record, base)
             if own_page is not None and own_page != url and own_page in self.queued:
                 self.told.setdefault(own_page, []).append(record)
             else:
@@ -178,17 +180,17 @@ class _Crawl:
             if _same_host(location, url):
                 self.enqueue(location, is_event=True)
 
-    def links(self, url: str, text: str) -> None:
+    def links(self, url: str, base: str, text: str) -> None:
         from selectolax.lexbor import LexborHTMLParser
 
         tree = LexborHTMLParser(text.encode("utf-8", "replace"))
         for node in tree.css('a[rel~="next"], link[rel~="next"]'):
-            link = _absolute(node.attributes.get("href"), url)
+            link = _absolute(node.attributes.get("href"), base)
             if link is not None and _same_host(link, url):
                 self.enqueue(link, is_event=False)
         hrefs = [node.attributes.get("href") for node in tree.css("a[href]")]
         for href in (*_listed(text), *hrefs):
-            link = _absolute(href, url)
+            link = _absolute(href, base)
             if link is None or not _same_host(link, url) or link == urldefrag(url)[0]:
                 continue
             if self.is_link(link):
