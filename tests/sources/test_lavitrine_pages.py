@@ -1,6 +1,7 @@
 """Events by way of pages: listings, sitemaps and event pages of a site, over HTTP."""
 
 import dataclasses
+import gzip
 import re
 from datetime import date
 
@@ -248,3 +249,40 @@ def test_a_compressed_sitemap_that_breaks_off_is_not_all_there_is(kept):
         found = fetch_from(service)
     assert "page_failed" in found.warnings
     assert "1 pages could not be read" in found.incomplete
+
+
+@pytest.mark.parametrize("kept", [0.3, 0.6, 0.99])
+def test_a_sitemap_that_breaks_off_is_asked_for_again_and_is_not_all_there_is(kept):
+    class Cut(FakeSite):
+        cut: int = 1
+
+        def answer(self, request):
+            answer = super().answer(request)
+            if not request.path.endswith(".gz") or self.cut <= 0:
+                return answer
+            self.cut -= 1
+            plain = gzip.decompress(answer.body)
+            return Answer(body=plain[: int(len(plain) * kept)], content_type="application/xml")
+
+    with Cut(events=20, bad=0, start="/sitemap.xml") as service:
+        found = fetch_from(service)
+        assert len(found.by_id) == 20
+        assert not found.incomplete
+        service.cut = 100
+        found = fetch_from(service)
+    assert "page_failed" in found.warnings
+    assert "1 pages could not be read" in found.incomplete
+
+
+@pytest.mark.parametrize("empty", ["<urlset/>", "<urlset></urlset>\n<!-- made in 3 s -->", "<sitemapindex />"])
+def test_a_sitemap_without_pages_is_whole(empty):
+    class Empty(FakeSite):
+        def answer(self, request):
+            if request.path == "/sitemap-pages.xml":
+                return Answer(body=f'<?xml version="1.0"?>\n{empty}'.encode(), content_type="application/xml")
+            return super().answer(request)
+
+    with Empty(events=20, bad=0, start="/sitemap.xml") as service:
+        found = fetch_from(service)
+    assert len(found.by_id) == 20
+    assert not found.incomplete

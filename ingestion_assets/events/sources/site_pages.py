@@ -34,6 +34,9 @@ _FAILURES_IN_A_ROW = 3
 _SMALLEST_PAGE = 4096
 """A real page is larger. What is smaller and has neither data nor links is a notice: "checking your browser"."""
 _MAX_SITEMAP_BYTES = 50 * 1024 * 1024  # https://www.sitemaps.org/protocol.html
+_SITEMAP_END = re.compile(rb"</(?:urlset|sitemapindex)\s*>|<(?:urlset|sitemapindex)[^<>]*/>")
+_TAIL = 4096
+"""Bytes in which the end of a sitemap is looked for; plug-ins write comments after it."""
 _LOC = re.compile(r"<loc>\s*(?:<!\[CDATA\[)?\s*([^<\]]+?)\s*(?:\]\]>)?\s*</loc>", re.IGNORECASE)
 
 
@@ -243,6 +246,8 @@ def _notice(reply: Reply) -> None:
     body = _inflated(reply.body)
     if urlsplit(reply.url).path.endswith(".xml") and b"<urlset" not in body and b"<sitemapindex" not in body:
         raise TransientError("a page came where a sitemap was asked for")
+    if _is_sitemap(body) and _SITEMAP_END.search(body[-_TAIL:]) is None:
+        raise TransientError("a sitemap came that breaks off")
     if len(body) < _SMALLEST_PAGE and not any(
         sign in body for sign in (b"ld+json", b"<a ", b"<urlset", b"<sitemapindex")
     ):
@@ -252,8 +257,12 @@ def _notice(reply: Reply) -> None:
 def _sitemap_text(reply: Reply) -> str | None:
     """The text of a sitemap, None when the answer is another kind of page."""
     body = _inflated(reply.body)
+    return body.decode("utf-8", "replace") if _is_sitemap(body) else None
+
+
+def _is_sitemap(body: bytes) -> bool:
     head = body[:2000]
-    return body.decode("utf-8", "replace") if b"<urlset" in head or b"<sitemapindex" in head else None
+    return b"<urlset" in head or b"<sitemapindex" in head
 
 
 def _inflated(body: bytes) -> bytes:
