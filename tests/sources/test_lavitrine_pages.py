@@ -286,3 +286,26 @@ def test_a_sitemap_without_pages_is_whole(empty):
         found = fetch_from(service)
     assert len(found.by_id) == 20
     assert not found.incomplete
+
+
+@pytest.mark.parametrize("kind", ["application/pdf", "image/jpeg", "text/calendar; charset=UTF-8"])
+def test_a_file_that_a_listing_links_to_is_no_page_that_failed(kind):
+    class Leaflet(FakeSite):
+        def answer(self, request):
+            if request.path == "/evenements/programme":
+                return Answer(body=b"%PDF-1.4 BEGIN:VCALENDAR", content_type=kind)
+            answer = super().answer(request)
+            linked = b'<body><a href="/evenements/programme">x</a>'
+            return dataclasses.replace(answer, body=answer.body.replace(b"<body>", linked))
+
+    with Leaflet(events=20, bad=0) as service:
+        found = fetch_from(service)
+        assert [line.request.path for line in service.requests].count("/evenements/programme") == 1
+        assert len(found.by_id) == 20
+        assert "no_event_in_page" in found.warnings
+        assert not found.incomplete
+    with (
+        Leaflet(start="/evenements/programme") as service,
+        pytest.raises(PermanentError, match="no page and no sitemap"),
+    ):
+        fetch_from(service)

@@ -34,6 +34,8 @@ _FAILURES_IN_A_ROW = 3
 _SMALLEST_PAGE = 4096
 """A real page is larger. What is smaller and has neither data nor links is a notice: "checking your browser"."""
 _MAX_SITEMAP_BYTES = 50 * 1024 * 1024  # https://www.sitemaps.org/protocol.html
+_FILES = ("image/", "video/", "audio/", "font/", "text/calendar", "text/csv", "application/pdf", "application/vnd.")
+"""Kinds of what listings link to beside pages, at addresses that look like those of event pages."""
 _SITEMAP_END = re.compile(rb"</(?:urlset|sitemapindex)\s*>|<(?:urlset|sitemapindex)[^<>]*/>")
 _TAIL = 4096
 """Bytes in which the end of a sitemap is looked for; plug-ins write comments after it."""
@@ -101,9 +103,7 @@ class _Crawl:
             except PermanentError as error:
                 if url in begun_with:
                     raise
-                # Refused, too large, not to be called: none of these says that the event is gone.
-                gone = isinstance(error, HttpStatusError) and error.status in (404, 410)
-                (self.gone if gone else self.failed).append(url)
+                self.not_had(url, error)
                 continue
             in_a_row = 0
             new, left_out = self.page(url, reply, is_event=is_event)
@@ -122,6 +122,16 @@ class _Crawl:
             warnings=self.warnings(),
             incomplete=self.incomplete(found + len(records)),
         )
+
+    def not_had(self, url: str, error: PermanentError) -> None:
+        """Note what keeps a page from being read for good."""
+        if isinstance(error, _NoPageError):
+            self.without_events += 1
+        elif isinstance(error, HttpStatusError) and error.status in (404, 410):
+            self.gone.append(url)
+        else:
+            # Refused, too large, not to be called: none of these says that the event is gone.
+            self.failed.append(url)
 
     def enqueue(self, url: str, *, is_event: bool) -> None:
         url = urldefrag(plain_url(url, ""))[0]
@@ -239,10 +249,16 @@ def _page_of(record: Event | RejectedRecord, base: str) -> str | None:
     return urldefrag(plain_url(address, base))[0] if isinstance(address, str) else None
 
 
+class _NoPageError(PermanentError):
+    """The address is that of a file: a leaflet, a picture, a calendar to subscribe to."""
+
+
 def _notice(reply: Reply) -> None:
     """A short page without data and links is a notice in front of the real one: worth asking again."""
     if reply.status != 200:
         return
+    if reply.content_type.startswith(_FILES):
+        raise _NoPageError(f"{reply.url} is no page and no sitemap but a file ({reply.content_type})")
     body = _inflated(reply.body)
     if urlsplit(reply.url).path.endswith(".xml") and b"<urlset" not in body and b"<sitemapindex" not in body:
         raise TransientError("a page came where a sitemap was asked for")
