@@ -35,6 +35,7 @@ class Fetched:
     def add(self, page: Page) -> None:
         """One more page."""
         self.pages += 1
+        assert len(page.written) in (0, len(page.records))
         self.events.extend(record for record in page.records if isinstance(record, Event))
         self.rejected.extend(record for record in page.records if isinstance(record, RejectedRecord))
         self.warnings.extend(warning.code for warning in page.warnings)

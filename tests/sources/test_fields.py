@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingestion_assets.events.model import FetchWindow
+from ingestion_assets.events.model import Event, FetchWindow, RejectedRecord, RejectReason
 from ingestion_assets.events.sources import fields
 from ingestion_assets.events.sources.text import html_to_text
 from ingestion_assets.events.sources.timing import seconds_until, server_time
@@ -133,3 +133,19 @@ def test_a_record_that_refers_to_itself_is_refused_and_kept_as_far_as_it_goes():
     assert isinstance(outcome, fields.RejectedRecord)
     assert outcome.reason == "too_deep"
     assert "beginning" in outcome.payload
+
+
+def test_what_is_refused_by_others_stays_in_step_with_the_payloads():
+    # A page of which one list was longer than the other failed the whole import.
+    def read(raw: dict[str, Any]) -> Event:
+        return Event(source_id=raw["id"], title="x", payload=raw)
+
+    reader = fields.PageReader(FetchWindow(date(2026, 3, 2), date(2026, 3, 9), "America/Toronto"))
+    refused = RejectedRecord(reason=RejectReason.UNPARSABLE, detail="no details", payload=None)
+    reader.refuse(refused)
+    reader.add({"id": "a"}, read)
+    reader.refuse(refused, refused)
+    reader.add({"id": "b"}, read)
+    page = reader.page()
+    assert [record.source_id for record in page.records] == [None, "a", None, None, "b"]
+    assert page.written == [None, b'{"id":"a"}', None, None, b'{"id":"b"}']

@@ -247,6 +247,11 @@ class PageReader:
             self.written.append(None)
         return None
 
+    def refuse(self, *rejected: RejectedRecord) -> None:
+        """Keep what somebody else has found wrong."""
+        self.records.extend(rejected)
+        self.written.extend(None for _ in rejected)
+
     @property
     def outside_window(self) -> int:
         """How many records start outside the window."""

@@ -72,7 +72,7 @@ def read_html(html: str, *, window: FetchWindow, rules: Rules) -> PageReader:
                 detail = f"a JSON-LD block that is not JSON: {error}"
                 faults.append(_refused(RejectReason.UNPARSABLE, detail, block, rules))
     reader = read_json(values, window=window, rules=rules)
-    reader.records.extend(faults)
+    reader.refuse(*faults)
     return reader
 
 
@@ -82,7 +82,7 @@ def read_json(value: Json, *, window: FetchWindow, rules: Rules) -> PageReader:
     nodes, exhausted = _event_nodes(value)
     if exhausted:
         detail = f"more than {MAX_NODES} JSON-LD nodes in a page"
-        reader.records.append(_refused(RejectReason.TOO_LARGE, detail, "", rules))
+        reader.refuse(_refused(RejectReason.TOO_LARGE, detail, "", rules))
     identified = [(found, list(_parts(found, rules))) for found in _identified(nodes, rules)]
     # What stands both in the page and in the `subEvent` of another is read there, where it is complete.
     told = {part.source_id for found, parts in identified for part in parts}
@@ -400,9 +400,7 @@ def _read_schedules(found: _Found, reader: PageReader, rules: Rules) -> bool:
     if fault is not None:
         if not dates and first is not None:
             return False
-        reader.records.append(
-            RejectedRecord(reason=fault.reason, detail=str(fault), payload=None, source_id=found.source_id)
-        )
+        reader.refuse(RejectedRecord(reason=fault.reason, detail=str(fault), payload=None, source_id=found.source_id))
     bare = {key: item for key, item in node.items() if key not in _LISTS and key not in ("startDate", "endDate")}
     for written, (start, end) in dates.items():
         payload = {**bare, "startDate": _iso(start), **({"endDate": _iso(end)} if end else {})}
@@ -419,7 +417,7 @@ def _iso(start: Moment) -> str:
 
 def _too_many(found: _Found, reader: PageReader) -> None:
     detail = f"more than {MAX_OCCURRENCES} dates inside the window; the first ones were kept"
-    reader.records.append(
+    reader.refuse(
         RejectedRecord(reason=RejectReason.TOO_MANY_OCCURRENCES, detail=detail, payload=None, source_id=found.source_id)
     )
 

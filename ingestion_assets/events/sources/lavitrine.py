@@ -159,7 +159,7 @@ class LaVitrineSource:
         """All events of one kind. `known`: what is listed of any kind, and the unlisted parts of series met so far."""
         left_out: Counter[str] = Counter()
         reader = PageReader(window, left_out=left_out)
-        reader.records.extend(listed.refused)
+        reader.refuse(*listed.refused)
         gone = failed = in_a_row = 0
         wanted = deque((kind, native_id) for native_id in listed.ids)
         while wanted:
@@ -175,13 +175,13 @@ class LaVitrineSource:
                 # An answer, and about this record: the next one may be had.
                 in_a_row = 0
                 failed += 1
-                reader.records.append(_unread(own_kind, native_id, error))
+                reader.refuse(_unread(own_kind, native_id, error))
             except TransientError as error:
                 in_a_row += 1
                 if in_a_row >= _FAILURES_IN_A_ROW:
                     raise
                 failed += 1
-                reader.records.append(_unread(own_kind, native_id, error))
+                reader.refuse(_unread(own_kind, native_id, error))
             if len(reader.records) >= _BATCH and wanted:
                 yield reader.page()
                 reader = PageReader(window, left_out=left_out)
@@ -263,7 +263,7 @@ class LaVitrineSource:
             native_id = identifier(part.get("identifier"))
             kind = next((kind for kind in type_names(part) if kind in ENDPOINTS), "Event")
             if native_id is None:
-                reader.records.append(_without_id(part))
+                reader.refuse(_without_id(part))
             elif kind != "EventSeries" and f"{kind}:{native_id}" not in known:  # or series could lead on for ever
                 known.add(f"{kind}:{native_id}")
                 yield kind, native_id
