@@ -179,6 +179,39 @@ def test_one_record_that_the_service_cannot_give_costs_itself_only():
     assert found.incomplete == ["1 Event records could not be read"]
 
 
+def test_a_record_that_fails_for_a_while_is_asked_for_once_more_at_the_end():
+    class Unlucky(FakeLaVitrine):
+        failures = dict.fromkeys((f"/v1/events/{number}" for number in (3, 6, 9, 12)), 8)
+
+        def answer(self, request):
+            if self.failures.get(request.path, 0) > 0:
+                self.failures[request.path] -= 1
+                return Answer(status=503, body=b"{}")
+            return super().answer(request)
+
+    with Unlucky(events=30, bad=0) as service:
+        found = fetch_from(service)
+    assert len(found.by_id) == len(found.events) == 30
+    assert not found.rejected
+    assert not found.incomplete
+
+
+def test_many_records_that_the_service_cannot_give_cost_only_themselves():
+    class Broken(FakeLaVitrine):
+        def answer(self, request):
+            if request.path.startswith("/v1/events/") and int(request.path.rpartition("/")[2]) % 3 == 0:
+                return Answer(status=500, body=b"{}")
+            return super().answer(request)
+
+    with Broken(events=150, bad=0) as service:
+        broken = [key for key in service.records(1) if key.startswith("Event:") and int(key[6:]) % 3 == 0]
+        found = fetch_from(service)
+    assert len(broken) > 10
+    assert len(found.by_id) == 150 - len(broken)
+    assert sorted(record.source_id for record in found.rejected) == sorted(broken)
+    assert found.incomplete == [f"{len(broken)} Event records could not be read"]
+
+
 @pytest.mark.parametrize("status", [400, 403, 422])
 def test_one_record_that_the_service_refuses_to_give_costs_itself_only(status):
     class Refusing(FakeLaVitrine):

@@ -164,6 +164,31 @@ def test_a_page_that_fails_costs_itself_only_and_nothing_is_withdrawn():
     assert found.incomplete == ["1 pages could not be read"]
 
 
+def test_a_page_that_fails_for_a_while_is_asked_for_once_more_at_the_end():
+    class Unlucky(FakeSite):
+        failures = dict.fromkeys((f"/evenements/soiree-{number}" for number in (3, 6, 9, 12)), 8)
+
+        def answer(self, request):
+            if self.failures.get(request.path, 0) > 0:
+                self.failures[request.path] -= 1
+                return Answer(status=503, body=b"x", content_type="text/html")
+            return super().answer(request)
+
+    with Unlucky(events=30, bad=0) as service:
+        found = fetch_from(service)
+    assert len(found.by_id) == 30
+    assert "page_failed" not in found.warnings
+    assert not found.incomplete
+
+
+def test_many_pages_that_fail_cost_only_themselves():
+    with FakeSite(events=60, bad=0, start="/sitemap.xml") as service:
+        service.broken = set(range(0, 60, 4))
+        found = fetch_from(service)
+    assert len(found.by_id) == 45
+    assert found.incomplete == ["15 pages could not be read"]
+
+
 def test_a_site_that_is_down_ends_the_fetch():
     with FakeSite(events=30, bad=0) as service:
         service.broken = set(range(30))

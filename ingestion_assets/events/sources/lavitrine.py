@@ -32,6 +32,7 @@ from ingestion_assets.events.model import (
 from ingestion_assets.events.sources.base import SourceSettings
 from ingestion_assets.events.sources.fields import PageReader, identifier, utc_bounds, warnings_of, web_url
 from ingestion_assets.events.sources.jsonld import dated_parts
+from ingestion_assets.events.sources.patience import Patience
 from ingestion_assets.events.sources.schema_event import VOLATILE_PATHS, Rules, read_event, type_names
 from ingestion_assets.events.sources.schema_time import moment
 from ingestion_assets.events.sources.site_pages import DEFAULT_LINKS, Site, fetch_site
@@ -50,7 +51,6 @@ PAGE_SIZE = 100
 REQUESTS_PER_MINUTE = 100
 MAX_PAGES = 1000
 _BATCH = 50
-_FAILURES_IN_A_ROW = 3
 
 
 class LaVitrineSettings(SourceSettings):
@@ -160,26 +160,27 @@ class LaVitrineSource:
         left_out: Counter[str] = Counter()
         reader = PageReader(window, left_out=left_out)
         reader.refuse(*listed.refused)
-        gone = failed = in_a_row = 0
+        gone = failed = 0
+        patience = Patience()
         wanted = deque((kind, native_id) for native_id in listed.ids)
         while wanted:
             own_kind, native_id = wanted.popleft()
             try:
                 wanted.extend(self._detail(own_kind, native_id, known, reader, client))
-                in_a_row = 0
+                patience.answered()
             except _GoneError:
                 gone += 1
             except _KeyRefusedError:
                 raise
             except PermanentError as error:
                 # An answer, and about this record: the next one may be had.
-                in_a_row = 0
+                patience.answered()
                 failed += 1
                 reader.refuse(_unread(own_kind, native_id, error))
             except TransientError as error:
-                in_a_row += 1
-                if in_a_row >= _FAILURES_IN_A_ROW:
-                    raise
+                if patience.asks_again((own_kind, native_id), error):
+                    wanted.append((own_kind, native_id))
+                    continue
                 failed += 1
                 reader.refuse(_unread(own_kind, native_id, error))
             if len(reader.records) >= _BATCH and wanted:

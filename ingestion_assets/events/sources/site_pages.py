@@ -16,6 +16,7 @@ from urllib.parse import urldefrag, urljoin, urlsplit
 from ingestion_assets.events.model import Event, FetchWarning, FetchWindow, Page, RejectedRecord
 from ingestion_assets.events.sources.jsonld import base_of, json_ld_blocks, plain_url, read_html
 from ingestion_assets.events.sources.loose_json import loose_values
+from ingestion_assets.events.sources.patience import Patience
 from ingestion_assets.events.sources.schema_event import Rules
 from resources.errors import PermanentError, TransientError
 from resources.http import HttpStatusError
@@ -29,8 +30,6 @@ DEFAULT_LINKS = r"/(?:evenements?|events?|spectacles?|activites?|expositions?|co
 
 _BATCH = 100
 _MOST_KNOWN = 50_000
-_FAILURES_IN_A_ROW = 3
-"""One page may be broken; when page after page fails, the site is down."""
 _SMALLEST_PAGE = 4096
 """A real page is larger. What is smaller and has neither data nor links is a notice: "checking your browser"."""
 _MAX_SITEMAP_BYTES = 50 * 1024 * 1024  # https://www.sitemaps.org/protocol.html
@@ -88,24 +87,27 @@ class _Crawl:
         begun_with = frozenset(self.queued)
         records: _Records = []
         outside: _Records = []
-        found = in_a_row = 0
+        found = 0
+        patience = Patience()
         while self.queue and self.read < self.site.max_pages:
             url, is_event = self.queue.popleft()
             self.read += 1
             try:
                 reply = self.client.get(url, inspect=_notice)
-            except TransientError:
-                in_a_row += 1
-                if in_a_row >= _FAILURES_IN_A_ROW or url in begun_with:
+            except TransientError as error:
+                if url in begun_with:
                     raise
-                self.failed.append(url)
+                if patience.asks_again(url, error):
+                    self.queue.append((url, is_event))
+                else:
+                    self.failed.append(url)
                 continue
             except PermanentError as error:
                 if url in begun_with:
                     raise
                 self.not_had(url, error)
                 continue
-            in_a_row = 0
+            patience.answered()
             new, left_out = self.page(url, reply, is_event=is_event)
             found += len(new) + len(left_out)
             outside.extend(left_out)
