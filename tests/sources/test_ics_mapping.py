@@ -209,6 +209,21 @@ def test_the_rest_of_the_fields():
     assert one(f"{DAY}STATUS:CONFIRMED").status is EventStatus.SCHEDULED
 
 
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        ("Th%C3%A9%C3%A2tre%20d%27%C3%A9t%C3%A9", "Théâtre d'été"),
+        ("Caf%C3%A9-Bar%20L.A.%20%26%20Co", "Café-Bar L.A. & Co"),
+        ("jean%40example.org", None),
+        ("100%25", "100%"),
+        ("100% Jazz", "100% Jazz"),
+        ("Le 50%20 rue", "Le 50%20 rue"),
+    ],
+)
+def test_an_organizer_as_the_events_calendar_encodes_it(written: str, name: str | None):
+    assert one(f'{DAY}ORGANIZER;CN="{written}":MAILTO:a@example.org').organizer == name
+
+
 # Privacy.
 
 

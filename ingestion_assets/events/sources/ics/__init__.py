@@ -39,7 +39,7 @@ class IcsSource:
         "X-MOZ-LASTACK",
         "X-LIC-ERROR",
     )
-    record_version: ClassVar[int] = 2
+    record_version: ClassVar[int] = 3
     reading_settings: ClassVar[tuple[str, ...]] = ("default_timezone",)
 
     def __init__(self, settings: IcsSettings) -> None:

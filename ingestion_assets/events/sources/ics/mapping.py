@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
+from urllib.parse import unquote
 
 from ingestion_assets.events.model import Event, EventStatus, Json, Moment, Price
 from ingestion_assets.events.sources.ics.components import Property
@@ -27,6 +28,7 @@ MAX_URL = 2000
 _URL = re.compile(r"https?://[^\s<>\"']+", re.IGNORECASE)
 _IMAGE_NAME = re.compile(r"\.(?:jpe?g|png|webp|gif|avif)(?:$|\?)", re.IGNORECASE)
 _AMOUNT = re.compile(r"\d+(?:[.,]\d{1,2})?")
+_PERCENT_ENCODED = re.compile(r"[\w.~-]*(?:%[0-9A-F]{2}[\w.~-]*)+", re.ASCII)
 _FREE = frozenset({"free", "gratuit", "gratuite", "0", "0.00", "0,00", "entrée libre"})
 
 
@@ -155,7 +157,10 @@ def _attached(event: VEvent) -> str | None:
 
 def _organizer(event: VEvent) -> str | None:
     for prop in event.all("ORGANIZER"):
-        name = clean_text(_plain(unescape(prop.params.get("CN", ""))), limit=MAX_SHORT)
+        written = prop.params.get("CN", "")
+        if _PERCENT_ENCODED.fullmatch(written):  # The Events Calendar, of WordPress, takes it for part of an address
+            written = unquote(written)
+        name = clean_text(_plain(unescape(written)), limit=MAX_SHORT)
         if name is not None and not MAIL.search(name):
             return name
     return None
