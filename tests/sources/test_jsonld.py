@@ -158,6 +158,15 @@ def test_several_events_without_ids_get_ids_that_last():
         ("2026-12-06T00:30:00.000Z", "2026-12-05T19:30:00", Precision.DATETIME, ()),
         ("2026-12-05T19:30-0500", "2026-12-05T19:30:00", Precision.DATETIME, ()),
         ("2026-12-05 7:30 pm", "2026-12-05T19:30:00", Precision.DATETIME, ("zone_assumed",)),
+        ("Sun, 06 Dec 2026 00:30:00 GMT", "2026-12-05T19:30:00", Precision.DATETIME, ()),
+        # As `new Date().toString()` writes it, on servers whose clocks are UTC and on others.
+        (
+            "Sun Dec 06 2026 00:30:00 GMT+0000 (Coordinated Universal Time)",
+            "2026-12-05T19:30:00",
+            Precision.DATETIME,
+            (),
+        ),
+        ("Sat Dec 05 2026 19:30:00 GMT-0500 (heure normale de l’Est)", "2026-12-05T19:30:00", Precision.DATETIME, ()),
     ],
 )
 def test_dates_are_read_as_they_are_meant(written, local, precision, warnings):

@@ -105,7 +105,7 @@ class LaVitrineSource:
     title: ClassVar[str] = "La Vitrine"
     homepage: ClassVar[str] = "https://github.com/bboxdigital/lvc-api-docs"
     volatile_paths: ClassVar[tuple[str, ...]] = VOLATILE_PATHS
-    record_version: ClassVar[int] = 2
+    record_version: ClassVar[int] = 3
     reading_settings: ClassVar[tuple[str, ...]] = ("lang",)
     settings_class: ClassVar[type[SourceSettings]] = LaVitrineSettings
 

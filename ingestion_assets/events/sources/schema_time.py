@@ -26,6 +26,7 @@ _LOOSE = re.compile(
     r"(\d{4})[-/](\d{1,2})[-/](\d{1,2})[T ]\s*(\d{1,2})[:hH](\d{2})(?::(\d{2})(?:[.,]\d+)?)?\s*([AaPp])?\.?[Mm]?\.?\s*"
     r"(Z|[+-]\d{1,2}(?::?\d{2})?)?"
 )
+_SCRIPT_OFFSET = re.compile(r" (?:GMT|UTC)([+-]\d{4})\b.*", re.DOTALL)
 _MIDNIGHT = re.compile(r"(\d{4}-\d\d-\d\d)[T ]00:00(?::00(?:\.0+)?)?(?:Z|[+-]\d\d:?\d\d)?")
 _DAY_END = re.compile(r"(\d{4}-\d\d-\d\d)[T ]23:59(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?")
 _DURATION = re.compile(
@@ -226,7 +227,8 @@ def _loosely(text: str) -> datetime | None:
     match = _LOOSE.fullmatch(text)
     if match is None:
         try:
-            return parsedate_to_datetime(text) if text[:1].isalpha() else None
+            # JavaScript's own form: Sat Dec 05 2026 19:30:00 GMT-0500 (heure normale de l’Est)
+            return parsedate_to_datetime(_SCRIPT_OFFSET.sub(r" \1", text)) if text[:1].isalpha() else None
         except (ValueError, TypeError, IndexError, OverflowError):
             return None
     year, month, day, hour, minute = (int(part) for part in match.groups()[:5])
