@@ -214,6 +214,41 @@ def test_the_sample_file_is_read_from_its_path(tmp_path):
         fetch(build("open_data_montreal", {"OPEN_DATA_MONTREAL_CSV": str(tmp_path / "nothing.csv")}))
 
 
+@pytest.mark.parametrize(
+    ("kept", "events", "refused", "incomplete"),
+    [
+        (1.0, 3, {}, []),
+        (0.9, 2, {"unparsable": 1}, ["the CSV file ends in the middle of line 4"]),
+    ],
+)
+def test_a_csv_file_that_ends_in_the_middle_of_a_row_withdraws_nothing(tmp_path, kept, events, refused, incomplete):
+    lines = [",".join(f'"{value}"' for value in event_row(number).values()) for number in (1, 2, 3)]
+    text = "\n".join([",".join(COLUMNS), *lines])  # without a line break at its end it can be whole as well
+    path = tmp_path / "evenements.csv"
+    path.write_text(text[: int(len(text) * kept)])
+    found = fetch(build("open_data_montreal", {"OPEN_DATA_MONTREAL_CSV": str(path)}))
+    assert len(found.events) == events
+    assert found.reasons == refused
+    assert found.incomplete == incomplete
+
+
+def test_a_row_that_cannot_be_read_is_refused_under_the_id_that_it_names(tmp_path):
+    rows = [",".join(f'"{value}"' for value in event_row(number).values()) for number in (1, 2, 3)]
+    ids = [fetched.source_id for fetched in fetch_csv(tmp_path, *rows).events]
+    rows[1] += ",too,many"
+    found = fetch_csv(tmp_path, *rows, "a,b,c")
+    assert [event.source_id for event in found.events] == [ids[0], ids[2]]
+    assert [record.source_id for record in found.rejected] == [ids[1], None]
+    assert not found.incomplete
+
+
+def fetch_csv(folder, *rows):
+    """What a file of these rows gives."""
+    path = folder / "evenements.csv"
+    path.write_text("\n".join([",".join(COLUMNS), *rows, ""]))
+    return fetch(build("open_data_montreal", {"OPEN_DATA_MONTREAL_CSV": str(path)}))
+
+
 def test_repaired_and_damaged_rows_are_counted_in_a_warning_of_the_fetch(tmp_path):
     def line(number, **cells):
         return ",".join(f'"{value}"' for value in {**event_row(number), **cells}.values()) + "\n"

@@ -32,7 +32,7 @@ from ingestion_assets.events.model import (
     Unread,
 )
 from ingestion_assets.events.sources.base import SourceSettings
-from ingestion_assets.events.sources.open_data_montreal_rows import REQUIRED, parse
+from ingestion_assets.events.sources.open_data_montreal_rows import REQUIRED, id_in, parse
 from ingestion_assets.events.sources.tabular import BadRow, Row, column_name, csv_rows
 from ingestion_assets.events.sources.text import clean_text, storable
 from resources.errors import PermanentError, TransientError
@@ -207,8 +207,13 @@ class OpenDataMontrealSource:
     def _from_csv(self, location: str, window: FetchWindow, client: OutboundClient, tally: _Tally) -> Iterator[Page]:
         with closing(_opened(location, client)) as stream:
             rows = iter(csv_rows(stream, required=REQUIRED, begins=_begins))
+            last: Row | BadRow | None = None
             while page := list(islice(rows, PAGE_SIZE)):
                 yield self._page(page, window, tally)
+                last = page[-1]
+        if isinstance(last, BadRow) and not last.text.endswith("\n"):
+            detail = f"the CSV file ends in the middle of line {last.line}"
+            yield Page(records=(), warnings=(FetchWarning("file_cut", detail),), incomplete=detail)
 
     def _page(self, rows: Sequence[Json | Row | BadRow], window: FetchWindow, tally: _Tally) -> Page:
         records: list[Event | RejectedRecord] = []
@@ -217,7 +222,11 @@ class OpenDataMontrealSource:
             if isinstance(row, BadRow):
                 payload = storable({"line": row.line, "text": row.text})
                 detail = f"line {row.line}: {row.detail}"
-                records.append(RejectedRecord(reason=RejectReason.UNPARSABLE, detail=detail, payload=payload))
+                records.append(
+                    RejectedRecord(
+                        reason=RejectReason.UNPARSABLE, detail=detail, payload=payload, source_id=id_in(row.text)
+                    )
+                )
                 continue
             record = (
                 parse(_typed(row.cells), window, repaired=row.repaired) if isinstance(row, Row) else parse(row, window)

@@ -35,6 +35,7 @@ MAX_ID_CHARS = 500
 REQUIRED = ("titre", "url_fiche", "date_debut")
 """Without these columns there is no event; every other one may be absent."""
 
+_ADDRESS = re.compile(r"https?://[^\s\",;|]+")
 _TRAILING_NUMBER = re.compile(r"(?:^|[-/])(\d+)/?$")
 _YEAR = re.compile(r"(?:19|20)\d\d")
 # Capitals often go without their accents. In small letters an `e` without one makes another form of the verb.
@@ -184,6 +185,12 @@ def _source_id(url: str) -> str:
         return found[1]
     # A key has to fit a database index; an address of this length is damage, but one that can be kept.
     return url if len(url) <= MAX_ID_CHARS else f"sha256:{sha256(url.encode()).hexdigest()}"
+
+
+def id_in(text: str) -> str | None:
+    """The id of the event whose page a damaged row names."""
+    found = _ADDRESS.search(text)
+    return None if found is None else _source_id(found[0])
 
 
 def _day(value: object) -> date | None:
