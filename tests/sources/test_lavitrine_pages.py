@@ -2,6 +2,7 @@
 
 import dataclasses
 import gzip
+import json
 import re
 from datetime import date
 
@@ -30,6 +31,23 @@ def test_every_event_page_is_found_from_a_listing_and_from_a_sitemap(start):
     assert len(found.rejected) == 3
     assert len(event_pages) == len(set(event_pages)) == 63
     assert not found.incomplete
+
+
+@pytest.mark.parametrize(
+    "named", [lambda url: url, lambda url: {"@id": url}, lambda url: {"@type": "Thing", "url": url}]
+)
+def test_an_item_of_a_list_names_its_page_in_several_ways(named):
+    class Listing(FakeSite):
+        def answer(self, request):
+            if request.path != "/agenda":
+                return super().answer(request)
+            items = [{"@type": "ListItem", "item": named(self.url(number))} for number in range(20)]
+            page = json.dumps({"@context": "https://schema.org", "@type": "ItemList", "itemListElement": items})
+            body = f'<html><script type="application/ld+json">{page}</script></html>'
+            return Answer(body=body.encode(), content_type="text/html")
+
+    with Listing(events=20, bad=0) as service:
+        assert len(fetch_from(service).by_id) == 20
 
 
 @pytest.mark.parametrize("start", ["/agenda", "/sitemap.xml"])

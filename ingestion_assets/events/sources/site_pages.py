@@ -308,7 +308,9 @@ def _listed(text: str) -> Iterator[str]:
             elif isinstance(node, dict):
                 if node.get("@type") == "ListItem":
                     item = node.get("item")
-                    address = node.get("url") or (item.get("url") if isinstance(item, dict) else item)
+                    address = node.get("url") or (
+                        item.get("url") or item.get("@id") if isinstance(item, dict) else item
+                    )
                     if isinstance(address, str):
                         yield address
                 elements = node.get("itemListElement") or node.get("@graph") or node.get("mainEntity")
