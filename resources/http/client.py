@@ -179,7 +179,7 @@ class OutboundClient:
 
         `params` join those in the URL; None values are left out. `conditional` sends the cached validators and turns a
         304 into the cached body. `inspect` sees every final answer before its status is judged and may raise
-        TransientError (the client waits at least `retry_after`, or what the Retry-After field says, and repeats), or
+        TransientError (the client waits at least `retry_after`, and what the Retry-After field says, and repeats), or
         PermanentError or OutboundFailure (passed on at once); a BodyError of `reply.json()` may be left to the client.
         `expect_json` treats HTML and broken JSON as a fault worth repeating.
         """
@@ -325,8 +325,9 @@ class OutboundClient:
         if failure is None:
             return
         if isinstance(failure, TransientError):
-            if failure.retry_after is None:  # whoever inspects knows the body's ways to say it, and not the header's
-                failure.retry_after = named_wait(reply.headers, now=self._wall_clock())
+            # Whoever inspects knows the body's ways to say it, and not the header's: the later of the two is kept.
+            named = (failure.retry_after, named_wait(reply.headers, now=self._wall_clock()))
+            failure.retry_after = max((wait for wait in named if wait is not None), default=None)
             if failure.retry_after is not None:
                 self._pacer.hold(self._pace_key(request), failure.retry_after)
             failure.reply = reply  # type: ignore[attr-defined]

@@ -237,6 +237,20 @@ def test_retry_after_is_obeyed_where_inspect_names_no_wait(
     assert second.at - first.at >= 30
 
 
+@pytest.mark.parametrize(("by_body", "by_header"), [(2.0, "30"), (30.0, "2")])
+def test_of_a_wait_in_the_body_and_one_in_the_header_the_longer_is_obeyed(
+    by_body: float, by_header: str, server: RawServer, build: Build, fake_time: FakeTime
+) -> None:
+    def inspect(reply: Reply) -> None:
+        if reply.status == 429:
+            raise TransientError("the rate is limited", retry_after=by_body)
+
+    server.routes["/"] = [lambda exchange: exchange.send(429, b"{}", Retry_After=by_header), good]
+    build().get(server.url("/"), inspect=inspect)
+    first, second = server.seen
+    assert 30 <= second.at - first.at < 32
+
+
 def test_inspect_can_make_any_answer_permanent(server: RawServer, build: Build) -> None:
     server.routes["/"] = status(503, b"this version is gone")
 
