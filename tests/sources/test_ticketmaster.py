@@ -147,6 +147,39 @@ def test_refusals_are_told_apart(answer: Answer, kind: type[Exception], said: st
         assert len(service.requests) == 1
 
 
+SPIKE = {"fault": {"detail": {"errorcode": "policies.ratelimit.SpikeArrestViolation"}}}
+QUOTA = {"fault": {"detail": {"errorcode": "policies.ratelimit.QuotaViolation"}}}
+BEGIN = 1_772_366_400
+"""Where the clock of the fake begins."""
+
+
+@pytest.mark.parametrize(
+    ("fault", "headers", "wait"),
+    [
+        (SPIKE, {}, 2),
+        (SPIKE, {"Retry-After": "7"}, 7),
+        (SPIKE, {"Rate-Limit-Reset": str((BEGIN + 9) * 1_000)}, 9),
+        (SPIKE, {"Rate-Limit-Reset": str((BEGIN + 40_000) * 1_000)}, 2),  # that of the day's quota
+        (QUOTA, {"Retry-After": "7"}, 7),
+        (QUOTA, {"Rate-Limit-Reset": str(BEGIN + 9), "Retry-After": "20"}, 20),
+    ],
+)
+def test_no_request_comes_before_the_moment_that_a_limit_names(
+    fault: dict[str, Any], headers: dict[str, str], wait: float
+):
+    limits = [json_answer(fault, status=429, headers=headers)]
+
+    class Limiting(FakeTicketmaster):
+        def answer(self, request: Request) -> Answer:
+            return limits.pop() if limits else super().answer(request)
+
+    with Limiting(count=20) as service:
+        found = fetch_from(service, window=MONTH)
+        limited, repeated = (line.at for line in service.requests[:2])
+    assert len(found.events) == 20
+    assert wait <= repeated - limited < wait + 1
+
+
 def test_a_wrong_key_is_permanent_and_names_the_variable_but_not_the_key():
     with FakeTicketmaster(count=1) as service:
         error = refused_by(service, TICKETMASTER_API_KEY="wrong-key-123456")

@@ -24,7 +24,9 @@ CAP = 1_000
 _QUOTA_WAIT = 3_600.0
 """Seconds to stay away when a quota is used up and no reset is named."""
 _SPIKE_WAIT = 2.0
-"""Seconds. The limit against spikes is per second; its answer names no time."""
+"""Seconds. The limit against spikes is per second; its answer need not name a time."""
+_SPIKE_RESET = 60.0
+"""Seconds. A reset further away is that of the day's quota, which every answer names: no reason to wait for it."""
 _MIN_KEY_CHARS = 6
 
 
@@ -111,12 +113,14 @@ class DiscoveryApi:
         return PermanentError(f"Ticketmaster refused the request (HTTP {reply.status}): {said}")
 
     def _limited(self, reply: Reply, code: str) -> TransientError:
-        if "SpikeArrest" in code:
-            return TransientError("Ticketmaster asked to slow down", retry_after=_SPIKE_WAIT)
         # Documented as a date, shown as epoch milliseconds.
         wait = seconds_until(reply.headers.get("Rate-Limit-Reset"), now=server_time(reply))
+        if "SpikeArrest" in code:
+            near = wait if wait is not None and wait <= _SPIKE_RESET else 0.0
+            return TransientError("Ticketmaster asked to slow down", retry_after=max(_SPIKE_WAIT, near))
         if "Quota" in code:
-            wait = _QUOTA_WAIT if wait is None else wait
+            if wait is None and "Retry-After" not in reply.headers:  # which the client reads
+                wait = _QUOTA_WAIT
             return TransientError("Ticketmaster's quota of requests is used up", retry_after=wait)
         return TransientError("Ticketmaster limited the rate of requests", retry_after=wait)
 
