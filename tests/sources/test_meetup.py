@@ -146,6 +146,15 @@ def test_throttling_that_names_a_time_is_waited_for():
     assert 45 <= times[1] < 47
 
 
+def test_throttling_with_status_429_is_waited_for_as_well():
+    slow = {"message": "slow", "extensions": {"code": "RATE_LIMITED", "resetAt": "2026-03-01T12:00:45Z"}}
+    with answering(json_answer({"errors": [slow]}, status=429)) as service:
+        found = fetch_from(service, window=MONTH)
+        times = [line.at - service.requests[0].at for line in service.requests]
+    assert len(found.events) == 20
+    assert 45 <= times[1] < 47
+
+
 def test_throttling_that_names_no_time_is_waited_for_a_minute():
     with answering(errors({"message": "slow", "extensions": {"code": "RATE_LIMITED"}})) as service:
         fetch_from(service, window=MONTH)

@@ -167,7 +167,7 @@ def _inspect(reply: Reply) -> None:
             "Meetup has retired this endpoint: unset MEETUP_BASE_URL, or set it to https://api.meetup.com/gql-ext"
         )
     # Looking for the word first spares the reading of every good page twice.
-    if reply.status != 200 or b'"errors"' not in reply.body:
+    if reply.status not in (200, 429) or b'"errors"' not in reply.body:
         return
     body = _json(reply)
     errors = objects(body.get("errors"))
@@ -175,9 +175,9 @@ def _inspect(reply: Reply) -> None:
         facts = mapping(error.get("extensions"))
         if facts.get("code") == "RATE_LIMITED":
             wait = seconds_until(facts.get("resetAt"), now=server_time(reply))
-            raise TransientError(
-                "Meetup limited the rate of requests", retry_after=_WINDOW_SECONDS if wait is None else wait
-            )
+            if wait is None and "Retry-After" not in reply.headers:  # which the client reads
+                wait = _WINDOW_SECONDS
+            raise TransientError("Meetup limited the rate of requests", retry_after=wait)
     if not _holds_data(body) and set(error_codes(errors)) & _TRANSIENT_CODES:
         raise TransientError("Meetup failed to answer the query")
 
