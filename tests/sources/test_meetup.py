@@ -98,6 +98,35 @@ def test_a_group_that_is_null_by_mistake_is_asked_for_again():
     assert not found.incomplete
 
 
+def refusing(*urlnames: str) -> FakeMeetup:
+    """A service with three groups that does not let one see these."""
+
+    class Refusing(FakeMeetup):
+        def answer(self, request: Request) -> Answer:
+            if request.json()["variables"]["urlname"] not in urlnames:
+                return super().answer(request)
+            private = {"message": "private group", "path": ["groupByUrlname"], "extensions": {"code": "FORBIDDEN"}}
+            return json_answer({"errors": [private], "data": {"groupByUrlname": None}})
+
+    return Refusing(count=60, groups=3)
+
+
+def test_a_group_that_is_refused_is_a_warning_and_the_others_are_fetched():
+    with refusing("groupe-0") as service:
+        found = fetch_from(service, window=MONTH)
+    assert len(found.events) == 40
+    assert found.warnings == ["group_refused"]
+    assert "'groupe-0': private group" in found.incomplete[0]
+
+
+def test_every_group_refused_is_permanent_and_names_the_variable():
+    with (
+        refusing("groupe-0", "groupe-1", "groupe-2") as service,
+        pytest.raises(PermanentError, match=r"MEETUP_GROUPS.*private group"),
+    ):
+        fetch_from(service, window=MONTH)
+
+
 def test_the_token_is_fetched_by_a_signed_assertion_and_renewed_when_it_is_refused():
     with FakeMeetup(count=300, groups=3, jwt=True, token_requests=2) as service:
         found = fetch_from(service, window=MONTH)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from pydantic import Field, SecretStr
@@ -96,6 +96,10 @@ class MeetupSettings(SourceSettings):
         return list(dict.fromkeys(match[1] if (match := _GROUP_URL.match(name)) else name for name in found))
 
 
+class GroupRefusedError(PermanentError):
+    """What was refused is one group (it is private, for example), and neither the query nor the token."""
+
+
 class MeetupSource:
     """Groups on Meetup as an event source."""
 
@@ -127,7 +131,7 @@ class MeetupSource:
         )
 
     def fetch(self, window: FetchWindow, client: OutboundClient) -> Iterator[Page]:
-        """The events of each group in turn. A group that is not there is a warning, and nothing is withdrawn."""
+        """The events of each group in turn. A group that is not there or refused is a warning; nothing is withdrawn."""
         missing = self.settings.missing()
         if missing:
             raise PermanentError(f"set {', '.join(missing)} to fetch from {self.title}")
@@ -148,8 +152,16 @@ class _Fetch:
         """Events can belong to several groups."""
 
     def pages(self) -> Iterator[Page]:
-        for urlname in self._settings.urlnames():
-            yield from self._group(urlname)
+        urlnames = self._settings.urlnames()
+        refused: list[GroupRefusedError] = []
+        for urlname in urlnames:
+            try:
+                yield from self._group(urlname)
+            except GroupRefusedError as error:
+                refused.append(error)
+                yield _gap("group_refused", str(error))
+        if len(refused) == len(urlnames):
+            raise PermanentError(f"Meetup refused every group of MEETUP_GROUPS: {refused[0]}") from refused[0]
         closing = [*self._warnings, *warnings_of(self._left_out, "Meetup events")]
         if closing:
             yield Page(records=(), warnings=closing, incomplete=self._lacking)
@@ -235,7 +247,8 @@ class _Fetch:
                     return None
                 raise TransientError(f"Meetup answered for {urlname!r} without a group and without an error")
             if not self._without_unknown_fields(errors):
-                raise PermanentError(f"Meetup refused the query for {urlname!r}: {_said(errors)}")
+                kind = GroupRefusedError if all(map(_about_group, errors)) else PermanentError
+                raise kind(f"Meetup refused the query for {urlname!r}: {_said(errors)}")
 
     def _exists(self, urlname: str) -> bool:
         """Whether the service knows the group when nothing is asked of its events."""
@@ -284,6 +297,12 @@ def _key(node: Json) -> str | None:
 
 def _gap(code: str, detail: str) -> Page:
     return Page(records=(), warnings=(FetchWarning(code, detail),), incomplete=detail)
+
+
+def _about_group(error: Mapping[str, Json]) -> bool:
+    """Whether the group could not be looked up. An error in the query itself has no path (GraphQL, section 7.1.2)."""
+    path = error.get("path")
+    return isinstance(path, list) and path[:1] == ["groupByUrlname"]
 
 
 def _said(errors: list[dict[str, Json]]) -> str:
