@@ -41,11 +41,11 @@ def classified(context: dg.AssetExecutionContext) -> Iterator[None]:
     try:
         yield
     except TransientError as error:
-        wait = error.retry_after if error.retry_after is not None else _FIRST_WAIT * 4**context.retry_number
-        if wait > LONGEST_STEP_WAIT:
+        named = error.retry_after
+        if named is not None and named > LONGEST_STEP_WAIT:
             raise dg.Failure(
-                description=f"{error} Come back in {wait:.0f} s.",
-                metadata={"retry_after_seconds": wait, "error": type(error).__name__},
+                description=f"{error} Come back in {named:.0f} s.",
+                metadata={"retry_after_seconds": named, "error": type(error).__name__},
                 allow_retries=False,
             ) from error
         if context.retry_number >= STEP_RETRIES:
@@ -54,6 +54,7 @@ def classified(context: dg.AssetExecutionContext) -> Iterator[None]:
                 metadata={"error": type(error).__name__},
                 allow_retries=False,
             ) from error
+        wait = _FIRST_WAIT * 4**context.retry_number if named is None else named
         context.log.warning(f"{error} The step is tried again in {wait:.0f} s.")
         raise dg.RetryRequested(max_retries=STEP_RETRIES, seconds_to_wait=wait) from error
     except (PermanentError, AttemptSupersededError) as error:

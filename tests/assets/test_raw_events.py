@@ -227,6 +227,19 @@ def test_a_failure_that_goes_on_is_given_up_and_leaves_a_closed_ledger(
     assert runs.instance.get_run_by_id(outcome.run_id).tags[RETRY_TAG] == "false"
 
 
+def test_a_failure_that_names_no_delay_is_given_up_and_does_not_say_when_to_come_back(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The wait that would follow the last attempt is our own, and longer than a step waits."""
+    monkeypatch.setattr(failures, "_FIRST_WAIT", failures._FIRST_WAIT / 1_000)
+    monkeypatch.setattr(failures, "LONGEST_STEP_WAIT", failures.LONGEST_STEP_WAIT / 1_000)
+    failing = _Failing(monkeypatch, TransientError("the city is away"), times=99)
+    runs.csv.numbers = range(8)
+    outcome = runs(CITY)
+    assert failing.fetches == failures.STEP_RETRIES + 1
+    assert outcome.problems == ["the city is away (given up after 4 attempts of the step)"]
+
+
 def test_a_delay_that_is_too_long_to_wait_for_ends_the_run_and_says_when_to_come_back(
     runs: Runs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
