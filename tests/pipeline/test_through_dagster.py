@@ -136,3 +136,13 @@ def test_a_short_import_does_not_fill_the_log_and_a_terminal_shows_how_far_it_is
     assert [line for line in runs.log() if line.endswith("so far")] == []
     assert runs.reports[-1] == ("allevents", "5 pages, 450 records")
     assert "allevents: 5 pages, 450 records" in written.getvalue()
+
+
+def test_where_there_is_no_terminal_the_first_and_the_last_report_are_lines(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = StringIO()
+    monkeypatch.setattr(console, "stderr", Console(file=written, width=20))
+    with runs.make("allevents", 450, 0, None) as fake, console.progress_on_stderr("allevents"):
+        runs(fake)
+    assert written.getvalue() == "allevents: 1 pages, 100 records\nallevents: 5 pages, 450 records\n"
