@@ -84,4 +84,6 @@ def _step_problem(event: dg.DagsterEvent) -> str:
     error = data.error
     while error is not None and error.cause is not None:
         error = error.cause
+    if error is not None and error.cls_name == "DagsterExecutionInterruptedError":  # whose message is its own name
+        return "interrupted; what was stored stays, and the same command takes it up again"
     return error.message.strip() if error is not None else f"step {event.step_key} failed"

@@ -171,7 +171,7 @@ def test_a_source_that_is_off_says_what_to_set_and_is_not_tried_again(runs: Runs
 class _Failing:
     """A source whose fetch fails so many times, after its first page."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, error: Exception, *, times: int) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, error: BaseException, *, times: int) -> None:
         original = OpenDataMontrealSource.fetch
         self.fetches = 0
 
@@ -248,6 +248,15 @@ def test_a_delay_that_is_too_long_to_wait_for_ends_the_run_and_says_when_to_come
     outcome = runs(CITY)
     assert failing.fetches == 1
     assert outcome.problems == ["the daily quota is used up. Come back in 3600 s."]
+
+
+def test_an_interrupted_import_says_so_in_words(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What Ctrl-C raises in a step says nothing but its own name."""
+    _Failing(monkeypatch, dg.DagsterExecutionInterruptedError(), times=1)
+    runs.csv.numbers = range(8)
+    outcome = runs(CITY)
+    assert not outcome.success
+    assert outcome.problems == ["interrupted; what was stored stays, and the same command takes it up again"]
 
 
 def test_a_permanent_failure_is_not_tried_again(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
