@@ -134,6 +134,18 @@ def test_a_file_that_is_not_there_is_named(ingest: Command, city: CsvFeed) -> No
     assert "cannot be read" in done.report["error"]
 
 
+def test_a_failed_check_of_severity_error_is_status_1_although_it_blocks_nothing(
+    ingest: Command, city: CsvFeed
+) -> None:
+    _import(ingest, city)
+    city.numbers = range(12)
+    city.write()
+    done = _import(ingest, city)
+    assert done.status == 1
+    assert (done.report["status"], done.report["fetched"], done.report["withdrawn"]) == ("ERROR", 12, 0)
+    assert "withdrawal_guard: " in done.report["error"]
+
+
 def test_a_failed_blocking_check_is_status_1_and_names_itself(
     ingest: Command, city: CsvFeed, fresh_database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
