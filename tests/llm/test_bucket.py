@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resources.llm.pacing import bucket as arithmetic
-from resources.llm.pacing.bucket import Bucket, Limit, Limits, Pace, Slot
+from resources.llm.pacing.bucket import Bucket, Dimension, Limit, Limits, Pace, Slot
 from tests.fakes.llm_bucket import Admission
 
 T0 = 1_000_000.0
@@ -188,6 +188,14 @@ def test_a_token_limit_in_the_refusal_starts_the_token_bucket() -> None:
 
     assert pace.tokens.rate == pytest.approx(250_000 / 60 * arithmetic.SAFETY)
     _, due = take(pace, T0 + 1, 4000.0)
+    assert due[0] >= T0 + 4
+
+
+@pytest.mark.parametrize("dimension", ["requests", "tokens"])
+def test_a_limit_of_nothing_leaves_a_pace_that_can_still_be_reckoned_with(dimension: Dimension) -> None:
+    pace = refuse(fresh(), T0 + 1, dimension=dimension, limit_per_minute=0.0, retry_after=3.0)
+    _, due = take(pace, T0 + 1, 100)
+
     assert due[0] >= T0 + 4
 
 

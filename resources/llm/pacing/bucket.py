@@ -299,7 +299,8 @@ def refuse(
         granted_at=granted_at,
     )
     tokens = pace.tokens
-    if dimension == "tokens" and limit_per_minute is not None:
+    # A plan that does not offer the model names a limit of 0: no rate can be made of it, and time will not help.
+    if dimension == "tokens" and limit_per_minute is not None and limit_per_minute > 0:
         tokens = Bucket(empty_at=now + wait, rate=limit_per_minute / 60 * SAFETY, learned="refusal", slowed_at=now)
     return replace(pace, requests=requests, tokens=tokens)
 
