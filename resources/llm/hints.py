@@ -24,6 +24,8 @@ _IN_TEXT = re.compile(
 )
 TRUNCATED = 1.0
 """Seconds added to Gemini's `retryDelay`, which drops the fraction: 58 s where the message says 58.934 s."""
+LONGEST = 31 * 86_400.0
+"""Seconds. Quotas are for a minute, a day or a month; what lies beyond is a broken header, and no date can be made of it."""
 _PACIFIC = ZoneInfo("America/Los_Angeles")
 
 
@@ -41,20 +43,24 @@ def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> floa
     """Seconds that `retry-after-ms` or `Retry-After` (seconds or a date) ask for. Keys in lower case."""
     milliseconds = _number(headers.get("retry-after-ms"))
     if milliseconds is not None:
-        return max(0.0, milliseconds / 1000)
+        return _bounded(milliseconds / 1000)
     value = headers.get("retry-after")
     seconds = _number(value)
     if seconds is not None:
-        return max(0.0, seconds)
+        return _bounded(seconds)
     if value is None:
         return None
     try:
         moment = parsedate_to_datetime(value)
-    except ValueError:
-        return go_duration(value)
+    except (ValueError, OverflowError):
+        return _bounded(go_duration(value))
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - (now or datetime.now(UTC))).total_seconds())
+    return _bounded((moment - (now or datetime.now(UTC))).total_seconds())
+
+
+def _bounded(seconds: float | None) -> float | None:
+    return None if seconds is None else min(max(0.0, seconds), LONGEST)
 
 
 def delay_in_text(message: str | None) -> float | None:
@@ -64,8 +70,8 @@ def delay_in_text(message: str | None) -> float | None:
         return None
     text = found[1].lower()
     if "second" in text:
-        return float(text.split("second", maxsplit=1)[0])
-    return go_duration(re.sub(r"\s+", "", text))
+        return _bounded(float(text.split("second", maxsplit=1)[0]))
+    return _bounded(go_duration(re.sub(r"\s+", "", text)))
 
 
 def limits(headers: Mapping[str, str]) -> Limits:
@@ -114,7 +120,7 @@ def gemini_quota(details: Any, message: str | None) -> GeminiQuota:
     violations: list[tuple[str, str | None]] = []
     entries = _entries(details)
     for entry in entries:
-        delay = _delay(entry) or delay
+        delay = _bounded(_delay(entry)) or delay
         violations += _violations(entry)
     spoken = delay_in_text(message)
     if spoken is not None:

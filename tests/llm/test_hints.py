@@ -46,6 +46,11 @@ def test_go_durations_are_read_whole_or_not_at_all(text: str | None, seconds: fl
         ({"retry-after": "nan"}, None),
         ({"retry-after": "later"}, None),
         ({"retry-after-ms": "x", "retry-after": "3"}, 3.0),
+        ({"retry-after": "1e300"}, hints.LONGEST),
+        ({"retry-after-ms": "99999999999999999999"}, hints.LONGEST),
+        ({"retry-after": "Fri, 31 Dec 9999 23:59:59 GMT"}, hints.LONGEST),
+        ({"retry-after": "Fri, 31 Dec 99999999999999999999 23:59:59 GMT"}, None),
+        ({"retry-after": "999999999999h"}, hints.LONGEST),
         ({}, None),
     ],
 )
@@ -149,6 +154,14 @@ def test_a_bare_refusal_says_only_that_it_was_too_fast() -> None:
     bare = hints.gemini_quota({"error": {"code": 429, "status": "RESOURCE_EXHAUSTED"}}, "Resource has been exhausted")
 
     assert bare == hints.GeminiQuota(None, per_day=False, dimension=None, limit_per_minute=None, detailed=False)
+
+
+def test_a_delay_beyond_any_quota_still_makes_a_date() -> None:
+    said = hints.gemini_quota(body(violation(MINUTE), delay="999999999999999s"), None)
+    spoken = hints.gemini_quota({}, "Please retry in 999999999999999s.")
+
+    assert said.delay == hints.LONGEST + hints.TRUNCATED
+    assert spoken.delay == hints.LONGEST
 
 
 def test_the_protobuf_messages_of_the_grpc_transport_are_read_too() -> None:
