@@ -27,6 +27,7 @@ from resources.llm.errors import (
     LlmUnavailableError,
     QuotaScope,
 )
+from resources.llm.openai_provider import unknown_model
 from resources.llm.protocol import Closing, Completion, CompletionRequest, T, Usage
 from tests.fakes.llm_content import ids_in
 from tests.fakes.llm_provider import FakeProvider
@@ -277,8 +278,8 @@ class Scripted(Closing):
             raise LlmQuotaError("gone", **names, scope=QuotaScope.PROVIDER_DAY, not_before=later)
         if step == "refusal":
             raise LlmRefusalError("no", **names)
-        if step == "rejected":
-            raise LlmRequestError("400", **names)
+        if step in ("rejected", "no such model"):
+            raise LlmRequestError("400", **names) if step == "rejected" else unknown_model("m")
         if step in set(Flaw):
             raise LlmResponseError("bad", flaw=Flaw(step), **names)
         ids = ids_in(request.prompt)
@@ -296,7 +297,27 @@ class Scripted(Closing):
         return Completion(value=value, usage=Usage(requests=1), **names)
 
 
-STEPS = ["good", "unavailable", "paced", "quota", "refusal", "rejected", *Flaw, "missing", "repeated", "unknown"]
+STEPS = ["good", "unavailable", "paced", "quota", "refusal", "rejected", "no such model"]
+STEPS += [*Flaw, "missing", "repeated", "unknown"]
+
+
+def test_a_model_that_is_gone_after_some_answers_ends_the_task_and_marks_no_row_as_failed() -> None:
+    async def scene(loop: Loop) -> None:
+        client = Scripted(["good", "good", *["no such model"] * 50])
+        outcome = await tag_events(
+            events(40),
+            client,
+            deadline=Deadline.after(600, loop.time),
+            on_results=lambda _: None,
+            events_per_prompt=4,
+            concurrency=2,
+        )
+        assert (outcome.done, outcome.pending, outcome.error) == (8, 32, 0)
+        assert client.asked <= 2 + 2, "what was under way when it was first said"
+        with pytest.raises(LlmRequestError, match="OPENAI_MODEL"):
+            outcome.raise_if_fatal()
+
+    play(scene)
 
 
 @settings(deadline=None, max_examples=150)

@@ -211,8 +211,9 @@ class _Task:
                 self._stop = self._stop or error
             case LlmAuthenticationError():
                 self._stop = self.outcome.fatal = error
-            case LlmRequestError() if not self._answered:
-                # Before any answer it is the call that is wrong (model, schema), not an event.
+            case LlmRequestError() if error.final or not self._answered:
+                # Before any answer it is the call that is wrong (model, schema), not an event. A model that is not
+                # there is no event's fault at any time.
                 self._stop = self.outcome.fatal = error
             case LlmUnavailableError():
                 return await self._outage(question, error)
