@@ -59,7 +59,9 @@ def _keep_misfit(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
         return handler(value)
     except ValidationError as error:
         [first, *_] = error.errors(include_input=False, include_url=False, include_context=False)
-        place = ".".join(str(part) for part in first["loc"]) or "item"
+        # The name of a field that is not ours is the model's own text.
+        ours = first["loc"][:-1] if first["type"] == "extra_forbidden" else first["loc"]
+        place = ".".join(str(part) for part in ours) or "item"
         return Misfit(f"{place}: {first['msg']}"[:200])
 
 

@@ -74,7 +74,9 @@ def invalid(error: ValidationError, *, provider: str, model: str) -> LlmResponse
         return LlmResponseError(
             f"{provider} gave an answer that is not JSON", provider=provider, flaw=Flaw.MALFORMED, model=model
         )
-    place = ".".join(str(part) for part in first["loc"]) or "the answer"
+    # The name of a field that is not ours is the model's own text, like any value.
+    ours = first["loc"][:-1] if first["type"] == "extra_forbidden" else first["loc"]
+    place = ".".join(str(part) for part in ours) or "the answer"
     return LlmResponseError(
         f"{provider} gave an answer outside the schema ({error.error_count()} faults, the first at {place})",
         provider=provider,

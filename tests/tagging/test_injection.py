@@ -13,7 +13,11 @@ import pytest
 
 from ingestion_assets.events.tagging import AXES, RowStatus, TagInput, tag_by_rules, tag_input
 from ingestion_assets.events.tagging.engine import tag_request
+from ingestion_assets.events.tagging.model import TagBatch
 from ingestion_assets.events.tagging.prompt import event_block, instructions
+from resources.llm.adapter import read_answer
+from resources.llm.errors import LlmResponseError
+from resources.llm.protocol import Usage
 from tests.fakes.llm_provider import FakeProvider
 from tests.tagging.conftest import Tag
 
@@ -112,6 +116,19 @@ def test_every_stored_value_is_in_the_taxonomy(tag: Tag, providers: str) -> None
         for axis in ("genres", "ambiance", "audience"):
             assert set(stored[axis]) <= set(AXES[axis])
         assert CANARY not in json.dumps(stored)
+
+
+def test_a_name_that_a_model_makes_up_for_a_field_is_not_repeated() -> None:
+    tags = {"type": "concert", "genres": [], "ambiance": [], "audience": [], "event_id": "evt"}
+    text = f"see https://example.org/{CANARY}"
+
+    [refused] = TagBatch.model_validate({"answers": [{**tags, text: 1}]}).refused
+    with pytest.raises(LlmResponseError) as caught:
+        read_answer(json.dumps({"answers": [], text: 1}), TagBatch, provider="openai", model="m", usage=Usage())
+
+    assert refused.event_id == "evt"
+    assert refused.reason == "answer: Extra inputs are not permitted"
+    assert CANARY not in str(caught.value)
 
 
 @pytest.mark.parametrize("text", ATTACKS)
