@@ -100,6 +100,8 @@ class ManagedProvider(Closing):
         self._sleep = sleep
         self._latencies = Latencies()
         self._proved = False
+        self._paced_out = False
+        """The provider's last word was that calls come too fast: time that is over now was spent on its limit."""
         self._first = asyncio.Lock()
         self._wall: LlmQuotaError | LlmAuthenticationError | LlmRequestError | None = None
 
@@ -115,6 +117,13 @@ class ManagedProvider(Closing):
         )
         try:
             return await policy(self._attempt, request, deadline, tries)
+        except LlmDeadlineError as error:
+            if not self._paced_out:
+                error.usage = tries.usage
+                raise
+            paced_out = self._out_of_pace()
+            paced_out.usage = tries.usage
+            raise paced_out from error
         except LlmError as error:
             error.usage = tries.usage
             raise
@@ -191,6 +200,7 @@ class ManagedProvider(Closing):
             self._breaker.unknown()
             raise
         self._proved = True
+        self._paced_out = False
         self._breaker.succeeded()
         self._latencies.add(self._clock() - began)
         usage = replace(answer.usage, requests=1)
@@ -201,6 +211,7 @@ class ManagedProvider(Closing):
         match error:
             case LlmRateLimitError():
                 self._proved = True
+                self._paced_out = True
                 self._breaker.succeeded()
                 await self._pacer.refused(slot, error)
             case LlmQuotaError():
@@ -215,6 +226,7 @@ class ManagedProvider(Closing):
                 self._breaker.failed()
             case _:
                 self._proved = True
+                self._paced_out = False
                 self._breaker.succeeded()
                 await self._pacer.answered(slot, limits, used_tokens=error.usage.total_tokens)
 
@@ -267,6 +279,13 @@ class ManagedProvider(Closing):
     def _out_of_time(self) -> LlmDeadlineError:
         return LlmDeadlineError(
             f"the time for this task was over before {self.name} answered (LLM_DEADLINE_SECONDS)",
+            provider=self.name,
+            model=self.model,
+        )
+
+    def _out_of_pace(self) -> LlmRateLimitError:
+        return LlmRateLimitError(
+            f"{self.name} refused calls for their pace until the time for this task was over (LLM_DEADLINE_SECONDS)",
             provider=self.name,
             model=self.model,
         )

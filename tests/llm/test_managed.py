@@ -263,6 +263,31 @@ def test_out_of_time_is_its_own_error() -> None:
     play(scene)
 
 
+@pytest.mark.parametrize("hint", [None, 0.0, 9.0])
+def test_time_that_ran_out_in_refusals_for_the_pace_is_a_quota_and_no_deadline(hint: float | None) -> None:
+    async def scene(loop: Loop) -> None:
+        script = Script(loop, [paced(hint) for _ in range(500)], takes=1.0)
+        provider = managed(loop, script)
+        began = loop.time()
+        asked = [provider.complete(REQUEST, deadline=later(loop, 20)) for _ in range(4)]
+        errors = await asyncio.gather(*asked, return_exceptions=True)
+        assert {type(error) for error in errors} == {LlmRateLimitError}
+        assert loop.time() - began < 21
+        assert sum(error.usage.rate_limited for error in errors if isinstance(error, LlmError)) == len(script.calls)
+
+    play(scene)
+
+
+def test_time_that_ran_out_after_an_answer_is_a_deadline() -> None:
+    async def scene(loop: Loop) -> None:
+        provider = managed(loop, Script(loop, [paced(None)]))
+        await provider.complete(REQUEST, deadline=later(loop, 600))
+        with pytest.raises(LlmDeadlineError):
+            await provider.complete(REQUEST, deadline=later(loop, 0.01))
+
+    play(scene)
+
+
 def test_outages_open_the_breaker_and_one_call_tries_later() -> None:
     async def scene(loop: Loop) -> None:
         script = Script(loop, [outage() for _ in range(10)])
