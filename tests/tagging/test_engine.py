@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -295,6 +296,28 @@ class Scripted(Closing):
         value = TagBatch(answers=answers)
         assert isinstance(value, request.answer)
         return Completion(value=value, usage=Usage(requests=1), **names)
+
+
+def test_answers_that_come_while_a_slow_store_is_at_work_are_stored_together() -> None:
+    stored: list[list[str]] = []
+
+    def store(results: Sequence[TagResult]) -> None:
+        time.sleep(0.05)
+        stored.append([result.event_id for result in results])
+
+    asyncio.run(
+        tag_events(
+            events(61),
+            Scripted([]),
+            deadline=Deadline.after(60),
+            on_results=store,
+            events_per_prompt=1,
+            concurrency=20,
+        )
+    )
+
+    assert sorted(event_id for batch in stored for event_id in batch) == [item.event_id for item in events(61)]
+    assert len(stored) <= 12, "61 answers, of which twenty come at a time"
 
 
 STEPS = ["good", "unavailable", "paced", "quota", "refusal", "rejected", "no such model"]

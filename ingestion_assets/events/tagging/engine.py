@@ -116,6 +116,7 @@ class _Task:
         self._open = 0
         self._changed = asyncio.Condition()
         self._storing = asyncio.Lock()
+        self._unstored: list[TagResult] = []
         self._stop: LlmError | None = None
         self._answered = False
         self.outcome = TaggingOutcome()
@@ -289,10 +290,16 @@ class _Task:
         )
 
     async def _report(self, results: Iterable[TagResult]) -> None:
-        rows = list(results)
+        # What comes while another store is at work goes in one: where a transaction takes long, answers that are paid
+        # for would stand in a queue that a killed process forgets.
+        rows = self._unstored
+        rows += results
         if not rows:
             return
         async with self._storing:
+            if rows is not self._unstored:  # stored, with what came first
+                return
+            self._unstored = []
             await asyncio.to_thread(self._on_results, rows)
             for row in rows:
                 self.outcome.count(row)
