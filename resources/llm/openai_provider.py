@@ -43,6 +43,9 @@ REASONING_ROOM = 2048
 API = "https://api.openai.com/v1"
 """Said to the SDK, which takes an empty OPENAI_BASE_URL of the environment for an address otherwise."""
 
+MOST_TOKENS = 2**31
+"""Of one call. What is said beyond is a server's mistake, and would not fit into the books."""
+
 FILTERED = frozenset({"content_filter", "content_policy_violation", "invalid_prompt"})
 """Codes of a status 400 that is about the text. `invalid_prompt` is what thinking models say of a flagged one."""
 _BILLING = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
@@ -227,26 +230,32 @@ def _refused(error: openai.APIStatusError, headers: dict[str, str], model: str) 
 
 
 def usage_of(usage: Any) -> Usage:
-    """Tokens of one call; a body without usage counts as nothing."""
-    if usage is None:
-        return Usage()
-    details = getattr(usage, "prompt_tokens_details", None)
+    """Tokens of one call, from the SDK's object or from the body's. A body without usage counts as nothing.
+
+    The SDK does not validate, and other servers at OPENAI_BASE_URL count in their own ways: what is no count is none,
+    and costs no answer.
+    """
+    details = _part(usage, "prompt_tokens_details")
     return Usage(
-        input_tokens=usage.prompt_tokens or 0,
-        output_tokens=usage.completion_tokens or 0,
-        cached_tokens=(getattr(details, "cached_tokens", None) or 0) if details is not None else 0,
+        input_tokens=_tokens(_part(usage, "prompt_tokens")),
+        output_tokens=_tokens(_part(usage, "completion_tokens")),
+        cached_tokens=_tokens(_part(details, "cached_tokens")),
     )
 
 
 def _usage_in(raw: Any) -> Usage:
     """Usage of an answer that could not be parsed: it was paid for all the same."""
     body = raw.http_response.json()
-    usage = body.get("usage") if isinstance(body, dict) else None
-    if not isinstance(usage, dict):
-        return Usage()
-    return Usage(
-        input_tokens=int(usage.get("prompt_tokens") or 0), output_tokens=int(usage.get("completion_tokens") or 0)
-    )
+    return usage_of(body.get("usage") if isinstance(body, dict) else None)
+
+
+def _part(value: Any, name: str) -> Any:
+    return value.get(name) if isinstance(value, dict) else getattr(value, name, None)
+
+
+def _tokens(value: Any) -> int:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return int(value) if number and 0 <= value <= MOST_TOKENS else 0
 
 
 def _lower(headers: Any) -> dict[str, str]:

@@ -9,6 +9,7 @@ import asyncio
 import importlib.util
 from collections.abc import Callable
 from enum import StrEnum
+from types import SimpleNamespace
 
 import pytest
 from pydantic import BaseModel, SecretStr
@@ -26,8 +27,9 @@ from resources.llm.errors import (
     LlmUnavailableError,
     QuotaScope,
 )
+from resources.llm.openai_provider import usage_of
 from resources.llm.pacing.bucket import Limits
-from resources.llm.protocol import CompletionRequest
+from resources.llm.protocol import CompletionRequest, Usage
 from tests.fakes.llm_provider import FakeProvider
 
 KEY = "sk-very-secret-key-0123456789"
@@ -210,6 +212,18 @@ def test_an_answer_that_cannot_be_used_says_how_it_is_flawed(
     assert isinstance(error, LlmResponseError)
     assert error.flaw is flaw
     assert error.usage.input_tokens > 0, "it was paid for all the same"
+
+
+@pytest.mark.parametrize("counted", ["12", "many", -5, 10**19, 12.5, None, True, [], {}])
+def test_a_count_that_is_none_costs_no_answer(counted: object) -> None:
+    usage = usage_of({"prompt_tokens": counted, "completion_tokens": 7, "prompt_tokens_details": counted})
+
+    assert usage == Usage(input_tokens=12 if counted == 12.5 else 0, output_tokens=7)
+
+
+@pytest.mark.parametrize("body", [None, "cheap", [1], 3, SimpleNamespace(prompt_tokens=4, completion_tokens=None)])
+def test_usage_of_any_shape_is_read_or_counts_as_nothing(body: object) -> None:
+    assert usage_of(body) == Usage(input_tokens=4 if isinstance(body, SimpleNamespace) else 0)
 
 
 def test_an_answer_outside_the_schema_is_refused_not_mapped(ask: Ask, provider: FakeProvider) -> None:
