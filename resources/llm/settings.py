@@ -18,7 +18,12 @@ class LlmSettings(BaseSettings):
     """Which providers answer, in which order, with which keys, limits and deadlines."""
 
     model_config = SettingsConfigDict(
-        env_ignore_empty=True, extra="ignore", frozen=True, populate_by_name=True, use_attribute_docstrings=True
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        populate_by_name=True,
+        use_attribute_docstrings=True,
+        hide_input_in_errors=True,  # Pydantic would quote every key that is set, and a run's error goes to its log
     )
 
     llm_providers: Annotated[tuple[str, ...], NoDecode] = ()

@@ -59,6 +59,13 @@ def test_half_a_configuration_says_what_is_missing(
         settings(monkeypatch, **variables)
 
 
+def test_an_error_about_one_provider_does_not_show_the_key_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValidationError, match="GEMINI_API_KEY") as caught:
+        settings(monkeypatch, LLM_PROVIDERS="openai,gemini", OPENAI_API_KEY="secret")
+
+    assert "secret" not in str(caught.value)
+
+
 def test_keys_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = settings(monkeypatch, OPENAI_API_KEY="sk-secret-1", GEMINI_API_KEY="AIza-secret-2")
 
