@@ -5,10 +5,12 @@ An empty variable counts as unset. Half a configuration is an error that says wh
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PROVIDERS = ("openai", "gemini", "offline")
@@ -87,6 +89,33 @@ class LlmSettings(BaseSettings):
                 raise ValueError(f"LLM_PROVIDERS names {name!r}; valid names are: {', '.join(PROVIDERS)}")
         if len(set(value)) != len(value):
             raise ValueError("LLM_PROVIDERS names a provider twice")
+        return value
+
+    @field_validator("openai_api_key", "gemini_api_key")
+    @classmethod
+    def _sendable(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        """A key as it fits into a header. Secrets that are mounted from files bring a line break along."""
+        key = value.get_secret_value().strip() if value is not None else ""
+        if not re.fullmatch(r"[!-~]*", key):
+            # What the SDKs make of it reads as a network that is down.
+            raise ValueError(
+                f"{str(info.field_name).upper()} holds a space, a line break or an accent, as no key does: copy it again"
+            )
+        return SecretStr(key) if key else None
+
+    @field_validator("openai_base_url", "gemini_base_url")
+    @classmethod
+    def _reachable(cls, value: str | None, info: ValidationInfo) -> str | None:
+        try:
+            parts = urlsplit(value or "http://unset")
+            valid = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+        except ValueError:
+            valid = False
+        if not valid:
+            # Without the value: it may hold a password.
+            raise ValueError(
+                f"{str(info.field_name).upper()} is no address: http:// or https:// and a host is expected"
+            )
         return value
 
     @model_validator(mode="after")

@@ -59,6 +59,37 @@ def test_half_a_configuration_says_what_is_missing(
         settings(monkeypatch, **variables)
 
 
+@pytest.mark.parametrize("name", ["OPENAI_API_KEY", "GEMINI_API_KEY"])
+def test_the_line_break_of_a_mounted_secret_is_no_part_of_the_key(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    key = getattr(settings(monkeypatch, **{name: " sk-1 \n"}), name.lower())
+
+    assert key.get_secret_value() == "sk-1"
+    assert getattr(settings(monkeypatch, **{name: " \n"}), name.lower()) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("OPENAI_API_KEY", "sk-secret\nX-Other: 1"),
+        ("OPENAI_API_KEY", "sk-secret é"),
+        ("GEMINI_API_KEY", "AI secret"),
+        ("OPENAI_BASE_URL", "secret"),
+        ("OPENAI_BASE_URL", "http://[::1"),
+        ("OPENAI_BASE_URL", "ftp://secret@host"),
+        ("GEMINI_BASE_URL", "::::secret"),
+        ("GEMINI_BASE_URL", "https://host:secret"),
+    ],
+)
+def test_what_can_be_no_key_or_address_is_refused_without_being_shown(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    with pytest.raises(ValidationError) as caught:
+        settings(monkeypatch, **{name: value})
+
+    assert name in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
 def test_an_error_about_one_provider_does_not_show_the_key_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValidationError, match="GEMINI_API_KEY") as caught:
         settings(monkeypatch, LLM_PROVIDERS="openai,gemini", OPENAI_API_KEY="secret")
