@@ -47,6 +47,11 @@ class BatchState(StrEnum):
     CANCELLED = "cancelled"
     FAILED = "failed"
 
+    @classmethod
+    def _missing_(cls, value: object) -> BatchState:  # noqa: ARG003
+        """A state that is not known yet is one that has not ended: it must not stop who asks about the others."""
+        return cls.IN_PROGRESS
+
     @property
     def ended(self) -> bool:
         """Whether there is nothing more to wait for. An expired batch has results too, and has cost them."""

@@ -130,6 +130,11 @@ def test_a_word_that_the_sdk_does_not_know_costs_no_answer(batches: OpenAiBatche
     assert len(rows.done) == 20
 
 
+def test_a_state_that_is_not_known_yet_is_waited_for() -> None:
+    assert BatchState("paused-by-next-year") is BatchState.IN_PROGRESS
+    assert not BatchState("paused-by-next-year").ended
+
+
 def test_a_line_that_is_cut_off_costs_its_own_events_only(batches: OpenAiBatches, provider: FakeProvider) -> None:
     provider.configure(batch_torn=True)
 
