@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ingestion_assets.ledger.import_jobs import ImportJob
     from resources.llm import LlmSettings
     from resources.llm.batch_ledger import StoredBatch
+    from resources.llm.errors import LlmError
     from resources.llm.openai_batch import OpenAiBatches
 
 SUBMITTED = "batch_submitted"
@@ -133,11 +134,22 @@ def _adopted(job: ImportJob, batches: OpenAiBatches, kept: StoredBatch, submissi
     return replace(kept, batch_id=found.batch_id)
 
 
-def submit(job: ImportJob, candidates: Sequence[Candidate], settings: LlmSettings, *, events_per_prompt: int) -> int:
-    """Submit the questions about `candidates`, whose rows are pending; returns the number of batches started."""
+def submit(
+    job: ImportJob,
+    candidates: Sequence[Candidate],
+    settings: LlmSettings,
+    *,
+    events_per_prompt: int,
+    warn: Callable[[str], None],
+) -> int:
+    """Submit the questions about `candidates`, whose rows are pending; returns the number of batches started.
+
+    What a quota refuses is put off, as online: `warn` is told.
+    """
     from ingestion_assets.events.tagging.batch import batch_questions
     from ingestion_assets.events.tagging.engine import PURPOSE
     from resources.llm.batch_ledger import record_announced, record_found
+    from resources.llm.errors import LlmQuotaError, LlmRateLimitError
     from resources.llm.openai_batch import OpenAiBatches
 
     questions = batch_questions([candidate.item for candidate in candidates], events_per_prompt=events_per_prompt)
@@ -157,11 +169,18 @@ def submit(job: ImportJob, candidates: Sequence[Candidate], settings: LlmSetting
         job.commit(work)
         announced.append((submission, events))
 
+    waiting = {candidate.item.event_id for candidate in candidates}
     started = 0
     try:
         for status in batches.submit(questions.requests, metadata={"run": job.run_id}, announce=announce):
             job.commit(partial(record_found, submission=status.submission, status=status))
+            waiting.difference_update(announced[-1][1])
             started += 1
+    except (LlmQuotaError, LlmRateLimitError) as error:  # refused for certain, and nothing that a step could repair
+        submission, events = announced[-1]
+        job.commit(partial(_forget, submission=submission, events=events))
+        job.commit(partial(_put_off, events=sorted(waiting), error=error))
+        warn(f"{len(waiting)} events stay pending: {error}")
     except PermanentError:  # refused for certain; after any other error the batch may exist, and the next run looks
         submission, events = announced[-1]
         job.commit(partial(_forget, submission=submission, events=events))
@@ -180,6 +199,17 @@ def _mark(connection: Connection[Any], events: Sequence[str]) -> None:
         "UPDATE tag_enrichments SET error_code = %s, error_text = 'waits for a batch', not_before = now() + %s"
         " WHERE status = 'pending' AND event_id = ANY(%s)",
         (SUBMITTED, _PATIENCE, list(events)),
+    )
+
+
+def _put_off(connection: Connection[Any], *, events: Sequence[str], error: LlmError) -> None:
+    from ingestion_assets.events.tagging.engine import deferral
+
+    code, not_before = deferral(error)
+    connection.execute(
+        "UPDATE tag_enrichments SET error_code = %s, error_text = %s, not_before = %s, provider = %s, model = %s"
+        " WHERE status = 'pending' AND event_id = ANY(%s)",
+        (code, str(error), not_before, error.provider, error.model, list(events)),
     )
 
 

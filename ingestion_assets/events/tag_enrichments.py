@@ -124,14 +124,18 @@ def _tag(
             f"{len(unanswered) - len(asked)} events stay pending: TAG_ENRICHMENT_MAX_EVENTS_PER_RUN is {len(asked)}."
         )
     extra["reused"] = len(reused)
-    # What a batch could not answer is asked about online; everything else may wait for the cheaper way.
+    # What a batch could not answer is asked about online; everything else, also what a quota had put off, may wait for
+    # the cheaper way.
     by_batch = settings.mode == "batch" and "openai" in llm.order
-    later = [candidate for candidate in asked if by_batch and candidate.error_code is None]
-    online = [candidate for candidate in asked if not (by_batch and candidate.error_code is None)]
+    later = [candidate for candidate in asked if by_batch and candidate.error_code in (None, "quota_exceeded")]
+    submitted = {candidate.item.event_id for candidate in later}
+    online = [candidate for candidate in asked if candidate.item.event_id not in submitted]
     asked_online = {candidate.item.event_id for candidate in online} | answered
     _count_untouched(job, [c for c in candidates if c.item.event_id not in asked_online])
     if later:
-        extra["batches_submitted"] = tag_batches.submit(job, later, llm, events_per_prompt=settings.events_per_prompt)
+        extra["batches_submitted"] = tag_batches.submit(
+            job, later, llm, events_per_prompt=settings.events_per_prompt, warn=context.log.warning
+        )
         extra["submitted"] = len(later)
     return {**extra, **_ask_online(context, job, online, recorder, settings, llm)}
 

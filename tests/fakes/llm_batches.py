@@ -40,6 +40,8 @@ class Batches:
     def _file(self, request: Http, tail: list[str]) -> Reply:
         match (request.method, *tail):
             case ("POST",):
+                if self._provider.config.upload_unpaid:
+                    return Reply.of(429, openai_error("No credit", "insufficient_quota", "insufficient_quota"))
                 if self._provider.config.upload_fails:
                     return Reply.of(503, openai_error("Overloaded", "server_error", None))
                 content = _uploaded(request)

@@ -86,6 +86,8 @@ class Config:
     batch_answer_lost: bool = False
     """The batch is made, and its submitter is told of an error."""
     upload_fails: bool = False
+    upload_unpaid: bool = False
+    """The account has no credit left for a batch."""
 
 
 @dataclass(slots=True)

@@ -317,6 +317,29 @@ def test_a_batch_that_never_reached_the_provider_is_submitted_again(
     assert rows_by_status(database) == {"done": events(database)}
 
 
+def test_a_batch_that_a_quota_refuses_is_put_off_and_submitted_when_it_is_back(
+    run: Run, tick: Tick, provider: FakeProvider, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provider.configure(upload_unpaid=True)
+    monkeypatch.setenv("TAG_ENRICHMENT_MODE", "batch")
+    assert run().success, "deferred, as online"
+    n = events(database)
+    rows = database.fetch_all(
+        "SELECT error_code, not_before > now() AS later, count(*) AS n FROM tag_enrichments GROUP BY 1, 2"
+    )
+    assert rows == [{"error_code": "quota_exceeded", "later": True, "n": n}]
+    assert batch_ids(database) == [], "there is nothing to look for"
+
+    provider.configure(upload_unpaid=False, batch_polls=0)
+    with database.transaction() as connection:
+        connection.execute("UPDATE tag_enrichments SET not_before = now()")
+    assert tick().run_requests
+    assert run().success
+    assert batch_ids(database) == ["batch_0"]
+    assert run().success
+    assert rows_by_status(database) == {"done": n}
+
+
 def test_a_batch_that_the_provider_does_not_know_holds_up_no_other_event(
     run: Run, provider: FakeProvider, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

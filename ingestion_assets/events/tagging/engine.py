@@ -273,7 +273,7 @@ class _Task:
         )
 
     async def _defer(self, question: _Question, error: LlmError) -> None:
-        code, not_before = _deferral(error)
+        code, not_before = deferral(error)
         await self._report(
             TagResult(
                 event_id=twin.event_id,
@@ -305,7 +305,7 @@ class _Task:
                 self.outcome.count(row)
 
 
-def _deferral(error: LlmError) -> tuple[str, datetime | None]:
+def deferral(error: LlmError) -> tuple[str, datetime | None]:
     """Under which code a row waits, and until when; None: waiting helps nothing, somebody has to change a setting."""
     now = datetime.now(UTC)
     match error:
