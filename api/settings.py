@@ -18,7 +18,13 @@ def _split(value: object) -> object:
 class ApiSettings(BaseSettings):
     """How the service listens, what it accepts and how much."""
 
-    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True, populate_by_name=True)
+    model_config = SettingsConfigDict(
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        populate_by_name=True,
+        hide_input_in_errors=True,  # Pydantic would quote what it was given, the token too
+    )
 
     host: str = Field(
         default="127.0.0.1",

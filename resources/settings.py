@@ -14,7 +14,12 @@ PROJECT_ROOT = Path(__file__).resolve().parent.parent
 class PlatformSettings(BaseSettings):
     """Read from the environment when asked, never at import."""
 
-    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,  # Pydantic would quote what it was given, passwords of URLs too
+    )
 
     home: Path = Field(
         default=PROJECT_ROOT / ".ingestion",

@@ -11,7 +11,12 @@ from resources.errors import PermanentError
 class CelerySettings(BaseSettings):
     """Read from the environment when asked: by the daemon, which hands runs over, and by the workers."""
 
-    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,  # Pydantic would quote what it was given, the password of the broker too
+    )
 
     broker_url: SecretStr | None = Field(
         default=None,

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-import pytest
+from collections.abc import Iterator
 
+import pytest
+from pydantic import ValidationError
+from pydantic_settings import BaseSettings
+
+from api.settings import ApiSettings
+from ingestion_assets.celery.settings import CelerySettings
 from ingestion_assets.cli.settings import groups
+from ingestion_assets.events.sources.ics.settings import IcsSettings
+from resources.llm import LlmSettings
+from resources.settings import PlatformSettings
 from tests.cli.command import Command
 
 CANARY = "canary-0a1b2c3d4e5f"
@@ -53,3 +62,30 @@ def test_no_name_of_a_variable_is_cut_in_eighty_columns(
     monkeypatch.setenv("COLUMNS", "80")
     done = ingest_offline("settings")
     assert not [name for name in (v.name for _, listed in groups() for v in listed) if f" {name} " not in done.out]
+
+
+def test_an_error_of_a_setting_quotes_no_secret_that_stands_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps and code servers show such an error as it is: it came into the ledger and into Dagster's event log."""
+    monkeypatch.setenv("LLM_PROVIDERS", "openai,gemini")
+    monkeypatch.setenv("OPENAI_API_KEY", CANARY)
+    with pytest.raises(ValidationError, match="GEMINI_API_KEY is not set") as caught:
+        LlmSettings()
+    assert CANARY[-8:] not in str(caught.value)
+    assert CANARY[-8:] not in repr(caught.value)
+
+
+def test_no_settings_with_a_secret_quote_what_they_were_given() -> None:
+    assert {LlmSettings, PlatformSettings, ApiSettings, CelerySettings, IcsSettings} <= set(
+        _holders_of_secrets(BaseSettings)
+    )
+    assert not [one for one in _holders_of_secrets(BaseSettings) if not one.model_config.get("hide_input_in_errors")]
+
+
+def _holders_of_secrets(base: type[BaseSettings]) -> Iterator[type[BaseSettings]]:
+    """The settings of the platform of which a variable is secret, or hidden as an address that may hold a secret."""
+    for one in base.__subclasses__():
+        if one.__module__.partition(".")[0] in {"ingestion_assets", "resources", "sensors", "api"} and any(
+            "SecretStr" in str(field.annotation) or not field.repr for field in one.model_fields.values()
+        ):
+            yield one
+        yield from _holders_of_secrets(one)
