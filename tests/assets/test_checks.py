@@ -215,6 +215,11 @@ def test_an_event_is_looked_at_once_however_often_its_week_was_tagged(full: Runs
     assert _evaluate(full)["no_event_lost"].metadata["looked_at"].value == row["n"]
 
 
+def test_deduplication_is_checked_whatever_the_settings_of_models_say(full: Runs) -> None:
+    """Half a configuration of a provider failed these checks, and by that the runs of what asks no provider."""
+    full.ok(EVENTS, settings={"LLM_PROVIDERS": "openai", "OPENAI_API_KEY": ""})
+
+
 def test_what_must_not_flow_on_is_blocking_and_nothing_else(runs: Runs) -> None:
     specs = [spec for check in runs.defs.asset_checks or () for spec in check.check_specs]  # type: ignore[union-attr]
     ours = [spec for spec in specs if spec.key.asset_key.path[0] in {"raw_events", EVENTS, TAGS}]
