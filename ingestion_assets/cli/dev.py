@@ -86,7 +86,8 @@ def dev(
         while not stop.is_set():
             supervisor.check()
             if time.monotonic() - checked > _LOCK_CHECK_EVERY:
-                lock.still_held()
+                if not lock.still_held():
+                    databases.bring_back()
                 checked = time.monotonic()
             time.sleep(_LOOK_EVERY)
     stderr.print("Stopped.")

@@ -132,7 +132,8 @@ def daemon(
         while not stopped:
             supervisor.check()
             if time.monotonic() >= next_check:
-                lock.still_held()
+                if not lock.still_held():
+                    databases.bring_back()
                 next_check = time.monotonic() + _LOCK_CHECK_SECONDS
             time.sleep(0.25)
 

@@ -6,13 +6,20 @@ process starts and stops the server and everybody else only connects.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from resources.postgres.database import Database
 from resources.postgres.urls import database_name, libpq, with_database
 from resources.settings import PlatformSettings
+
+if TYPE_CHECKING:
+    from resources.postgres.server import EmbeddedServer
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +30,27 @@ class Databases:
     dagster_url: str = field(repr=False)
     embedded: bool
     patience: float
+    server: EmbeddedServer | None = field(default=None, repr=False)
+    """The embedded server that this process holds."""
 
     @property
     def database(self) -> Database:
         return Database(self.url, patience=self.patience)
+
+    def bring_back(self) -> None:
+        """Start the embedded server anew when it was killed. Harmless when it runs; nothing where it is somebody else's.
+
+        Whoever works waits for the server, and only a new holder would start it: programs that run for days have to do
+        so themselves. Does not raise: who could not start it tries again later.
+        """
+        from resources.postgres.server import EmbeddedServerBusyError, EmbeddedServerError
+
+        if self.server is None:
+            return
+        try:
+            self.server.start()
+        except (EmbeddedServerError, EmbeddedServerBusyError) as error:
+            log.warning("PostgreSQL could not be started again: %s", error)
 
 
 @contextmanager
@@ -51,6 +75,7 @@ def open_databases(settings: PlatformSettings | None = None) -> Iterator[Databas
             dagster_url=server.url("ingestion_dagster"),
             embedded=True,
             patience=settings.database_patience,
+            server=server,
         )
     finally:
         server.release()

@@ -14,7 +14,9 @@ import psycopg
 import pytest
 
 from resources.postgres import _binaries, _home, _postmaster
+from resources.postgres.platform import open_databases
 from resources.postgres.server import EmbeddedServer, EmbeddedServerError
+from tests.processes import ROOT
 
 Make = Callable[..., EmbeddedServer]
 
@@ -91,6 +93,39 @@ def test_a_postmaster_that_is_a_zombie_of_a_living_holder_is_dead(warm_server: M
     assert server.status().running
     assert server.status().pid != pid
     assert psutil.Process(pid).status() == psutil.STATUS_ZOMBIE, "nobody has reaped it in between"
+
+
+@pytest.mark.dagster
+def test_a_daemon_brings_its_killed_server_back(make_server: Make, open_folder: Path, tmp_path: Path) -> None:
+    """Everybody waited for the server, and nobody started it until the next command was called by hand."""
+    server = make_server()
+    workspace = tmp_path / "workspace.yaml"
+    workspace.write_text("load_from: []\n")
+    command = [sys.executable, "-m", "ingestion_assets.cli", "daemon", "-w", str(workspace)]
+    environment = {**os.environ, "INGESTION_HOME": str(open_folder)}
+    daemon = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
+    try:
+        assert daemon.stderr is not None
+        assert "daemon is up" in daemon.stderr.readline()
+        pid = server.status().pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        until(lambda: not server.status().running)
+        until(lambda: server.status().running)
+        assert daemon.poll() is None
+    finally:
+        daemon.terminate()
+        daemon.communicate(timeout=60)
+
+
+def test_a_server_of_ones_own_is_not_ours_to_start(monkeypatch: pytest.MonkeyPatch, warm_server: Make) -> None:
+    server = warm_server()
+    server.start()
+    monkeypatch.setenv("DATABASE_URL", server.url("postgres"))
+    with open_databases() as databases:
+        server.stop(force=True)
+        databases.bring_back()
+        assert not server.status().running
 
 
 def test_a_pid_file_that_names_a_zombie_is_stale(warm_server: Make, pid_file: Callable, zombie: int) -> None:
