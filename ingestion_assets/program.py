@@ -41,13 +41,10 @@ def _setup_problem(error: Exception) -> str | None:
     import psycopg
     from pydantic import ValidationError
 
+    from resources.settings import unusable
+
     if isinstance(error, ValidationError):
-        # What concerns several settings has no place of its own; its message names them.
-        said = (
-            ": ".join(filter(None, (".".join(map(str, one["loc"])), one["msg"].removeprefix("Value error, "))))
-            for one in error.errors()
-        )
-        return f"a setting cannot be used. {'; '.join(said)}"
+        return unusable(error)
     if isinstance(error, UnicodeEncodeError):
         if error.encoding == "utf-8":
             return f"a text holds {error.object[error.start : error.end]!a}, which is no UTF-8: write it anew"

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from resources.errors import PermanentError
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 """The folder of pyproject.toml, dagster.yaml and workspace.yaml."""
@@ -50,3 +54,22 @@ class PlatformSettings(BaseSettings):
         gt=0,
         description="How long a step waits for PostgreSQL to come back before it fails, in seconds.",
     )
+
+
+def unusable(error: ValidationError) -> str:
+    """What Pydantic refused of some settings, as a sentence that names their variables."""
+    # What concerns several settings has no place of its own; its message names them.
+    said = (
+        ": ".join(filter(None, (".".join(map(str, one["loc"])).upper(), one["msg"].removeprefix("Value error, "))))
+        for one in error.errors()
+    )
+    return f"a setting cannot be used. {'; '.join(said)}"
+
+
+@contextmanager
+def reading_settings() -> Iterator[None]:
+    """For what reads settings in the middle of its work: one that cannot be used is an error that no retry mends."""
+    try:
+        yield
+    except ValidationError as error:
+        raise PermanentError(unusable(error)) from None

@@ -31,6 +31,7 @@ from resources.llm.ledger import record_usage
 from resources.llm.prices import load_prices
 from resources.llm.resource import LlmResource
 from resources.postgres.database import Database
+from resources.settings import reading_settings
 
 KEY = dg.AssetKey("tag_enrichments")
 NAME = "tag_enrichments"
@@ -98,7 +99,8 @@ def _tag(
     *,
     retry_errors: bool,
 ) -> Mapping[str, Any]:
-    settings = TaggingSettings()
+    with reading_settings():
+        settings = TaggingSettings()
     extra: dict[str, Any] = {}
     if not settings.disabled and (collected := tag_batches.collect(job, llm, weeks, warn=context.log.warning)):
         extra["batches_collected"] = collected

@@ -29,6 +29,7 @@ from ingestion_assets.study.steps import (
     tell,
 )
 from resources.definitions import PostgresResource
+from resources.settings import reading_settings
 
 
 class DocumentsConfig(dg.Config):
@@ -78,7 +79,8 @@ def _extract(context: dg.AssetExecutionContext, job: ImportJob, *, again: bool) 
     from ingestion_assets.study.extraction.documents import FAULTS_OF_NAME, Upload, extract
 
     collection_id = context.partition_key
-    settings = StudySettings()
+    with reading_settings():
+        settings = StudySettings()
 
     def begin(connection: Any) -> list[store.StoredFile]:
         if collection_store.read_options(connection, collection_id) is None:

@@ -18,6 +18,7 @@ from hashlib import sha256
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from resources.errors import PermanentError, TransientError
@@ -27,6 +28,7 @@ from resources.http.pacing import MemoryBudget, MemoryPacer, Pacer, RequestBudge
 from resources.http.policy import OutboundPolicy
 from resources.http.reply import Reply
 from resources.redaction import holds_credentials, quiet_http_loggers, redact
+from resources.settings import reading_settings
 
 if TYPE_CHECKING:
     from httpcore import NetworkBackend
@@ -47,11 +49,10 @@ _process_budget = MemoryBudget()
 class OutboundSettings(BaseSettings):
     """Settings of all outbound calls."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="INGESTION_", env_ignore_empty=True, extra="ignore", frozen=True, use_attribute_docstrings=True
-    )
+    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True, use_attribute_docstrings=True)
 
-    allow_private_addresses: bool = False
+    # In full, so that an error names the variable.
+    allow_private_addresses: bool = Field(default=False, validation_alias="INGESTION_ALLOW_PRIVATE_ADDRESSES")
     """Let URLs of sources reach loopback and private networks, for servers of one's own."""
 
 
@@ -147,7 +148,8 @@ class OutboundClient:
         self._pacer: Pacer = pacer or (MemoryPacer(clock) if own_clock else _process_pacer)
         self._budget: RequestBudget = budget or (MemoryBudget(clock) if own_clock else _process_budget)
         if allow_private is None:
-            allow_private = OutboundSettings().allow_private_addresses
+            with reading_settings():
+                allow_private = OutboundSettings().allow_private_addresses
         self._wire = Wire(policy, allow_private=allow_private, resolve=resolve, sockets=sockets, tls=tls)
 
     def __repr__(self) -> str:

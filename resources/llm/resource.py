@@ -18,6 +18,7 @@ from pydantic import Field
 from resources.llm.client import build_client
 from resources.llm.protocol import Deadline, LlmClient
 from resources.llm.settings import LlmSettings
+from resources.settings import reading_settings
 
 if TYPE_CHECKING:
     from resources.postgres.database import Database
@@ -43,7 +44,8 @@ class LlmResource(ConfigurableResource):  # type: ignore[type-arg]
             for name in type(self).model_fields
             if name in LlmSettings.model_fields and (value := getattr(self, name)) is not None
         }
-        return LlmSettings(**given)
+        with reading_settings():
+            return LlmSettings(**given)
 
     def client(self, *, database: Database | None = None) -> LlmClient:
         """A client for one task, to be used in `async with`. See `resources.llm.build_client`."""

@@ -14,7 +14,7 @@ from ingestion_assets.events.model import Page
 from ingestion_assets.events.sources.open_data_montreal import OpenDataMontrealSource
 from resources.errors import PermanentError, TransientError
 from resources.postgres.database import Database
-from tests.assets.runs import CALENDAR, CITY, Runs
+from tests.assets.runs import CALENDAR, CITY, TAGS, Runs
 from tests.ledger.invariants import assert_books_balance
 
 COUNTS = ("fetched", "created", "updated", "skipped", "errors")
@@ -266,6 +266,36 @@ def test_a_permanent_failure_is_not_tried_again(runs: Runs, monkeypatch: pytest.
     assert failing.fetches == 1
     assert outcome.problems == ["the key is wrong; check it"]
     assert runs.instance.get_run_by_id(outcome.run_id).tags[RETRY_TAG] == "false"
+
+
+@pytest.mark.parametrize(
+    ("asset", "name", "value", "said"),
+    [
+        (
+            CITY,
+            "INGESTION_ALLOW_PRIVATE_ADDRESSES",
+            "maybe",
+            "INGESTION_ALLOW_PRIVATE_ADDRESSES: Input should be a valid boo",
+        ),
+        (TAGS, "LLM_PROVIDERS", "openai", "LLM_PROVIDERS names openai, but OPENAI_API_KEY is not set"),
+        (TAGS, "LLM_DEADLINE_SECONDS", "long", "LLM_DEADLINE_SECONDS: Input should be a valid number"),
+        (
+            TAGS,
+            "TAG_ENRICHMENT_MAX_EVENTS_PER_RUN",
+            "all",
+            "TAG_ENRICHMENT_MAX_EVENTS_PER_RUN: Input should be a valid",
+        ),
+    ],
+)
+def test_a_setting_that_only_the_step_reads_is_named_and_not_tried_again(
+    runs: Runs, asset: str, name: str, value: str, said: str
+) -> None:
+    """The run was repeated twice, and its error did not always name the variable."""
+    runs.csv.numbers = range(8)
+    outcome = runs(asset, settings={"OPENAI_API_KEY": "", name: value})
+    assert outcome.problems[0].startswith(f"a setting cannot be used. {said}")
+    assert runs.instance.get_run_by_id(outcome.run_id).tags[RETRY_TAG] == "false"
+    assert [job["status"] for job in runs.jobs() if (job["error_text"] or "").startswith("a setting")] == ["ERROR"]
 
 
 def test_an_error_that_nobody_classified_is_left_to_the_retry_of_the_run(

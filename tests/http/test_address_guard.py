@@ -9,7 +9,6 @@ from contextlib import ExitStack
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
 from resources.errors import PermanentError
 from resources.http import AddressRefusedError, OutboundClient, OutboundFailure
@@ -204,7 +203,7 @@ def test_the_setting_decides_whether_a_local_server_may_be_called(
 
 def test_a_setting_that_is_neither_yes_nor_no_is_an_error(monkeypatch: pytest.MonkeyPatch, build: Build) -> None:
     monkeypatch.setenv("INGESTION_ALLOW_PRIVATE_ADDRESSES", "maybe")
-    with pytest.raises(ValidationError, match="allow_private_addresses"):
+    with pytest.raises(PermanentError, match="INGESTION_ALLOW_PRIVATE_ADDRESSES: Input should be a valid boolean"):
         build(client={"allow_private": None})
 
 
