@@ -39,7 +39,10 @@ class ApiDatabase:
             max_size=settings.database_connections,
             open=False,
             timeout=_POOL_SECONDS,
-            check=ConnectionPool.check_connection,
+            # Its tries grow further and further apart: one of minutes would answer 503 long after the database is back.
+            # A connection that is given up is made anew for the next request that needs one.
+            reconnect_timeout=_POOL_SECONDS,
+            check=self._check,
             configure=self._configure,
             kwargs={"application_name": application_name("api"), "connect_timeout": 3, **NETWORK},
             name="api",
@@ -78,6 +81,16 @@ class ApiDatabase:
             finally:
                 self._threads.release_on_behalf_of(transact)
         raise unavailable("Too many requests are waiting for the database.")
+
+    def _check(self, connection: psycopg.Connection[Any]) -> None:
+        """Raises `OperationalError` for a connection that does not work any more."""
+        try:
+            ConnectionPool.check_connection(connection)
+        except psycopg.OperationalError:
+            # A server that ended one has mostly ended all. The pool finds that out one by one, and waits a second after the
+            # first, two after the next: longer than a request does.
+            self._pool.drain()
+            raise
 
     def _configure(self, connection: psycopg.Connection[Any]) -> None:
         # Not as connection options: poolers refuse those.
