@@ -19,6 +19,7 @@ from fastapi.routing import iter_route_contexts
 from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from resources.errors import PermanentError, TransientError
 from resources.redaction import redact
@@ -148,6 +149,13 @@ def install(app: FastAPI) -> None:
         UnicodeEncodeError,
     ):
         app.add_exception_handler(kind, problem)
+    app.add_exception_handler(ClientDisconnect, _gone)
+
+
+async def _gone(_: Request, _error: Exception) -> Response:
+    """Nobody reads this answer. That a client went is its own affair, and no error of ours to look into."""
+    log.info("a client went before its request was whole")
+    return Response(status_code=400)
 
 
 def _allowed(app: FastAPI, path: str) -> str:

@@ -49,7 +49,7 @@ def test_a_large_file_comes_out_of_the_store_as_it_went_in(api: Calls, database:
 
 
 def test_bytes_are_stored_before_the_last_one_has_arrived_and_go_when_the_client_does(
-    serve: Callable[..., LiveServer], database: Database, ada: dict[str, str]
+    serve: Callable[..., LiveServer], database: Database, ada: dict[str, str], caplog: pytest.LogCaptureFixture
 ) -> None:
     server = serve()
     host, port = server.url.removeprefix("http://").split(":")
@@ -62,6 +62,9 @@ def test_bytes_are_stored_before_the_last_one_has_arrived_and_go_when_the_client
         connection.sendall(head.encode() + b"a" * (3 * MB))
         _until(lambda: _parts(database) >= 2)
     _until(lambda: files_of(database) == 0)
+    server.stop()
+    # It used to be logged as an unexpected error, with its traceback.
+    assert not [record for record in caplog.records if record.levelname == "ERROR" or record.exc_info]
 
 
 def _parts(database: Database) -> int:
