@@ -25,13 +25,17 @@ SELECT DISTINCT ON (source) source, status, attempt, nb_fetched AS fetched, nb_c
        duration::float8 AS seconds, error_text AS error, run_id
 FROM import_jobs WHERE source = ANY(%(sources)s) ORDER BY source, id DESC
 """
-_IMPORTS = f"""
+_IS_STUCK = f"status = 'RUNNING' AND greatest(heartbeat_at, {ANSWERS_SINCE}) < now() - interval '30 s'"
+_IMPORT = f"""
 SELECT id, source, status, attempt, partition_start, partition_end, nb_fetched AS fetched, nb_created AS created,
        nb_updated AS updated, nb_skipped AS skipped, nb_errors AS errors, started_at, finished_at,
        coalesce(duration, extract(epoch FROM now() - started_at))::float8 AS seconds, error_text AS error, run_id,
-       status = 'RUNNING' AND greatest(heartbeat_at, {ANSWERS_SINCE}) < now() - interval '30 s' AS stuck
-FROM import_jobs ORDER BY id DESC LIMIT 25
+       {_IS_STUCK} AS stuck
+FROM import_jobs
 """  # noqa: S608
+_IMPORTS = _IMPORT + "ORDER BY id DESC LIMIT 25"
+# Not among the last ones only: what is stuck is old, and newer runs go on.
+_STUCK_IMPORTS = _IMPORT + f"WHERE {_IS_STUCK} ORDER BY id LIMIT 20"
 _DAYS = """
 SELECT day::date AS day, coalesce(sum(nb_created), 0)::bigint AS created, coalesce(sum(nb_updated), 0)::bigint AS updated,
        coalesce(sum(nb_skipped), 0)::bigint AS skipped, coalesce(sum(nb_errors), 0)::bigint AS errors
@@ -72,11 +76,10 @@ def read_overview(connection: Connection[Any]) -> dict[str, Any]:
             return cursor.execute(query, parameters or None).fetchall()
 
     last = {row["source"]: row for row in rows(_LAST, sources=list(SOURCE_NAMES))}
-    imports = rows(_IMPORTS)
     return {
         "sources": [_source(name, last.get(name)) for name in SOURCE_NAMES],
-        "imports": imports,
-        "stuck_imports": [row for row in imports if row["stuck"]],
+        "imports": rows(_IMPORTS),
+        "stuck_imports": rows(_STUCK_IMPORTS),
         "days": rows(_DAYS, days=CHART_DAYS, sources=list(SOURCE_NAMES)),
         "jobs": {row["state"]: row["jobs"] for row in rows(_JOBS)},
         "batches": {row["state"]: row["batches"] for row in rows(_BATCHES)},

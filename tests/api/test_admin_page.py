@@ -7,7 +7,9 @@ from typing import Any
 import httpx
 import pytest
 
+from api import overview
 from ingestion_assets.ledger.tokens import Role, revoke
+from ingestion_assets.ledger.uptime import ANSWERS_SINCE
 from resources.postgres.database import Database
 from tests.api.conftest import Calls, LiveServer, token_of
 
@@ -140,6 +142,24 @@ def test_stuck_imports_are_closed_by_the_button(api: Calls, database: Database, 
     assert api.post("/api/admin/clean-stuck", headers=admin).json()["imports"] == 1
     [row] = database.fetch_all("SELECT status FROM import_jobs")
     assert row["status"] == "ERROR"
+
+
+def test_an_old_stuck_import_is_shown_whatever_ran_since(
+    api: Calls, database: Database, admin: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was looked for among the last 25 runs, which eight batches of documents are: "Nothing is stuck"."""
+    # The tests' server may have been started a moment ago, before which no silence counts.
+    monkeypatch.setattr(
+        overview, "_STUCK_IMPORTS", overview._STUCK_IMPORTS.replace(ANSWERS_SINCE, "'-infinity'::timestamptz")
+    )
+    import_row(database, status="RUNNING", error_text=None)
+    with database.transaction() as connection:
+        connection.execute("UPDATE import_jobs SET heartbeat_at = now() - interval '1 hour'")
+    for number in range(30):
+        import_row(database, f"documents:{number}", status="SUCCESS", error_text=None)
+    shown = api.get("/api/admin/ingestion", headers=admin).json()
+    assert [job["source"] for job in shown["stuck_imports"]] == ["ics"]
+    assert len(shown["imports"]) == 25
 
 
 def test_each_button_says_of_what_it_is(api: Calls, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
