@@ -14,6 +14,7 @@ _WIDTH, _HEIGHT, _BOTTOM, _LEFT = 640, 180, 22, 44
 def chart(days: Sequence[Mapping[str, Any]]) -> Markup:
     """Stacked bars, one a day. Every value is a number or a date of ours, so nothing is escaped but by `Markup`."""
     top = max((sum(int(day[name]) for name in SERIES) for day in days), default=0)
+    top += top % 2  # the line in the middle stands for a whole number, as its label says
     step = (_WIDTH - _LEFT) / max(1, len(days))
     room = _HEIGHT - _BOTTOM - 10
     parts: list[Markup] = []

@@ -50,7 +50,8 @@ def _ago(moment: datetime | None) -> str:
 def _seconds(value: float | None) -> str:
     if value is None:
         return ""
-    return f"{value:.1f} s" if value < 60 else f"{value // 60:.0f} min {value % 60:.0f} s"
+    whole = round(value)
+    return f"{value:.1f} s" if whole < 60 else f"{whole // 60} min {whole % 60} s"
 
 
 _pages = jinja2.Environment(

@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import date
 from typing import Any
 
 import httpx
 import pytest
 
 from api import overview
+from api.chart import chart
+from api.routes.admin_page import _seconds
 from ingestion_assets.ledger.tokens import Role, revoke
 from ingestion_assets.ledger.uptime import ANSWERS_SINCE
 from resources.postgres.database import Database
@@ -160,6 +163,33 @@ def test_an_old_stuck_import_is_shown_whatever_ran_since(
     shown = api.get("/api/admin/ingestion", headers=admin).json()
     assert [job["source"] for job in shown["stuck_imports"]] == ["ics"]
     assert len(shown["imports"]) == 25
+
+
+def test_a_run_of_documents_is_named_so_that_its_row_fits(api: Calls, database: Database) -> None:
+    """With the whole id of the collection the column of errors lay beyond the edge, on a desktop as on a phone."""
+    collection = "1c4afbc989bf4c62ac37a346e2504bb3"
+    import_row(database, f"documents:{collection}", status="SUCCESS", error_text=None)
+    token = token_of(database, "root", role=Role.ADMIN)
+
+    async def look(client: httpx.AsyncClient) -> str:
+        await sign_in(client, token)
+        return (await client.get("/admin/ingestion")).text
+
+    assert f'documents <code title="{collection}">1c4afbc9</code></th>' in api(look)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"), [(None, ""), (0.04, "0.0 s"), (59.4, "59.4 s"), (59.97, "1 min 0 s"), (119.7, "2 min 0 s")]
+)
+def test_a_duration_has_no_sixty_seconds(seconds: float | None, shown: str) -> None:
+    assert _seconds(seconds) == shown
+
+
+def test_the_lines_of_the_chart_stand_for_what_they_say() -> None:
+    """The middle of 101 was called 50, and that of 1 was called 0."""
+    for count, labels in ((0, ["0", "0", "0"]), (1, ["0", "1", "2"]), (101, ["0", "51", "102"])):
+        day = {"day": date(2026, 11, 22), "created": count, "updated": 0, "skipped": 0, "errors": 0}
+        assert re.findall(r'text-anchor="end">([^<]*)<', chart([day])) == labels
 
 
 def test_each_button_says_of_what_it_is(api: Calls, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
