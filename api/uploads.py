@@ -93,8 +93,9 @@ class _Receiver:
         self._held = 0
         self._clear("")
 
-    def _clear(self, name: str) -> None:
-        self._name = name
+    def _clear(self, given: str) -> None:
+        self._named = bool(given)
+        self._name = name_of(given)
         self._buffer = bytearray()
         self._digest = hashlib.sha256()
         self._size = self._parts = 0
@@ -103,7 +104,7 @@ class _Receiver:
     def begin(self, piece: FileBegins) -> None:
         if piece.field != "files":
             raise Problem(422, "Name the parts that are files `files`.")
-        self._clear(name_of(piece.name))
+        self._clear(piece.name)
 
     async def add(self, data: bytes) -> None:
         self._size += len(data)
@@ -117,6 +118,8 @@ class _Receiver:
 
     async def end(self) -> None:
         rest = bytes(self._buffer)
+        if not self._named and self._size == 0:
+            return  # what a browser sends of a form in which no file was chosen
         if self._parts == 0 and self._held + len(rest) <= _HELD_BYTES:
             self._held += len(rest)
             self.upload.files.append(NewFile(self._name, rest))

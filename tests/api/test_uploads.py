@@ -102,6 +102,21 @@ def test_what_is_refused_after_it_was_stored_is_removed(
     assert files_of(database) == 0
 
 
+def test_a_form_in_which_no_file_was_chosen_has_none(api: Calls, database: Database, ada: dict[str, str]) -> None:
+    """A browser sends a part without a name and without a byte. It was a batch with one document, which failed."""
+    headers = {**ada, "Content-Type": "multipart/form-data; boundary=x"}
+    chosen = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.txt"\r\n\r\na\r\n'
+    nothing = (
+        b'--x\r\nContent-Disposition: form-data; name="files"; filename=""\r\n'
+        b"Content-Type: application/octet-stream\r\n\r\n\r\n"
+    )
+    reply = api.post("/ingestion/batches", headers=headers, content=nothing + b"--x--\r\n")
+    assert (reply.status_code, reply.json()["detail"]) == (422, "Send at least one file, as a part called `files`.")
+    reply = api.post("/ingestion/batches", headers=headers, content=nothing + chosen + b"--x--\r\n")
+    assert [document["name"] for document in reply.json()["documents"]] == ["a.txt"]
+    assert reply.json()["quota"]["used"] == 1
+
+
 def test_a_repeat_with_its_key_leaves_one_copy(api: Calls, database: Database, ada: dict[str, str]) -> None:
     user = {**ada, "Idempotency-Key": "k"}
     content = os.urandom(2 * MB)
