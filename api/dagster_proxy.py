@@ -54,9 +54,14 @@ _READ_TWO_WAYS = re.compile(r"^(?!/)|^//|/\.\.?(?=/|\Z)|[\x00-\x1f\x7f?#\\]")
 """In a decoded path: what another program may resolve, cut off or drop."""
 _GRAPHQL = re.compile(r"/graphql/?")
 _POSTS = re.compile(r"/graphql/?|/report_asset_(materialization|check|observation)/?.*")
-_FORM = b"""<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>Sign in</title><h1>Sign in</h1><form method="post"><p><label>Token with the role admin
-<input type="password" name="token" required autocomplete="current-password"></label></p><button>Sign in</button></form>"""
+_FORM = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>Sign in – Dagster</title><style>:root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif }
+body { max-width: 28rem; margin: 2rem auto; padding: 0 1rem } input { width: 100%%; box-sizing: border-box }
+input, button { font: inherit; padding: .6rem }</style><h1>Sign in to Dagster</h1>%s
+<form method="post"><p><label>Token with the role admin
+<input type="password" name="token" required autocomplete="current-password"></label></p>
+<p><code>ingest users add NAME --admin</code> makes one.</p><button>Sign in</button></form>"""
+_REFUSED = '<p role="alert">This is no valid token with the role admin.</p>'
 
 
 def create_proxy(database: Database, settings: ApiSettings | None = None) -> FastAPI:
@@ -81,13 +86,13 @@ def create_proxy(database: Database, settings: ApiSettings | None = None) -> Fas
     async def sign_in(request: Request) -> Response:
         check_host(request, hosts)
         if request.method == "GET":
-            return _secured(Response(_FORM, media_type="text/html"))
+            return _form()
         check_origin(request)
         body = await _body(request, settings.body_bytes)
         token = httpx.QueryParams(body.decode("utf-8", "replace")).get("token", "").strip()
         cookie = await pool.run(lambda c: _open(c, token, settings))
         if cookie is None:
-            raise Problem(403, "This is no valid token with the role admin.")
+            return _form(_REFUSED, status=403)
         answer = RedirectResponse("/", 303)
         answer.set_cookie(COOKIE, cookie, httponly=True, samesite="strict", secure=came_by_tls(request), path="/")
         return _secured(answer)
@@ -238,6 +243,10 @@ def _open(connection: Connection[Any], token: str, settings: ApiSettings) -> str
     if principal is None or not principal.is_admin:
         return None
     return open_session(connection, principal, lifetime=timedelta(hours=settings.session_hours))
+
+
+def _form(said: str = "", *, status: int = 200) -> Response:
+    return _secured(Response(_FORM % said, status, media_type="text/html", headers={"Cache-Control": "no-store"}))
 
 
 def _secured(answer: Response) -> Response:

@@ -170,6 +170,21 @@ def test_nobody_passes_without_the_role(database: Database, dagster: FakeDagster
     assert dagster.requests == 0
 
 
+def test_a_browser_with_a_wrong_token_may_try_again(database: Database, dagster: FakeDagster) -> None:
+    """It was shown the JSON of a problem, without a way back."""
+    user = token_of(database, "ada")
+
+    async def try_it(client: httpx.AsyncClient) -> httpx.Response:
+        return await client.post(SIGN_IN, data={"token": user}, headers={"Origin": "http://127.0.0.1"})
+
+    reply = through(database, dagster, try_it)
+    assert (reply.status_code, reply.headers["content-type"]) == (403, "text/html; charset=utf-8")
+    assert "no valid token with the role admin" in reply.text
+    assert 'name="token"' in reply.text
+    assert "set-cookie" not in reply.headers
+    assert user not in reply.text
+
+
 def test_an_administrator_passes_with_a_token_or_from_the_page(database: Database, dagster: FakeDagster) -> None:
     token = token_of(database, "root", role=Role.ADMIN)
 
