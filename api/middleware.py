@@ -5,6 +5,7 @@ Plain ASGI, because it must see streams as they are: nothing here holds a body.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import uuid
@@ -33,6 +34,8 @@ SECURITY_HEADERS = {
     ),
 }
 _LONGEST_TARGET = 8192
+_SILENCE_SECONDS = 60.0
+"""Without a byte of a body that is not whole: its sender is gone, and told nobody. A phone out of reach does that."""
 _UPLOADS = "/ingestion/batches"
 _FORMS = re.compile(r"/admin/.*")
 
@@ -95,13 +98,22 @@ class Guard:
         return self._settings.upload_bytes if upload else self._settings.body_bytes
 
     def _bounded(self, scope: Scope, receive: Receive, exceeded: list[Problem]) -> Receive:
-        """Counts what arrives: a chunked body has no Content-Length, and a header may lie."""
+        """Counts what arrives: a chunked body has no Content-Length, and a header may lie. Does not wait for ever."""
         left = self._cap(scope)
+        whole = False
 
         async def bounded() -> Message:
-            nonlocal left
-            message = await receive()
+            nonlocal left, whole
+            try:
+                async with asyncio.timeout(None if whole else _SILENCE_SECONDS):
+                    message = await receive()
+            except TimeoutError:
+                # Closed, since what may still come would be read as the next request.
+                detail = f"Nothing of the body came for {_SILENCE_SECONDS:.0f} seconds."
+                exceeded.append(Problem(408, detail, headers={"Connection": "close"}))
+                raise exceeded[0] from None
             if message["type"] == "http.request":
+                whole = not message.get("more_body", False)
                 left -= len(message.get("body", b""))
                 if left < 0:
                     exceeded.append(too_large(self._cap(scope)))

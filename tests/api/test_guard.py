@@ -272,6 +272,36 @@ def test_a_slow_sender_holds_up_nobody(serve: Callable[..., LiveServer]) -> None
             each.close()
 
 
+def test_a_body_that_stops_coming_is_given_up(
+    serve: Callable[..., LiveServer], database: Database, ada: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client that lost its network says nothing: its request, and what had come of its file, stayed for ever."""
+    monkeypatch.setattr("api.middleware._SILENCE_SECONDS", 1.0)
+    server = serve(keep_alive_seconds=0.5)
+    host, port = server.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as connection:
+        connection.settimeout(10)
+        head = (
+            f"POST /ingestion/batches HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: {ada['Authorization']}\r\n"
+            "Content-Type: multipart/form-data; boundary=x\r\nContent-Length: 9000000\r\n\r\n"
+            '--x\r\nContent-Disposition: form-data; name="files"; filename="a"\r\n\r\n'
+        )
+        connection.sendall(head.encode())
+        for _ in range(4):  # slow is not silent
+            time.sleep(0.5)
+            connection.sendall(b"a" * 600_000)
+        answer = b""
+        while part := connection.recv(65536):
+            answer += part
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b"Nothing of the body came for 1 seconds." in answer
+    assert database.fetch_all("SELECT FROM study_files") == []
+    batch = httpx.post(f"{server.url}/ingestion/batches", headers=ada, files={"files": ("a.txt", b"a")}).json()
+    with httpx.stream("GET", server.url + batch["links"]["events"], headers=ada, timeout=5) as stream:
+        end = time.monotonic() + 2.5
+        assert any(time.monotonic() > end for _ in stream.iter_raw())  # a stream is silent on its client's side
+
+
 # -- jobs --------------------------------------------------------------------------------------------------------------
 
 
