@@ -43,6 +43,7 @@ def study(
     from ingestion_assets.study.extraction.documents import Upload, extract_all
     from ingestion_assets.study.model import Difficulty, StudyOptions
     from ingestion_assets.study.report import report
+    from ingestion_assets.study.settings import StudySettings
     from resources.llm import LlmSettings
 
     form = output.suffix.lower().lstrip(".")
@@ -64,9 +65,13 @@ def study(
     )
     started = time.monotonic()
     with replaced(output, inputs=files) as partial:
-        uploads = [Upload(path.name, _read(path)) for path in files]
+        for path in files:
+            _check_readable(path)
+        settings = StudySettings()
+        # One at a time: a folder of books is more than memory may hold.
+        uploads = (Upload(path.name, _read(path, most=settings.max_document_bytes)) for path in files)
         documents: list[Document] = []
-        for document in extract_all(uploads):
+        for document in extract_all(uploads, settings):
             documents.append(document)
             stderr.print(f"{document.name}: {document.code or document.status}", markup=False, highlight=False)
         built = asyncio.run(_build(documents, options, llm))
@@ -105,11 +110,26 @@ def _outcome(built: Built) -> str:
     return "quota_exceeded" if built.outcome.quota_exceeded else "failed"
 
 
-def _read(path: Path) -> bytes:
+def _check_readable(path: Path) -> None:
+    """Raises `typer.BadParameter` before any work. A pipe is left alone: who opens and closes it has read it."""
     try:
-        return path.read_bytes()
+        if not path.is_fifo():
+            path.open("rb").close()
     except OSError as error:
-        raise typer.BadParameter(f"{path} cannot be read: {error.strerror}") from error
+        raise _unreadable(path, error) from error
+
+
+def _read(path: Path, *, most: int) -> bytes:
+    """A file; one that is too large cut off just past `most`, so that its document says so and memory holds it."""
+    try:
+        with path.open("rb") as file:
+            return file.read(most + 1)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> typer.BadParameter:
+    return typer.BadParameter(f"{path} cannot be read: {error.strerror}")
 
 
 _WHY = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import resource
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -130,6 +131,19 @@ def test_a_bad_file_holds_up_no_other_and_is_named(tmp_path: Path) -> None:
         None,
     ]
     assert (told["status"], told["partial"]) == ("ready", True)
+
+
+def test_a_file_over_the_limit_is_named_and_not_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A recording of some GB among the slides used to end the whole command for want of memory."""
+    monkeypatch.setenv("STUDY_MAX_DOCUMENT_BYTES", "100000")
+    with (tmp_path / "recording.pdf").open("wb") as file:
+        file.truncate(2 * 2**30)
+    (tmp_path / "notes.txt").write_text(files.ENGLISH)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    told = summary(tmp_path / "recording.pdf", tmp_path / "notes.txt", "-o", tmp_path / "deck.json")
+    assert [document["code"] for document in told["documents"]] == ["document_too_large", None]
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1024 * 1024  # KiB
+    assert told["cards"]["stored"] > 0
 
 
 def test_nothing_to_make_is_a_failure_without_a_file(tmp_path: Path) -> None:
