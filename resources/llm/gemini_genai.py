@@ -55,6 +55,9 @@ class GenaiAdapter:
         except ValueError:
             # The SDK reads any body of status 200 as JSON, a proxy's page too.
             raise gemini.not_an_answer(self.model) from None
+        except RecursionError:
+            # The SDK reads the model's own text as JSON, too: one that got stuck at opening brackets is too deep for it.
+            raise gemini.endless(self.model) from None
         return self._read(response, request.answer)
 
     def _config(self, request: CompletionRequest[T], within: float) -> Any:

@@ -143,6 +143,13 @@ def not_an_answer(model: str) -> LlmResponseError:
     )
 
 
+def endless(model: str) -> LlmResponseError:
+    """Brackets within brackets, of which the SDK gives nothing back, the usage neither."""
+    return LlmResponseError(
+        "gemini gave an answer that is not JSON", provider=PROVIDER, flaw=Flaw.MALFORMED, model=model
+    )
+
+
 def blocked(block_reason: str | None, finish_reason: str | None, *, model: str) -> LlmError | None:
     """The error that a reason stands for; None when the answer may be read. Names without the enum's class."""
     if block_reason and block_reason not in ("BLOCKED_REASON_UNSPECIFIED", "BLOCK_REASON_UNSPECIFIED"):

@@ -63,6 +63,7 @@ class Config:
     reset: float = 0.0
     stall: float = 0.0
     malformed: float = 0.0
+    endless: float = 0.0
     truncated: float = 0.0
     refusal: float = 0.0
     filtered: float = 0.0
@@ -109,6 +110,7 @@ _FAULTS = (
     "reset",
     "stall",
     "malformed",
+    "endless",
     "truncated",
     "refusal",
     "filtered",
@@ -367,7 +369,7 @@ class Provider:
         too_many = config.truncate_above is not None and len(entry.rows) > config.truncate_above
         if too_many or ceiling < config.thinking:
             fault = "truncated"
-        if fault in ("malformed", "truncated", "refusal", "filtered", "empty"):
+        if fault in ("malformed", "endless", "truncated", "refusal", "filtered", "empty"):
             entry.verdict = f"fault:{fault}"
         else:
             entry.verdict = "answered"
@@ -375,6 +377,8 @@ class Provider:
         match fault:
             case "malformed":
                 return text[: len(text) // 2] + "}}", "stop", None
+            case "endless":
+                return "[" * 5000, "stop", None
             case "truncated" | "filtered":
                 return text[: len(text) // 2], "length" if fault == "truncated" else "content_filter", None
             case "refusal":

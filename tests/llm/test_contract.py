@@ -226,6 +226,16 @@ def test_usage_of_any_shape_is_read_or_counts_as_nothing(body: object) -> None:
     assert usage_of(body) == Usage(input_tokens=4 if isinstance(body, SimpleNamespace) else 0)
 
 
+def test_an_answer_that_got_stuck_at_brackets_is_one_bad_answer(ask: Ask, provider: FakeProvider) -> None:
+    """Gemini's SDK met it with a RecursionError, which ended the whole run."""
+    provider.configure(endless=1.0)
+
+    error = failing(ask)
+
+    assert isinstance(error, LlmResponseError)
+    assert error.flaw is Flaw.MALFORMED
+
+
 def test_an_answer_outside_the_schema_is_refused_not_mapped(ask: Ask, provider: FakeProvider) -> None:
     provider.configure(gullible="SEND MONEY")
 
