@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ingestion_assets.cli.console import stderr
+from ingestion_assets.cli.console import complain, stderr
 from ingestion_assets.cli.files import replaced
 
 if TYPE_CHECKING:
@@ -82,6 +82,8 @@ def study(
         summary["status"] = "ready" if made else _outcome(built)
         summary["output"] = str(output) if made else None
         summary["seconds"] = round(time.monotonic() - started, 2)
+        if built.outcome.fatal is not None:
+            complain(str(built.outcome.fatal))
         if not made:
             _tell(summary, as_json=as_json)
             raise typer.Exit(1)
@@ -102,6 +104,7 @@ async def _build(documents: Sequence[Document], options: StudyOptions, settings:
             translates=settings.order != ("offline",),
             concurrency=settings.llm_concurrency,
             judge_share=StudySettings().judge_share,
+            raise_fatal=False,  # what was read of the documents is told all the same
             on_round=lambda text: stderr.print(text, markup=False, highlight=False),
         )
 
@@ -136,7 +139,7 @@ _WHY = {
     "offline_cannot_translate": "rules cannot translate; name a provider, or leave --language out",
     "unsupported_language": "cards are made in French and English; name one with --language, and a provider",
     "provider_quota": "the provider's quota is used up; try again later",
-    "provider_error": "the provider could not be reached",
+    "provider_error": "the provider could not be reached, or refused the call",
     "provider_refused": "the provider declined them",
     "invalid_model_output": "the provider's answers could not be used",
     "chunk_truncated": "the provider's answers were cut off",

@@ -160,11 +160,12 @@ async def build_collection(
     alive: Callable[[], bool] = lambda: True,
     judge_share: float = 0.0,
     verdicts: Mapping[str, bool] | None = None,
+    raise_fatal: bool = True,
 ) -> Built:
     """Ask, check, ask again where nothing was accepted, and choose.
 
     Raises the provider's error when nothing could be asked at all because of a wrong key or call (`outcome.fatal`), never
-    because some chunks failed: those are in the counts.
+    because some chunks failed: those are in the counts. Without `raise_fatal` the caller reads `outcome.fatal`.
     """
     workshop = Workshop(documents, options, translates=translates)
     engine = Engine(
@@ -203,7 +204,7 @@ async def build_collection(
         said |= await bench.judge_cards(cards)
     if not all(said.values()):
         collection, results = workshop.assemble(engine.results(), said)
-    if engine.outcome.fatal is not None and not any(result.answers for result in results):
+    if raise_fatal and engine.outcome.fatal is not None and not any(result.answers for result in results):
         raise engine.outcome.fatal
     return Built(collection=collection, outcome=engine.outcome, results=results, plan=planned, verdicts=said)
 

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from ingestion_assets.cli.study import study
 from ingestion_assets.study.extraction.documents import Upload, extract
+from tests.fakes.llm_provider import FakeProvider
 from tests.study import files
 
 RUNNER = CliRunner()
@@ -160,6 +161,19 @@ def test_what_rules_cannot_translate_is_said(tmp_path: Path) -> None:
     code, out = call(source, "-o", tmp_path / "deck.json", "--language", "fr", "--provider", "offline")
     assert code == 1
     assert "rules cannot translate" in out
+
+
+def test_a_wrong_key_is_reported_like_any_failure(tmp_path: Path, provider: FakeProvider) -> None:
+    """A script that reads the last line got none, and what had become of the documents was said nowhere."""
+    provider.configure(keys=["another"])
+    (tmp_path / "notes.txt").write_text(files.ENGLISH)
+    (tmp_path / "empty.txt").write_bytes(b"")
+    code, out = call(tmp_path / "notes.txt", tmp_path / "empty.txt", "-o", tmp_path / "deck.json", "--json")
+    told = json.loads(out.splitlines()[-1])
+    assert (code, told["status"], told["output"]) == (1, "failed", None)
+    assert [document["code"] for document in told["documents"]] == [None, "document_empty"]
+    assert told["chunks"]["total"] == told["chunks"]["skipped"] == told["chunks"]["reasons"]["provider_error"]
+    assert told["errors"] == {"authentication": told["chunks"]["total"]}
 
 
 @pytest.mark.parametrize(
