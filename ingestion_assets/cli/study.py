@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -163,4 +164,8 @@ def _tell(summary: dict[str, Any], *, as_json: bool) -> None:
     for code, count in summary["chunks"]["reasons"].items():
         if code in _WHY:
             typer.echo(f"{count} passages left out: {_WHY[code]}")
+    refused = Counter(summary["cards"]["dropped"]) + Counter(summary["questions"]["dropped"])
+    refused.pop("over_count", None)  # good ones, more than were wanted
+    if refused:
+        typer.echo(f"dropped by the checks: {', '.join(f'{count} {code}' for code, count in sorted(refused.items()))}")
     typer.echo(f"written to {summary['output']}" if summary["output"] else "nothing could be made: see above")

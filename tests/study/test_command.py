@@ -176,6 +176,14 @@ def test_a_wrong_key_is_reported_like_any_failure(tmp_path: Path, provider: Fake
     assert told["errors"] == {"authentication": told["chunks"]["total"]}
 
 
+def test_items_that_no_check_let_through_are_said_to_people_too(tmp_path: Path, provider: FakeProvider) -> None:
+    """`nothing could be made: see above` stood below nothing."""
+    provider.configure(gullible="x" * 500)
+    (tmp_path / "notes.txt").write_text(files.ENGLISH)
+    _, out = call(tmp_path / "notes.txt", "-o", tmp_path / "deck.json")
+    assert "dropped by the checks: " in out
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
