@@ -18,6 +18,10 @@ _ABBREVIATIONS: Final = lexicon("abbreviations")
 _END: Final = re.compile(r"[.!?…]+[\"»”’)\]]*(?=\s|$)")
 _OPENING: Final = re.compile(r"\s*(?:[\"«“(\[]\s*)?[A-ZÀ-ÖØ-Þ0-9]")
 _ITEM: Final = re.compile(r"\s*(?:[-–—•▪◦*·●]|\(?\d{1,3}[.)]|[a-z][.)]|#{1,6})\s+\S")
+_SECTION: Final = re.compile(r"^\d{1,3}(?:\.\d{1,3})*\.?\s+(?=\D)")
+"""The number of a heading: "3", "2.4", "2.4."."""
+_SUBSECTION: Final = re.compile(r"^\d{1,3}(?:\.\d{1,3})+\.?\s+(?=\D)")
+"""One with a dot: where a line is only now found to begin a heading, "3" may also count what follows it."""
 _HEADING_CHARS: Final = 60
 _FULL: Final = 0.92
 """Letters differ in width, so full lines differ in characters."""
@@ -81,9 +85,11 @@ def _begins_block(previous: str, line: str, width: int) -> bool:
     if open_end and len(previous) + 1 + len(line.split(maxsplit=1)[0]) > _FULL * width:
         # The next word had no room on the line: it was broken, not ended. Headings leave room.
         return False
-    heading = len(previous) < _HEADING_CHARS and open_end and previous[-1] not in ",-" and line[0].isupper()
+    opens = _SUBSECTION.sub("", line)[0].isupper()
+    heading = len(previous) < _HEADING_CHARS and open_end and previous[-1] not in ",-" and opens
+    title = _SECTION.sub("", previous)
     return (heading and not previous.rsplit(maxsplit=1)[-1].islower()) or (
-        heading and previous[0].isupper() and len(previous) < 40
+        heading and title[0].isupper() and len(title) < 40
     )
 
 

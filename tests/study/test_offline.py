@@ -300,6 +300,24 @@ def test_a_narrow_column_is_no_row_of_headings() -> None:
     ]
 
 
+def test_a_numbered_heading_is_no_part_of_the_sentence_below_it() -> None:
+    """Cards asked what "Glob files The globs2 file" is, and hid the page number of a running head."""
+    text = (
+        "2.4. The glob files\n"
+        "The globs2 file is a simple list of lines, each with a weight, a type and a pattern.\n"
+        "Chapter 3: Utilities 7\n"
+        "3.1 Water supply of canals\n"
+        "A summit pound is the highest stretch of a canal, and every boat that passes\n"
+        "12 Flemish gates drains it."
+    )
+    assert [found.text for found in sentences(text)][-4:] == [
+        "The globs2 file is a simple list of lines, each with a weight, a type and a pattern.",
+        "Chapter 3: Utilities 7",
+        "3.1 Water supply of canals",
+        "A summit pound is the highest stretch of a canal, and every boat that passes 12 Flemish gates drains it.",
+    ]
+
+
 def test_a_unit_ends_a_sentence_and_an_initial_does_not() -> None:
     text = "Venus reaches a temperature of 465 °C. Mars is cold.\nIn 1972, S. J. Singer proposed the model."
     assert [found.text for found in sentences(text)] == [
