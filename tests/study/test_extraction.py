@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import unicodedata
 from collections.abc import Callable
 
 import psutil
@@ -172,6 +173,17 @@ def test_the_same_file_or_text_is_used_once() -> None:
     ]
     found = list(extract_all(uploads))
     assert [document.code for document in found] == [None, "duplicate_document", "duplicate_document", None]
+
+
+def test_accents_that_are_characters_of_their_own_are_composed() -> None:
+    """Sentences ran into one another after "isolés.", a cloze could hide half a word, and no duplicate was seen."""
+    plain = (files.FRENCH + " Les feux sont isolés. Une lampe brûle.").encode()
+    apart = unicodedata.normalize("NFD", plain.decode()).encode()
+    assert apart != plain
+    first, second = extract_all([Upload("nfc.txt", plain), Upload("nfd.txt", apart)])
+    assert first.ready
+    assert second.code == DocumentCode.DUPLICATE
+    assert second.text == first.text
 
 
 def test_a_file_under_a_wrong_name_makes_no_duplicate_of_the_right_one() -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from ingestion_assets.study.extraction.furniture import without_furniture
 
-VERSION: Final = "2"
+VERSION: Final = "3"
 """Part of the extractor's name: a change here changes offsets."""
 _BREAKS: Final = re.compile(r"\r\n?|[\x0b\x0c\x85\u2028\u2029]")
 # NUL is refused by PostgreSQL; other controls, bidi overrides and lone surrogates are no text.
@@ -42,5 +43,6 @@ def canonical(pages: Sequence[str], *, paged: bool) -> CanonicalText:
 
 
 def _clean(text: str) -> str:
-    text = _UNWANTED.sub("", _BREAKS.sub("\n", text))
+    # Composed: an accent that is a character of its own ends a word in the middle ("isole" + accent + "s" + ".").
+    text = unicodedata.normalize("NFC", _UNWANTED.sub("", _BREAKS.sub("\n", text)))
     return _BLANKS.sub("\n\n", _TRAILING.sub("\n", text)).strip()
