@@ -317,6 +317,30 @@ def test_anki_shows_hostile_text_as_text(hostile: Collection, tmp_path: Path) ->
         anki.close()
 
 
+@pytest.mark.parametrize("form", ["apkg", "tsv"])
+def test_a_tag_of_ankis_own_is_text(collection: Collection, form: str, tmp_path: Path) -> None:
+    r"""A document about Anki made cards that played a file. Formulas, `\[x\]`, stay what they are."""
+    front = r"What do [sound:x.mp3], [LaTeX]y[/latex], [$]z[/$] and \[x^2\] do?"
+    card = replace(collection.cards[0], front=front, kind=CardKind.BASIC)
+    deck = replace(collection, cards=(card,), questions=())
+    anki = anki_collection(tmp_path / "collection.anki2")
+    try:
+        if form == "apkg":
+            import_deck(anki, export(deck, form), tmp_path)
+        else:
+            (tmp_path / "deck.tsv").write_bytes(export(deck, form))
+            from anki.collection import ImportCsvRequest
+
+            path = str(tmp_path / "deck.tsv")
+            anki.import_csv(ImportCsvRequest(path=path, metadata=anki.get_csv_metadata(path, None)))
+        [note_id] = anki.find_notes("")
+        [shown] = anki.get_note(note_id).cards()
+        assert shown.question_av_tags() == []
+        assert front in unescape(shown.question())
+    finally:
+        anki.close()
+
+
 def test_ids_in_anki_belong_to_the_collection(collection: Collection) -> None:
     other = replace(collection, key="another collection")
     assert export(other, "json") == export(collection, "json")

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import tempfile
 from hashlib import sha256
-from html import escape
 from pathlib import Path
 from typing import Final
 
-from ingestion_assets.study.exports.common import names, shown_quote, source_line
+from ingestion_assets.study.exports.common import anki_html, names, shown_quote, source_line
 from ingestion_assets.study.model import CardKind
 from ingestion_assets.study.results import Collection
 
@@ -89,7 +88,7 @@ def write(collection: Collection) -> bytes:
 
 
 def _html(text: str) -> str:
-    return escape(text, quote=False)
+    return anki_html(text, quote=False)
 
 
 def _number(key: str) -> int:

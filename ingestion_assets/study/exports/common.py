@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from html import escape
 from typing import Any, Final
 
 from ingestion_assets.study.checks.shared import CLOZE
@@ -12,6 +13,14 @@ from ingestion_assets.study.results import Collection
 from ingestion_assets.study.text import squeeze
 
 _NOT_XML: Final = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+_ANKI_TAG: Final = re.compile(r"\[(?=(?:sound|anki):|latex\]|\${1,2}\])", re.IGNORECASE)
+"""What begins a tag of Anki's own: it plays the file, reads aloud or runs LaTeX instead of showing the text."""
+
+
+def anki_html(text: str, *, quote: bool = True) -> str:
+    """`text` as HTML that Anki shows as it is."""
+    return _ANKI_TAG.sub("&#91;", escape(text, quote=quote))
 
 
 def storable(text: str) -> str:

@@ -9,10 +9,9 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator
-from html import escape
 from typing import Final
 
-from ingestion_assets.study.exports.common import names, shown_front, shown_quote, source_line
+from ingestion_assets.study.exports.common import anki_html, names, shown_front, shown_quote, source_line
 from ingestion_assets.study.model import Card, Question
 from ingestion_assets.study.results import Collection
 
@@ -34,7 +33,7 @@ def anki_field(text: str) -> str:
 
     Also where it is a `#`: Anki takes such a line for a comment and leaves the card out.
     """
-    html = escape(text.strip())
+    html = anki_html(text.strip())
     return f"&#{ord(html[0])};{html[1:]}" if html.startswith((*_FORMULA, "#")) else html
 
 
@@ -71,12 +70,12 @@ def write_tsv(collection: Collection) -> bytes:
     writer = csv.writer(buffer, delimiter="\t", lineterminator="\n")
 
     def add(front: str, back: str, item: Card | Question) -> None:
-        source = escape(source_line(item.evidence, documents))
+        source = anki_html(source_line(item.evidence, documents))
         writer.writerow([front, f"{anki_field(back)}<br><small>{source}</small>", f"study::{item.difficulty}"])
 
     for card in collection.cards:
         add(anki_field(shown_front(card)), card.back, card)
     for question in collection.questions:
-        options = "".join(f"<li>{escape(option)}</li>" for option in question.options)
+        options = "".join(f"<li>{anki_html(option)}</li>" for option in question.options)
         add(f'{anki_field(question.stem)}<ol type="A">{options}</ol>', question.answer, question)
     return buffer.getvalue().encode()
