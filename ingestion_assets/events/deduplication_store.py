@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from ingestion_assets.events.deduplication.statistics import CorpusStatistics
 
 
-RULES_VERSION = "7"
+RULES_VERSION = "8"
 """Raised when matching, survivorship or identity work differently on the same records: every week is then dirty."""
 WEEK = timedelta(days=7)
 DAY = timedelta(days=1)

@@ -18,6 +18,68 @@ DAY = "2026-04-18"
 Listing = tuple[str, str, str, str]
 
 APART: dict[str, tuple[list[Listing], str]] = {
+    "guided tours of every half hour": (
+        [
+            ("a", "Visite guidée", "10:00", "Musée McCord"),
+            ("b", "Guided Tour", "10:30", "McCord Museum"),
+            ("c", "Visite guidée", "11:00", "Musée McCord"),
+        ],
+        "xyz",
+    ),
+    "guided tours that name their hours": (
+        [
+            ("a", "Visite du jardin (13 h)", "13:00", "Jardin botanique"),
+            ("b", "Garden Tour – 1:30 PM", "13:30", "Jardin botanique"),
+        ],
+        "xy",
+    ),
+    "a festival and its first day": (
+        [
+            ("a", "Festival Marée Haute", "12:00", "Parc Jean-Drapeau"),
+            ("b", "Festival Marée Haute – Saturday Pass", "12:00", "Parc Jean-Drapeau"),
+        ],
+        "xy",
+    ),
+    "two levels of a language": (
+        [("a", "Portuguese Class (A1)", "18:00", "Café Pohl"), ("b", "Portuguese Class, B1", "18:00", "Café Pohl")],
+        "xy",
+    ),
+    "a course for all and one for experts": (
+        [
+            ("a", "Craft Beer Workshop – all levels", "18:00", "Café Pohl"),
+            ("b", "Craft Beer Workshop, Experts", "18:00", "Café Pohl"),
+        ],
+        "xy",
+    ),
+    "two ages as teams have them": (
+        [
+            ("a", "Soirée jeux de société (U11)", "18:00", "Centre Girard"),
+            ("b", "U15: Soirée jeux de société", "18:00", "Centre Girard"),
+        ],
+        "xy",
+    ),
+    "two sessions of a conference in one hour": (
+        [
+            ("a", "Atelier préconférence Nythi Summit 2026 : React", "09:00", "Glacier Coworking"),
+            ("b", "Atelier préconférence Nythi Summit 2026 : OWASP", "09:00", "Glacier Coworking"),
+        ],
+        "xy",
+    ),
+    "two cinemas that are called by a sort of place": (
+        [
+            ("a", "Projection : Le miroir brisé", "21:00", "Cinéma du Parc"),
+            ("b", "Projection : Le miroir brisé", "21:00", "Cinéma du Musée"),
+        ],
+        "xy",
+    ),
+    "the camping beside a concert": (
+        [("a", "Camping for Ghost Ferry", "20:00", "MTELUS"), ("b", "Ghost Ferry", "20:00", "MTELUS")],
+        "xy",
+    ),
+    "a concert and the upgrade of its ticket": (
+        [("a", "Ticket Upgrade for Ghost Ferry", "20:00", "MTELUS"), ("b", "Ghost Ferry", "20:00", "MTELUS")],
+        "xy",
+    ),
     "matinee and evening": (
         [
             ("a", "La Mouette", "14:00", "Théâtre Prospero"),
@@ -320,6 +382,56 @@ APART: dict[str, tuple[list[Listing], str]] = {
 }  # fmt: skip
 
 TOGETHER: dict[str, tuple[list[Listing], str]] = {
+    "a festival's day by its pass": (
+        [
+            ("a", "Saturday Pass: Marée Haute Festival", "12:00", "Parc Jean-Drapeau"),
+            ("b", "Festival Marée Haute – billet 1 jour, samedi", "12:00", "Parc Jean-Drapeau"),
+        ],
+        "xx",
+    ),
+    "a festival by its pass": (
+        [
+            ("a", "Festival Marée Haute – passeport 3 jours", "12:00", "Parc Jean-Drapeau"),
+            ("b", "Marée Haute Festival", "12:00", "Parc Jean-Drapeau"),
+        ],
+        "xx",
+    ),
+    "a night with somebody, and who it is": (
+        [
+            ("a", "Soirée country avec MC Bexdyka", "20:30", "Maison de la culture Verdun"),
+            ("b", "MC Bexdyka – spectacle intime", "20:30", "Maison de la culture Verdun"),
+        ],
+        "xx",
+    ),
+    "a night of a series, and who plays there": (
+        [
+            ("a", "Nuit Galdy w/ Talmei", "23:00", "Club Soda"),
+            ("b", "Talmei [techno]", "23:00", "Club Soda"),
+        ],
+        "xx",
+    ),
+    "a play by its author and by its company": (
+        [
+            ("a", "The Cold Beach by Maeve Beaulieu", "20:00", "Usine C"),
+            ("b", "The Cold Beach – Neava Collective", "20:00", "Usine C"),
+            ("c", "Maeve Beaulieu's The Cold Beach", "20:00", "Usine C"),
+        ],
+        "xxx",
+    ),
+    "a course and who holds it": (
+        [
+            ("a", "Archery Basics hosted by Thiago Simard", "18:30", "Rosemont Community Centre"),
+            ("b", "Archery Basics", "18:30", "Rosemont Community Centre"),
+        ],
+        "xx",
+    ),
+    "a conference of two days": (
+        [
+            ("a", "Nythi Summit: two-day conference", "09:00", "Glacier Coworking"),
+            ("b", "Nythi Summit", "09:00", "Glacier Coworking"),
+        ],
+        "xx",
+    ),
     "a room that is numbered in one listing and lettered in the next": (
         [("a", "Vertigo", "19:30", "Cinéma Beaubien – Salle 3"), ("b", "Vertigo", "19:30", "Cinéma Beaubien, salle B")],
         "xx",

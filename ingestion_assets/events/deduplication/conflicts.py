@@ -81,9 +81,13 @@ def conflicts(batch: Batch, pairs: PairFeatures) -> NDArray[np.int8]:
             _contradict(batch, "sessions", a, b) | (pairs.levels["sessions"] == code("sessions", "against_clock")),
             _contradict(batch, "parts", a, b, parts_contradict)
             | _day_of_the_whole(batch, a, b)
-            | _show_of_the_day(batch, a, b),
+            | _show_of_the_day(batch, a, b)
+            | _whole_and_first_day(batch, pairs),
             (pairs.levels["addon"] == code("addon", "one_side")) | _contradict(batch, "addons", a, b),
-            ~plausible_times(batch, a, b) | two_showings(pairs) | _clocks_differ(batch, a, b),
+            ~plausible_times(batch, a, b)
+            | two_showings(pairs)
+            | _clocks_differ(batch, a, b)
+            | _two_tours(batch, pairs),
             twice,
             nothing_in_common(batch, pairs),
             pairs.levels["numbers"] == code("numbers", "differ"),
@@ -176,6 +180,23 @@ def _show_of_the_day(batch: Batch, a: Ints, b: Ints) -> NDArray[np.bool_]:
     return result
 
 
+def _whole_and_first_day(batch: Batch, pairs: PairFeatures) -> NDArray[np.bool_]:
+    """`Festival X`, and `Festival X – Saturday`: the whole, which is listed by the day it begins, and that day.
+
+    A whole is not listed by the second day of it: what stands there without a label is that day.
+    """
+    import numpy as np
+
+    levels = pairs.levels
+    one_name = (levels["umbrella"] == code("umbrella", "both")) | (levels["rest"] == code("rest", "none"))
+    result = np.asarray(one_name & (levels["parts"] == code("parts", "day_one_side")))
+    parts = batch.parsed["parts"]
+    for i in np.flatnonzero(result).tolist():
+        said = {label for side in (pairs.a, pairs.b) for label in batch.sets[int(parts[side[i]])]}
+        result[i] = not any(word == "day" and number > 1 for word, number in said)
+    return result
+
+
 _EVENING = 17 * 60
 """From here on hardly an exhibition opens for the day."""
 
@@ -204,6 +225,33 @@ def _clocks_differ(batch: Batch, a: Ints, b: Ints) -> NDArray[np.bool_]:
     return np.asarray(((told[a] >= 0) | (told[b] >= 0)) & (one >= 0) & (two >= 0) & apart)
 
 
+def _two_tours(batch: Batch, pairs: PairFeatures) -> NDArray[np.bool_]:
+    """Guided tours that leave again and again have no doors: another minute is another tour, a shifted clock aside.
+
+    Again and again: at three times or more in one place and day, or so that the title names hour or language.
+    """
+    import numpy as np
+
+    tours = np.asarray([any(said == "tour" or str(said).endswith("_tour") for said in group) for group in batch.sets])
+    tongues = np.asarray([not said.isdisjoint(_TONGUES) for said in batch.sets], dtype=bool)
+    of_a_tour, told = tours[batch.parsed["secondary"]], batch.parsed["clock"]
+    clock = np.where(told >= 0, told, batch.minute)
+    often = of_a_tour & ((told >= 0) | tongues[batch.parsed["publics"]])
+    for column in (batch.spot, batch.title):
+        starts: dict[tuple[int, int], set[int]] = {}
+        rows = np.flatnonzero(of_a_tour & (clock >= 0) & (column >= 0)).tolist()
+        where = [(int(batch.day[i]), int(column[i])) for i in rows]
+        for i, key in zip(rows, where, strict=True):
+            starts.setdefault(key, set()).add(int(clock[i]))
+        for i, key in zip(rows, where, strict=True):
+            often[i] |= len(starts[key]) >= _AGAIN
+    one, two = clock[pairs.a], clock[pairs.b]
+    both = of_a_tour[pairs.a] & of_a_tour[pairs.b] & (often[pairs.a] | often[pairs.b]) & (one >= 0) & (two >= 0)
+    return np.asarray(both & (one != two) & ~_slipped(pairs))
+
+
+_AGAIN = 3
+"""Starts of one place, or of one title, from which a day's guided tours are told apart by the minute."""
 _SAME_HOUR = 65
 """Minutes by which an hour in a title and a start may differ: the doors, not another showing."""
 
@@ -223,7 +271,9 @@ def _two_branches(batch: Batch, pairs: PairFeatures) -> NDArray[np.bool_]:
     chained = np.asarray([not v.core.isdisjoint(batch.chain_names) for v in batch.venues], dtype=bool)
     result = np.asarray((alike | (chained[one] & chained[two])) & (levels["venue"] <= Likeness.WEAK) & ~here)
     for i in np.flatnonzero(result).tolist():
-        left, right = batch.venues[one[i]].core, batch.venues[two[i]].core
+        here_is, there_is = batch.venues[one[i]], batch.venues[two[i]]
+        # `Cinéma du Parc`: where a name has no proper word, another sort of place is what it goes by.
+        left, right = here_is.core or here_is.sorts - there_is.sorts, there_is.core or there_is.sorts - here_is.sorts
         result[i] = (alike[i] or left & right <= batch.chain_names) and _named_apart(left, right)
     return result
 
@@ -250,9 +300,11 @@ def _named_apart(one: frozenset[str], two: frozenset[str]) -> bool:
 _BRANCHES = ("library", "cinema", "school", "pool", "park", "church", "community")
 
 
+_TONGUES = frozenset({"french", "english", "spanish", "italian", "german", "mandarin", "creole", "farsi"})
 _PUBLICS = (
-    frozenset({"beginner", "intermediate", "advanced"}),
-    frozenset({"french", "english", "spanish", "italian", "german", "mandarin", "creole", "farsi"}),
+    frozenset({"beginner", "intermediate", "advanced", "all_levels"}),
+    frozenset({"a1", "a2", "b1", "b2", "c1", "c2"}),  # levels of the Common European Framework for languages
+    _TONGUES,
     frozenset({"woman", "man"}),
 )
 
@@ -275,7 +327,7 @@ def _slipped(pairs: PairFeatures) -> NDArray[np.bool_]:
 def _for_some(batch: Batch, pairs: PairFeatures) -> NDArray[np.bool_]:
     """An activity, and the same for children or beginners: who tells one from the other writes it. A show is a show.
 
-    Families are what listings are labelled with in passing.
+    Families and all levels are what listings are labelled with in passing.
     """
     import numpy as np
 
@@ -283,7 +335,7 @@ def _for_some(batch: Batch, pairs: PairFeatures) -> NDArray[np.bool_]:
     activity = levels["shared_words"] < code("shared_words", "names")
     one_tongue = levels["languages"] < code("languages", "differ_in_words")
     publics = batch.parsed["publics"]
-    narrow = np.asarray([bool(said - {"family"}) for said in batch.sets], dtype=bool)
+    narrow = np.asarray([bool(said - {"family", "all_levels"}) for said in batch.sets], dtype=bool)
     named = narrow[np.maximum(publics[pairs.a], publics[pairs.b])]  # one of them is 0, the empty set
     return np.asarray((levels["public"] == code("public", "one_side")) & activity & one_tongue & named)
 

@@ -51,7 +51,11 @@ def other_words(batch: Batch, pairs: PairFeatures, asked: NDArray[np.bool_]) -> 
         | (rare & (levels["languages"] == code("languages", "same")) & ~subject)
         | ((levels["proper"] == code("proper", "both_missing")) & (one_language | in_a_frame))
     )
-    open_ = asked & both & (levels["letters"] > code("letters", "88")) & ~_one_subject(batch, pairs, subject)
+    unlike = np.asarray(levels["letters"] > code("letters", "88"))
+    one_tongue = levels["languages"] < code("languages", "differ")
+    for row in np.flatnonzero(asked & both & one_tongue & (levels["letters"] == code("letters", "88"))).tolist():
+        unlike[row] = _one_word_other(batch, int(pairs.a[row]), int(pairs.b[row]))
+    open_ = asked & both & unlike & ~_one_subject(batch, pairs, subject)
     result = np.asarray(open_ & untranslated)
     for row in np.flatnonzero(result).tolist():
         result[row] = not cut_short(batch, int(pairs.a[row]), int(pairs.b[row]))
@@ -91,6 +95,8 @@ def _one_subject(batch: Batch, pairs: PairFeatures, subject: NDArray[np.bool_]) 
             | (levels["languages"] == code("languages", "differ_in_words"))
         )
         & ~(batch.match[pairs.a] | batch.match[pairs.b])
+        # Two items of one conference share its name.
+        & (levels["umbrella"] != code("umbrella", "both_with_rest"))
     )
     for row in np.flatnonzero(result & ~numbered).tolist():
         one, two = int(pairs.a[row]), int(pairs.b[row])
@@ -113,6 +119,20 @@ def _subject_in_both(batch: Batch, pairs: PairFeatures, asked: NDArray[np.bool_]
         shared = set(one) & set(two)
         result[row] = not set(one[: len(shared)]) == shared == set(two[: len(shared)])
     return result
+
+
+def _one_word_other(batch: Batch, one: int, two: int) -> bool:
+    """Long titles of the same words but for the last, which is no misspelling: `... Summit: React`, `... Summit: Scala`."""
+    from rapidfuzz.fuzz import ratio
+
+    first, second = batch.titles[one].head, batch.titles[two].head
+    if set(first[:-1]) != set(second[:-1]):
+        return False
+    # `The King and the S`: cut off, not another.
+    return min(len(first[-1]), len(second[-1])) > 1 and ratio(first[-1], second[-1]) < _UNLIKE
+
+
+_UNLIKE = 50.0
 
 
 def cut_short(batch: Batch, one: int, two: int) -> bool:
@@ -163,7 +183,29 @@ def _act_in_both(batch: Batch, one: int, two: int, understood: bool) -> bool:
             for piece in shared
         ):
             return True
+    if _plays_there(batch, first, second, one, two) or _plays_there(batch, second, first, one, two):
+        return True
+    if _named_within(batch, first, second, one, two) or _named_within(batch, second, first, one, two):
+        return True
     return misspelt(batch, one, two)
+
+
+def _named_within(batch: Batch, named: ParsedTitle, other: ParsedTitle, one: int, two: int) -> bool:
+    """`The Silent Garden – Tamndo Players`, `Inés Quesnel's The Silent Garden`: a piece of one is what the other names.
+
+    Of two words or more beside the place, and no festival's or series' name.
+    """
+    if named.tribute or named.plays or other.tribute or other.plays:
+        return False  # two bands may play one singer's songs
+    plain = default_lexicon().frames | FORMS | place_words(batch, one, two)
+    said = {*other.head, *other.support}
+    return not other.umbrella and any(len(set(piece) - plain) > 1 and said.issuperset(piece) for piece in named.pieces)
+
+
+def _plays_there(batch: Batch, act: ParsedTitle, night: ParsedTitle, one: int, two: int) -> bool:
+    """`Talmei [techno]`, `Nuit Galdy w/ Talmei`: all that names somebody in one stands in the cast of the other."""
+    names = set(act.head) - default_lexicon().concepts - place_words(batch, one, two)
+    return bool(names) and names <= {*night.support}
 
 
 _GROUPS = frozenset({"circus"})
@@ -238,6 +280,12 @@ def nothing_in_common(batch: Batch, pairs: PairFeatures) -> NDArray[np.bool_]:
     )
     own_words = (levels["names"] > 0) | (levels["languages"] == code("languages", "same"))
     result = np.asarray(strangers & own_words)
+    for row in np.flatnonzero(result).tolist():
+        one, two = int(pairs.a[row]), int(pairs.b[row])
+        first, second = batch.titles[one], batch.titles[two]
+        result[row] = not _plays_there(batch, first, second, one, two) and not _plays_there(
+            batch, second, first, one, two
+        )
     rows = np.flatnonzero(result)
     if len(rows):
         # A misspelt name beside a venue or a slogan: one title is nearly within the other.

@@ -63,13 +63,18 @@ def label_levels(batch: Batch, a: Ints, b: Ints, overlap: Overlap) -> dict[str, 
     misspelt = _misspelt(batch, a, b)
     # `Introduction to X`, and a course of X: as often as not the same.
     said["public"][(parsed["introductory"][a] != parsed["introductory"][b]) & (said["public"] == 2)] = 0
+    everyone = np.asarray([said == {"all_levels"} for said in batch.sets], dtype=bool)
+    mere = everyone[np.maximum(parsed["publics"][a], parsed["publics"][b])]
+    said["public"][mere & (said["public"] == 2)] = 0
     for name in ("public", "beside", "kind", "sessions", "addon"):
         levels = LEVELS[name]
         forgiven = misspelt if name == "addon" else misspelt | overlap.meant
         if name == "beside":
             # `Workshop: Genealogy for Beginners`: nothing has a name that a workshop could be beside.
-            mere = np.asarray([bool(said) and said <= _MERE_FORMS for said in batch.sets], dtype=bool)
-            form = mere[np.maximum(parsed["secondary"][a], parsed["secondary"][b])]  # of the one that says something
+            form_only = np.asarray([bool(said) and said <= _MERE_FORMS for said in batch.sets], dtype=bool)
+            form = form_only[
+                np.maximum(parsed["secondary"][a], parsed["secondary"][b])
+            ]  # of the one that says something
             forgiven = forgiven | (form & (overlap.shared > 0) & ~overlap.names)
         said[name][forgiven & (said[name] == levels.index("one_side"))] = levels.index("none")
     return said

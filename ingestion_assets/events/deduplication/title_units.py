@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 ITEM = re.compile(
     r"(?P<clock>\b\d{1,2}\s?h\s?\d{2}\b|\b\d{1,2}\s?h\b(?!')|\b\d{1,2}(?::\d{2})?\s?[ap]\.?m\b\.?|\b\d{1,2}:\d{2}\b)"
     r"|(?P<ages>\bages?\s\d{1,2}\s?(?:[-–]|to|a)\s?\d{1,2}\b|\b\d{1,2}\s?(?:[-–]|to|a)\s?\d{1,2}\s(?:ans|years|yrs?|y/?o)\b)"
+    r"|(?P<under>\bu-?(?:[5-9]|1\d|2[0-3])\b|\b(?:under|moins\sde)\s\d{1,2}s?(?:\sans)?\b)"
     r"|(?P<ofmany>\b\d{1,2}\s?(?:/|\bof\b|\bde\b|\bsur\b)\s?\d{1,2}\b)"
     r"|(?P<hash>(?:#|\bn[o°º]\.?)\s?\d+)"
     r"|(?P<counted>\b[jl]\s?\d{1,2}\b)"
@@ -23,6 +24,11 @@ _MONTH = (
     r"juillet|july|juil|jul|aout|august|aug|septembre|september|sept?|octobre|october|oct|novembre|november|nov|"
     r"decembre|december|dec)\b\.?"
 )
+_SPELT = {"two": 2, "deux": 2, "three": 3, "trois": 3, "four": 4, "quatre": 4, "five": 5, "cinq": 5}
+"""Numbers as words, for `two-day conference`."""
+_OF_WHAT = r"(?:\s(?:of|de)\s(?:fun|fete|festivities|festivites|celebrations?|musi(?:c|que)|plaisir)|\s(?:conference|festival|event|congress|summit))?"
+_WEEKDAYS = r"monday|tuesday|wednesday|thursday|friday|saturday|sunday"
+_JOURS = r"lundi|mardi|mercredi|jeudi|vendredi|samedi|dimanche"
 _DAY = r"\d{1,2}(?:er|st|nd|rd|th)?\b"
 _TO = r"\s*(?:[-–&,]|\b(?:to|au|a|et|and)\b)\s*"
 _LEAD = (
@@ -35,8 +41,10 @@ DATE = re.compile(
     r"|\b20\d\d-[01]\d-[0-3]\d\b|\b[0-3]?\d/[0-3]?\d/20\d\d\b"
     # `31/05`, unlike `3/5`, is no third of five.
     r"|\b(?:[0-3]\d[/.]0[1-9]|0[1-9][/.]1[0-2]|(?:1[3-9]|2\d|3[01])[/.]1[0-2])\b(?![/.]\d)"
+    # `Saturday 19`, without a month, where a piece of the title ends.
+    rf"|\b(?:{_WEEKDAYS}|{_JOURS})\s+{_DAY}(?=\s*(?:$|[)\]|,:(–-]))"
     # How long it lasts, said beside its name: `: 3 jours`, `(2-day)`.
-    r"|(?<=[,:(\[|–-])\s?\d{1,2}[\s-](?:days?|jours)(?=\s*(?:$|[)\]|,:–-]))"
+    rf"|(?<=[,:(\[|–-])\s?(?:\d{{1,2}}|{'|'.join(_SPELT)})[\s-](?:days?|jours){_OF_WHAT}(?=\s*(?:$|[)\]|,:–-]))"
 )
 """A date in a title repeats what the record says in its own field, or says how long the event lasts."""
 _DAY_NUMBER = re.compile(r"\b(\d{1,2})(?:er|st|nd|rd|th)?\b")
@@ -48,7 +56,7 @@ _MONTHS = {
     )
     for name in names.split()
 }
-_DAYS = re.compile(r"\b([2-9]|[1-9]\d)[\s-](?:days?|jours)(?=\s*(?:$|[)\]|,:–-]))")
+_DAYS = re.compile(rf"\b([2-9]|[1-9]\d|{'|'.join(_SPELT)})[\s-](?:days?|jours){_OF_WHAT}(?=\s*(?:$|[)\]|,:–-]))")
 _ROMAN = {"ii": 2, "iii": 3, "iiii": 4, "iv": 4, "vi": 6, "vii": 7, "viii": 8, "ix": 9, "xi": 11, "xii": 12}
 _ROMAN_PART = {**_ROMAN, "i": 1, "v": 5, "x": 10}
 _NUMBER = {
@@ -83,16 +91,20 @@ class Unit:
 
 
 def read_ages(text: str) -> Unit:
-    """`6-12 ans`, `ages 6 to 12`: for whom it is, and its own number where a day has several groups."""
-    youngest, oldest = (int(found) for found in re.findall(r"\d+", text))
+    """`6-12 ans`, `ages 6 to 12`, `U13`: for whom it is, and its own number where a day has several groups."""
+    ages = [int(found) for found in re.findall(r"\d+", text)]
+    youngest, oldest = (0, *ages)[-2:]
     public = "child" if oldest <= 12 else "teen" if oldest <= 17 else "adult"
     return Unit("public", public, word=f"{youngest}-{oldest}")
 
 
 def cut_at_separators(units: list[Unit]) -> list[list[Unit]]:
+    """The pieces between separators. `Camping for X` begins with a piece of its own."""
     segments: list[list[Unit]] = [[]]
     for unit in units:
-        if unit.role == "sep":
+        sold_for = unit.word in ("for", "pour") and [said.role for said in segments[-1]] == ["addon"]
+        sold_for = sold_for and segments[-1][0].code != "box"  # `Suites pour violoncelle`
+        if unit.role == "sep" or sold_for:
             if segments[-1]:
                 segments.append([])
         else:
@@ -193,7 +205,7 @@ def further_days(text: str, dates: Iterable[str]) -> int:
     """
     counted = _DAYS.search(text)
     if counted:
-        return int(counted[1]) - 1
+        return (_SPELT.get(counted[1]) or int(counted[1])) - 1
     for found in dates:
         days = [int(day) for day in _DAY_NUMBER.findall(found)]
         months = [_month(name) for name in _MONTH_NAME.findall(found)]
@@ -203,6 +215,33 @@ def further_days(text: str, dates: Iterable[str]) -> int:
                 return further
     return 0
 
+
+def read_passes(text: str) -> tuple[str, int | None]:
+    """A folded title without the passes to a festival, and how many days beyond the first they say that it lasts.
+
+    None where there is no pass. `Friday Pass: X` is its Friday, `X – passeport 3 jours` all of it: whoever sells the
+    ticket lists the event by it.
+    """
+    text, of_a_day = _DAY_PASS.subn(lambda found: f" ({found['day'] or found['jour']}) ", text)
+    days = 0 if of_a_day else None
+
+    def whole(found: re.Match[str]) -> str:
+        nonlocal days
+        number = found["number"] or found["nombre"]
+        days = int(number) - 1 if number else 1
+        return " | "
+
+    return _WHOLE_PASS.sub(whole, text), days
+
+
+_DAY_PASS = re.compile(
+    rf"\b(?P<day>{_WEEKDAYS})\s+(?:day\s+)?(?:pass|ticket)\b"
+    rf"|\b(?:billet|passe?|laissez-passer)\s+(?:(?:d'un|1|un)\s+jour\s*[,–—-]?\s*|du\s+)?(?P<jour>{_JOURS})\b"
+)
+_WHOLE_PASS = re.compile(
+    r"\b(?:(?P<number>[2-9])[\s-]days?|weekend|festival|full(?:[\s-]festival)?)[\s-]pass(?:port|es)?\b"
+    r"|\bpass(?:eport|es|e)?\s+(?:(?P<nombre>[2-9])\s+jours|week-?end|(?:de\s+)?fin\s+de\s+semaine|festival|complet)\b"
+)
 
 _LONGEST = 120
 """Days beyond which two dates in a title are no beginning and end."""

@@ -22,6 +22,7 @@ from ingestion_assets.events.deduplication.title_units import (
     number_parts,
     one_date,
     read_ages,
+    read_passes,
 )
 
 _OF_NAMES = frozenset({"word", "sep", "support", "clock", "status", "number"})
@@ -109,13 +110,15 @@ class _Parser:
         unmoved = title[: elsewhere.start()].rstrip(" |([–—-") if elsewhere else ""
         if elsewhere and unmoved:
             title = unmoved + title[elsewhere.end() :]
+        title = _AUTHOR_FIRST.sub(r"\2 by \1", title)
         priced = fold(title)
         unpriced = _PRICE.sub(" ", priced)
         worded = unpriced if any(map(str.isalnum, unpriced)) else priced
         dated = _TONGUE.sub(lambda found: f" ({_TONGUES[found[1]]})", worded)
+        dated, passes = read_passes(dated)
         dates = [found[0] for found in DATE.finditer(dated)]
         without_dates = DATE.sub(" ", dated) if dates else dated
-        days = further_days(dated, dates)
+        days = passes or further_days(dated, dates)
         folded = without_dates if any(map(str.isalpha, without_dates)) else dated
         units = number_parts(self._units(folded))
         segments = cut_at_separators(units)
@@ -139,14 +142,19 @@ class _Parser:
             # Behind it families are said in passing, children are not.
             pages = _PAGES if segment is segments[0] else _IN_PASSING if segment is segments[-1] else frozenset()
             category = bool(pages) and len(segments) > 1 and all(unit.code in pages for unit in segment)
+            category = category and not any(unit.word[0].isdigit() for unit in segment)  # `U13: X`
             # `w/ X` and `et invités : X`: the word stands before the separator, its names behind it.
             lesser = (trailing or _is_a_tour(segment)) and bool(head)
             trailing = segment[-1].role == "support"
             before, named = len(head), False
             for position, unit in enumerate(segment):
                 role = unit.role
-                if role == "calendar" and label and unit.code in _WEEK:
+                last = unit is segment[-1] and umbrella
+                if role == "calendar" and (label or last) and unit.code in _WEEK:
                     weekdays.add(("weekday", _WEEK.index(unit.code)))
+                if role == "stop" and unit.word in _BY and head and not lesser:
+                    # `The Cold Beach by Maeve Beaulieu`: who wrote it, where the next listing names the company.
+                    lesser = all(name.role == "word" for name in segment[position + 1 :]) and unit is not segment[-1]
                 if role in ("stop", "calendar") or category:
                     continue
                 if role == "clock":
@@ -173,6 +181,9 @@ class _Parser:
                 elif role == "support":
                     # A title that begins with `Avec …` names no act before it; its words are the act.
                     lesser = lesser or bool(head)
+                    continue
+                elif role == "presents" and unit.word.split()[-1] in _BY:
+                    lesser = lesser or bool(head)  # `X hosted by Y`
                     continue
                 elif role == "presents":
                     if position and unit.code == "presents" and head:
@@ -211,11 +222,13 @@ class _Parser:
         if "storytime" in flags["kind"] or "baby" in flags["public"]:
             implied.add("child")  # story time is for children, ages or not
         flags["public"] -= implied
-        head = [word for word in head if word not in implied] or head
+        # All levels: said in passing, as for whom it is; only another level contradicts it.
+        head = [word for word in head if word not in implied and word != "all_levels"] or head
         large = proper_words(title)
         before_support = head[:alone] if alone else head
         head = list(dict.fromkeys(head))
-        if head and support and all(word in self.lexicon.frames for word in before_support):
+        nights = all(word in _NIGHTS or word in _GENRES for word in before_support)
+        if head and support and (nights or all(word in self.lexicon.frames for word in before_support)):
             pieces.append(tuple(sorted(set(support))))
             head, support, framed = list(dict.fromkeys(head + support)), [], True  # `Workshop with X` is about X
         if not head:
@@ -234,7 +247,7 @@ class _Parser:
             sessions=frozenset(flags["session"]),
             clock=clock,
             # A festival and its Sunday are two; of anything else a weekday repeats the date.
-            parts=frozenset(parts | weekdays if umbrella else parts),
+            parts=frozenset(parts | weekdays if umbrella or passes is not None else parts),
             of_a_day=bool(weekdays) or any(code == "day" for code, _ in parts) or (one_date(dates) and not days),
             days=days,
             numbers=frozenset(word for word in head if word.isdigit())
@@ -272,7 +285,7 @@ class _Parser:
             run = []
             if group == "clock":
                 units.append(Unit("clock", "clock", value=minutes(found[0])))
-            elif group == "ages":
+            elif group in {"ages", "under"}:
                 units.append(read_ages(found[0]))
             elif group in {"ofmany", "hash"}:
                 units.append(Unit("number", "part", value=int(re.findall(r"\d+", found[0])[0])))
@@ -327,6 +340,15 @@ _MOVED = re.compile(
 )
 """`Moved from X to Y`, behind the title."""
 
+_GENRES = frozenset(
+    "jazz blues soul country folk rock punk electronic techno reggae metal pop hiphop classical baroque latin funk disco "
+    "swing salsa independence".split()  # `indie` is read as independent
+)
+"""Words that stand before `night with X` and say what kind of night it is, not whose."""
+_NIGHTS = frozenset({"night", "music", "concert", "show", "comedy", "world_tour"})
+_BY = frozenset({"by", "par"})
+_AUTHOR_FIRST = re.compile(r"^((?:[^\W\d_][\w.-]*\s){1,2}[^\W\d_][\w.-]*)['’]s\s+((?:The|A|An)\s.+)$")
+"""`Ingrid Thornbury's The Horse and the Doll`"""
 _INTRODUCTORY = ("intro", "initiation")
 
 
