@@ -26,7 +26,10 @@ _MONTH = (
 )
 _SPELT = {"two": 2, "deux": 2, "three": 3, "trois": 3, "four": 4, "quatre": 4, "five": 5, "cinq": 5}
 """Numbers as words, for `two-day conference`."""
-_OF_WHAT = r"(?:\s(?:of|de)\s(?:fun|fete|festivities|festivites|celebrations?|musi(?:c|que)|plaisir)|\s(?:conference|festival|event|congress|summit))?"
+_OF_WHAT = (
+    r"(?:\s(?:of|de)\s(?:fun|fete|festivities|festivites|celebrations?|musi(?:c|que)|plaisir)"
+    r"|\s(?:conference|festival|event|congress|summit))?"
+)
 _WEEKDAYS = r"monday|tuesday|wednesday|thursday|friday|saturday|sunday"
 _JOURS = r"lundi|mardi|mercredi|jeudi|vendredi|samedi|dimanche"
 _DAY = r"\d{1,2}(?:er|st|nd|rd|th)?\b"
