@@ -18,6 +18,13 @@ DAY = "2026-04-18"
 Listing = tuple[str, str, str, str]
 
 APART: dict[str, tuple[list[Listing], str]] = {
+    "two workshops of a conference with a coined name": (
+        [
+            ("a", "YojunExpo 2026 : atelier .NET", "09:00", "Hôtel Fafard"),
+            ("b", "Atelier préconférence YojunExpo 2026 : React", "09:00", "Hôtel Fafard"),
+        ],
+        "xy",
+    ),
     "guided tours of every half hour": (
         [
             ("a", "Visite guidée", "10:00", "Musée McCord"),
@@ -382,6 +389,13 @@ APART: dict[str, tuple[list[Listing], str]] = {
 }  # fmt: skip
 
 TOGETHER: dict[str, tuple[list[Listing], str]] = {
+    "a level that one source leaves out, where nothing else is on": (
+        [
+            ("a", "Discover Japanese ceramics (Level 2)", "11:30", "Café Talgalmo"),
+            ("b", "Discover Japanese ceramics", "11:30", "Café Talgalmo"),
+        ],
+        "xx",
+    ),
     "a festival's day by its pass": (
         [
             ("a", "Saturday Pass: Marée Haute Festival", "12:00", "Parc Jean-Drapeau"),

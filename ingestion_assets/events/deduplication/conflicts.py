@@ -301,9 +301,12 @@ _BRANCHES = ("library", "cinema", "school", "pool", "park", "church", "community
 
 
 _TONGUES = frozenset({"french", "english", "spanish", "italian", "german", "mandarin", "creole", "farsi"})
+_FRAMEWORK = frozenset({"a1", "a2", "b1", "b2", "c1", "c2"})
+"""Levels of the Common European Framework of Reference for Languages."""
+_GRADES = _FRAMEWORK | {"beginner", "intermediate", "advanced", "all_levels"}
 _PUBLICS = (
-    frozenset({"beginner", "intermediate", "advanced", "all_levels"}),
-    frozenset({"a1", "a2", "b1", "b2", "c1", "c2"}),  # levels of the Common European Framework for languages
+    _GRADES - _FRAMEWORK,
+    _FRAMEWORK,
     _TONGUES,
     frozenset({"woman", "man"}),
 )
@@ -327,7 +330,8 @@ def _slipped(pairs: PairFeatures) -> NDArray[np.bool_]:
 def _for_some(batch: Batch, pairs: PairFeatures) -> NDArray[np.bool_]:
     """An activity, and the same for children or beginners: who tells one from the other writes it. A show is a show.
 
-    Families and all levels are what listings are labelled with in passing.
+    Families and all levels are what listings are labelled with in passing. In a slot in which each source lists one
+    thing, a level may have been left out.
     """
     import numpy as np
 
@@ -337,7 +341,10 @@ def _for_some(batch: Batch, pairs: PairFeatures) -> NDArray[np.bool_]:
     publics = batch.parsed["publics"]
     narrow = np.asarray([bool(said - {"family", "all_levels"}) for said in batch.sets], dtype=bool)
     named = narrow[np.maximum(publics[pairs.a], publics[pairs.b])]  # one of them is 0, the empty set
-    return np.asarray((levels["public"] == code("public", "one_side")) & activity & one_tongue & named)
+    graded = np.asarray([bool(said) and said <= _GRADES for said in batch.sets], dtype=bool)
+    one_slot = (levels["time"] == code("time", "same")) & (levels["alone_in_slot"] == code("alone_in_slot", "both"))
+    one_slot &= graded[np.maximum(publics[pairs.a], publics[pairs.b])]
+    return np.asarray((levels["public"] == code("public", "one_side")) & activity & one_tongue & named & ~one_slot)
 
 
 _YOUNG, _GROWN = frozenset({"child", "baby", "family", "teen"}), frozenset({"adult", "senior"})

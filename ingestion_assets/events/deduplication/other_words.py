@@ -43,12 +43,15 @@ def other_words(batch: Batch, pairs: PairFeatures, asked: NDArray[np.bool_]) -> 
         levels["shared_words"] == code("shared_words", "none")
     )
     subject = _subject_in_both(batch, pairs, asked & both)
+    # What two items of one conference have in common is its name.
+    programme = levels["umbrella"] == code("umbrella", "both_with_rest")
+    programme &= batch.framed[pairs.a] & batch.framed[pairs.b]
     untranslated = (
         understood
         | named
         | (batch.match[pairs.a] & batch.match[pairs.b])  # teams keep their names
         # A word of the subject that both have may be what two editors wrote around.
-        | (rare & (levels["languages"] == code("languages", "same")) & ~subject)
+        | (rare & (levels["languages"] == code("languages", "same")) & (~subject | programme))
         | ((levels["proper"] == code("proper", "both_missing")) & (one_language | in_a_frame))
     )
     unlike = np.asarray(levels["letters"] > code("letters", "88"))

@@ -312,7 +312,8 @@ class _Parser:
                 # A stem that happens to be a code of the lexicon is none: `belle` is no bell.
                 plain = stem(run[position])
                 plain = f"{run[position]}'" if plain in self.lexicon.concepts else plain
-                units.append(Unit("word", plain, word=run[position]))
+                role = "umbrella" if _COINED.search(run[position]) else "word"
+                units.append(Unit(role, plain, word=run[position]))
                 position += 1
                 continue
             # `Saturday` repeats the date; `Saturdays` is what a series is called.
@@ -346,6 +347,8 @@ _GENRES = frozenset(
 )
 """Words that stand before `night with X` and say what kind of night it is, not whose."""
 _NIGHTS = frozenset({"night", "music", "concert", "show", "comedy", "world_tour"})
+_COINED = re.compile(r"^\w{4,}(?:conf|fest|expo)$")
+"""`DataConf`, `Igloofest`"""
 _BY = frozenset({"by", "par"})
 _AUTHOR_FIRST = re.compile(r"^((?:[^\W\d_][\w.-]*\s){1,2}[^\W\d_][\w.-]*)['’]s\s+((?:The|A|An)\s.+)$")
 """`Ingrid Thornbury's The Horse and the Doll`"""
