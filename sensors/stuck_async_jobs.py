@@ -3,11 +3,13 @@
 import dagster as dg
 
 from ingestion_assets.ledger.job_settings import JobSettings
+from ingestion_assets.ledger.sightings import Sightings
 from ingestion_assets.ledger.stuck_jobs import reclaim
 from resources.definitions import PostgresResource
 from sensors.ticks import bounded, summary
 
 NAME = "stuck_async_jobs"
+_sightings = Sightings()
 
 
 @dg.sensor(
@@ -20,7 +22,7 @@ NAME = "stuck_async_jobs"
 def stuck_async_jobs_sensor(context: dg.SensorEvaluationContext, postgres: PostgresResource) -> dg.SkipReason:
     """Decided by `ingestion_assets.ledger.stuck_jobs.why_stuck`. Workers do the same when they look at the queue."""
     with bounded(postgres.database) as connection:
-        done = reclaim(connection, NAME, JobSettings())
+        done = reclaim(connection, NAME, JobSettings(), sightings=_sightings)
     for incident in done:
         context.log.warning(str(incident))
     return dg.SkipReason(summary(done, "No job is stuck."))

@@ -3,11 +3,13 @@
 import dagster as dg
 
 from ingestion_assets.ledger.import_repairs import repair_stuck_imports
+from ingestion_assets.ledger.sightings import Sightings
 from resources.definitions import PostgresResource
 from sensors.settings import SensorSettings
 from sensors.ticks import observation, summary
 
 NAME = "stuck_imports"
+_sightings = Sightings()
 
 
 @dg.sensor(
@@ -21,7 +23,11 @@ NAME = "stuck_imports"
 def stuck_imports_sensor(context: dg.SensorEvaluationContext, postgres: PostgresResource) -> dg.SensorResult:
     """Decided by `ingestion_assets.ledger.stuck_imports.why_stuck`; by hand: `ingest clean-stuck-imports`."""
     closed = repair_stuck_imports(
-        postgres.database, context.instance, watcher=NAME, limits=SensorSettings().import_limits
+        postgres.database,
+        context.instance,
+        watcher=NAME,
+        limits=SensorSettings().import_limits,
+        sightings=_sightings,
     )
     for item in closed:
         context.log.warning(f"closed {item}")

@@ -15,6 +15,7 @@ from ingestion_assets.ledger.dagster_runs import COMMAND_LINE, LAUNCHED_BY_TAG
 from ingestion_assets.ledger.import_repairs import fail_run
 from ingestion_assets.ledger.incidents import Action, Incident, Subject, record
 from ingestion_assets.ledger.run_heartbeats import Pulse, read_pulses
+from ingestion_assets.ledger.sightings import Sightings
 from resources.definitions import PostgresResource
 from sensors.pool_slots import read_claims
 from sensors.settings import SensorSettings
@@ -22,6 +23,7 @@ from sensors.ticks import UNFINISHED, bounded, summary
 
 NAME = "unserved_runs"
 _MOST_RUNS = 200
+_sightings = Sightings()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,7 +180,7 @@ def unserved_runs_sensor(context: dg.SensorEvaluationContext, postgres: Postgres
     instance = context.instance
     runs = read_runs(instance, now=datetime.now(UTC))
     with bounded(postgres.database) as connection:
-        pulses = read_pulses(connection, [run.run_id for run in runs])
+        pulses = read_pulses(connection, [run.run_id for run in runs], sightings=_sightings)
     queue = instance.get_concurrency_config().run_queue_config
     limits = (queue.tag_concurrency_limits if queue else None) or ()
     active = [run for run in runs if run.status in _ACTIVE]

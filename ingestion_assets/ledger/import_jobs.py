@@ -19,6 +19,7 @@ from datetime import date, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from ingestion_assets.ledger.sightings import BY_HAND, Sightings
 from ingestion_assets.ledger.uptime import ANSWERS_SINCE
 from resources.errors import TransientError
 from resources.postgres.database import Database, Session, application_name
@@ -63,6 +64,8 @@ class RunningImport:
     run_id: str
     silence: timedelta
     locked: bool
+    same_beat: timedelta = BY_HAND
+    """For how long the new import has itself seen this heartbeat as the last one."""
 
 
 def is_dead(job: RunningImport, *, run_finished: bool | None) -> str | None:
@@ -72,7 +75,7 @@ def is_dead(job: RunningImport, *, run_finished: bool | None) -> str | None:
     """
     if run_finished:
         return "its run has finished"
-    if job.silence > LEASE:
+    if job.silence > LEASE and job.same_beat >= MISSED_BEATS:
         return f"no heartbeat for {job.silence.total_seconds():.0f} s"
     if not job.locked and job.silence > MISSED_BEATS:
         return "its worker is gone"
@@ -114,6 +117,7 @@ class ImportJob:
         self._earlier_runs = frozenset(earlier_runs)
         self._run_finished = run_finished
         self._wait = wait
+        self._sightings = Sightings()
         self._heart = _Heart(database, self)
 
     def __enter__(self) -> Self:
@@ -264,7 +268,7 @@ class ImportJob:
     def _running_imports(self, connection: Connection[Any]) -> list[RunningImport]:
         """What other runs have RUNNING that leaves no room for this import."""
         rows = connection.execute(
-            f"SELECT id, run_id, clock_timestamp() - greatest(heartbeat_at, {ANSWERS_SINCE}), attempt_token"  # noqa: S608
+            f"SELECT id, run_id, clock_timestamp() - greatest(heartbeat_at, {ANSWERS_SINCE}), attempt_token, heartbeat_at"  # noqa: S608
             " FROM import_jobs WHERE source = %(source)s AND status = 'RUNNING' AND run_id <> %(run)s"
             " AND (NOT %(by_weeks)s OR daterange(partition_start, partition_end, '[]')"
             " && daterange(%(first)s, %(last)s, '[]')) ORDER BY id",
@@ -276,10 +280,14 @@ class ImportJob:
                 "last": self.partition_end,
             },
         ).fetchall()
+        same_beat = self._sightings.unchanged({row[3]: row[4] for row in rows})
         found = []
-        for job_id, run_id, silence, token in rows:
+        for job_id, run_id, silence, token, _ in rows:
             free = connection.execute("SELECT pg_try_advisory_xact_lock(%s)", (_lock_key(token),)).fetchone()
-            found.append(RunningImport(job_id=job_id, run_id=run_id, silence=silence, locked=not (free and free[0])))
+            locked = not (free and free[0])
+            found.append(
+                RunningImport(job_id=job_id, run_id=run_id, silence=silence, locked=locked, same_beat=same_beat[token])
+            )
         return found
 
     def _reopen(self, connection: Connection[Any], job_id: int) -> tuple[Any, ...] | None:

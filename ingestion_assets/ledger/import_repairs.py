@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from ingestion_assets.ledger.dagster_runs import run_is_finished
+from ingestion_assets.ledger.sightings import Sightings
 from ingestion_assets.ledger.stuck_imports import (
     Limits,
     StuckImport,
@@ -25,15 +26,23 @@ log = logging.getLogger(__name__)
 
 
 def repair_stuck_imports(
-    database: Database, instance: dg.DagsterInstance, *, watcher: str, limits: Limits, dry_run: bool = False
+    database: Database,
+    instance: dg.DagsterInstance,
+    *,
+    watcher: str,
+    limits: Limits,
+    sightings: Sightings | None = None,
+    dry_run: bool = False,
 ) -> list[StuckImport]:
     """Close the imports that are stuck and fail the runs that they belong to. With `dry_run` only say which.
+
+    With `sightings`, those of a watcher, an import is silent only when the watcher has seen it so for a while itself.
 
     The row is closed first: from then on the old worker cannot write. Failing the run lets Dagster's run retries do
     the work again; a process that lives on ends itself when it sees that its run is over.
     """
     with database.transaction(role="stuck imports") as connection:
-        jobs = running_imports(connection)
+        jobs = running_imports(connection, sightings=sightings)
     found = stuck_imports(jobs, run_finished=lambda run_id: run_is_finished(instance, run_id), limits=limits)
     if dry_run or not found:
         return found

@@ -29,6 +29,7 @@ from ingestion_assets.ledger.job_context import JobContext, SessionPool
 from ingestion_assets.ledger.job_queue import ClaimedJob, Settlement
 from ingestion_assets.ledger.job_settings import JobSettings
 from ingestion_assets.ledger.polling import AdaptivePolling
+from ingestion_assets.ledger.sightings import Sightings
 from ingestion_assets.ledger.stuck_jobs import WORKER_LOCK_CLASS, Stuck, reclaim
 from ingestion_assets.logs import log_context
 from resources.postgres import notify
@@ -76,6 +77,7 @@ class Worker:
         self._number = 0
         self._polling = AdaptivePolling(self._settings.first_poll_seconds, self._settings.longest_poll_seconds)
         self._sessions = SessionPool(database)
+        self._sightings = Sightings()
         self._active: dict[Any, _Active] = {}
         self._outcomes: list[Settlement] = []
         self._mutex = threading.Lock()
@@ -142,7 +144,7 @@ class Worker:
             self._beat(connection)
         self._watch_deadlines()
         if now >= self._next_reclaim:
-            reclaim(connection, "worker", self._settings)
+            reclaim(connection, "worker", self._settings, sightings=self._sightings)
             self._next_reclaim = now + max(self._settings.missed_beats_seconds, self._polling.interval)
         if self._more or now >= self._next_look:
             self._claim(connection)

@@ -15,6 +15,7 @@ import dagster as dg
 
 from ingestion_assets.ledger.import_repairs import fail_run
 from ingestion_assets.ledger.run_heartbeats import read_pulses
+from ingestion_assets.ledger.sightings import Sightings
 from resources.postgres.database import Database
 
 log = logging.getLogger(__name__)
@@ -39,7 +40,9 @@ def freeing_dead_pools(instance: dg.DagsterInstance, database: Database) -> Iter
         thread.join(timeout=15)
 
 
-def free_dead_pools(instance: dg.DagsterInstance, database: Database) -> list[str]:
+def free_dead_pools(
+    instance: dg.DagsterInstance, database: Database, *, sightings: Sightings | None = None
+) -> list[str]:
     """Free the slots of runs that are over or whose process is dead, and fail the latter. The runs whose were freed."""
     storage = instance.event_log_storage
     infos = storage.get_concurrency_infos(sorted(storage.get_concurrency_keys()))
@@ -47,7 +50,7 @@ def free_dead_pools(instance: dg.DagsterInstance, database: Database) -> list[st
     if not holders:
         return []
     with database.transaction(role="pool watch") as connection:
-        pulses = read_pulses(connection, holders)
+        pulses = read_pulses(connection, holders, sightings=sightings)
     freed = []
     for run_id in holders:
         run = instance.get_run_by_id(run_id)
@@ -63,8 +66,9 @@ def free_dead_pools(instance: dg.DagsterInstance, database: Database) -> list[st
 
 
 def _watch(instance: dg.DagsterInstance, database: Database, stopped: threading.Event) -> None:
+    sightings = Sightings()
     while not stopped.wait(LOOK_EVERY):
         try:
-            free_dead_pools(instance, database)
+            free_dead_pools(instance, database, sightings=sightings)
         except Exception as error:  # noqa: BLE001 - an outage of either database is no reason to stop looking
             log.debug("could not look at the pools: %s", type(error).__name__)

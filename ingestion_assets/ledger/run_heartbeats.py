@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from ingestion_assets.ledger.sightings import BY_HAND, Sightings
 from ingestion_assets.ledger.uptime import ANSWERS_SINCE
 from resources.postgres.database import Database
 
@@ -52,24 +53,35 @@ class Pulse:
     silence: timedelta
     """Since the last beat, or since the start of the server when that is later."""
     locked: bool
+    same_beat: timedelta = BY_HAND
+    """For how long the watcher has itself seen this beat as the last one."""
 
     def why_dead(self) -> str | None:
         """Why the process is dead, or None while it may be alive."""
-        if self.silence > LEASE:
+        if self.silence > LEASE and self.same_beat >= MISSED_BEATS:
             return f"its process {self.process} has been silent for {self.silence.total_seconds():.0f} s"
         if not self.locked and self.silence > MISSED_BEATS:
             return f"its process {self.process} is gone"
         return None
 
 
-def read_pulses(connection: Connection[Any], run_ids: Collection[str]) -> Mapping[str, Pulse]:
-    """The pulses of these runs, by run. A run that nobody serves, or that has ended properly, has none."""
+def read_pulses(
+    connection: Connection[Any], run_ids: Collection[str], *, sightings: Sightings | None = None
+) -> Mapping[str, Pulse]:
+    """The pulses of these runs, by run. A run that nobody serves, or that has ended properly, has none.
+
+    `sightings` are of a watcher that looks again and again.
+    """
     rows = connection.execute(
         f"SELECT run_id, process, clock_timestamp() - greatest(beat_at, {ANSWERS_SINCE}),"  # noqa: S608
-        " pg_try_advisory_xact_lock(hashtextextended(token::text, 0)) FROM run_heartbeats WHERE run_id = ANY(%s)",
+        " pg_try_advisory_xact_lock(hashtextextended(token::text, 0)), token, beat_at"
+        " FROM run_heartbeats WHERE run_id = ANY(%s)",
         (list(run_ids),),
     ).fetchall()
-    return {row[0]: Pulse(row[0], row[1], row[2], locked=not row[3]) for row in rows}
+    watched = sightings.unchanged({row[4]: row[5] for row in rows}) if sightings is not None else {}
+    return {
+        row[0]: Pulse(row[0], row[1], row[2], locked=not row[3], same_beat=watched.get(row[4], BY_HAND)) for row in rows
+    }
 
 
 @contextmanager

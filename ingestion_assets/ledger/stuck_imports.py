@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ingestion_assets.ledger.import_jobs import close_import, session_role
 from ingestion_assets.ledger.incidents import Action, Incident, Subject, record
+from ingestion_assets.ledger.sightings import BY_HAND, Sightings
 from ingestion_assets.ledger.uptime import ANSWERS_SINCE
 from resources.postgres.database import Database, application_name
 
@@ -26,6 +27,8 @@ log = logging.getLogger(__name__)
 
 LOCK_TIMEOUT = "2s"
 """A worker that was stopped in the middle of a transaction holds its row; others are not kept waiting for it."""
+A_PAGE = timedelta(minutes=10)
+"""An import that its machine has kept asleep is given this long for its next page."""
 
 
 class StuckReason(StrEnum):
@@ -62,6 +65,9 @@ class RunningImport:
     """Since the last committed page."""
     locked: bool
     """Its worker's session lock is held."""
+    same_beat: timedelta = BY_HAND
+    same_page: timedelta = BY_HAND
+    """For how long the watcher has itself seen this heartbeat, and this page as the last one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,11 +98,11 @@ def why_stuck(job: RunningImport, *, run_finished: bool | None, limits: Limits) 
     """
     if not job.locked and job.silence > limits.missed_beats:
         return StuckReason.WORKER_GONE
-    if job.silence > limits.silence:
+    if job.silence > limits.silence and job.same_beat >= limits.missed_beats:
         return StuckReason.NO_HEARTBEAT
     if run_finished:
         return StuckReason.RUN_GONE
-    if job.stalled > limits.no_progress:
+    if job.stalled > limits.no_progress and job.same_page >= min(limits.no_progress, A_PAGE):
         return StuckReason.NO_PROGRESS
     return None
 
@@ -112,16 +118,23 @@ def stuck_imports(
     ]
 
 
-def running_imports(connection: Connection[Any], *, limit: int = 200) -> list[RunningImport]:
-    """All imports that are RUNNING by the ledger."""
+def running_imports(
+    connection: Connection[Any], *, sightings: Sightings | None = None, limit: int = 200
+) -> list[RunningImport]:
+    """All imports that are RUNNING by the ledger. `sightings` are of a watcher that looks again and again."""
     # The first half of the token names the session lock, as in import_jobs.
     rows = connection.execute(
         f"SELECT id, source, run_id, attempt_token, clock_timestamp() - greatest(heartbeat_at, {ANSWERS_SINCE}),"  # noqa: S608
         " clock_timestamp() - progress_at,"
-        " pg_try_advisory_xact_lock(('x' || left(replace(attempt_token::text, '-', ''), 16))::bit(64)::bigint)"
-        " FROM import_jobs WHERE status = 'RUNNING' ORDER BY id LIMIT %s",
+        " pg_try_advisory_xact_lock(('x' || left(replace(attempt_token::text, '-', ''), 16))::bit(64)::bigint),"
+        " heartbeat_at, progress_at FROM import_jobs WHERE status = 'RUNNING' ORDER BY id LIMIT %s",
         (limit,),
     ).fetchall()
+    watched = {}
+    if sightings is not None:
+        watched = sightings.unchanged(
+            {(row[3], "beat"): row[7] for row in rows} | {(row[3], "page"): row[8] for row in rows}
+        )
     return [
         RunningImport(
             job_id=row[0],
@@ -131,6 +144,8 @@ def running_imports(connection: Connection[Any], *, limit: int = 200) -> list[Ru
             silence=row[4],
             stalled=row[5],
             locked=not row[6],
+            same_beat=watched.get((row[3], "beat"), BY_HAND),
+            same_page=watched.get((row[3], "page"), BY_HAND),
         )
         for row in rows
     ]

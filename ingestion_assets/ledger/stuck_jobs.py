@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ingestion_assets.ledger.incidents import Action, Incident, Subject, record
 from ingestion_assets.ledger.job_settings import JobSettings
+from ingestion_assets.ledger.sightings import BY_HAND, Sightings
 from ingestion_assets.ledger.uptime import ANSWERS_SINCE
 
 if TYPE_CHECKING:
@@ -63,13 +64,15 @@ class RunningJob:
     worker_alive: bool
     """The worker's advisory lock is held."""
     worker: str
+    same_beat: timedelta = BY_HAND
+    """For how long the watcher has itself seen this beat as the last one."""
 
 
 def why_stuck(job: RunningJob, settings: JobSettings) -> Stuck | None:
     """Why the job should be taken from its worker; None while all is well."""
     if not job.worker_alive and job.silence > settings.missed_beats:
         return Stuck.WORKER_GONE
-    if job.silence > settings.lease:
+    if job.silence > settings.lease and job.same_beat >= settings.missed_beats:
         return Stuck.SILENT
     if job.overdue > DEADLINE_GRACE:
         return Stuck.DEADLINE
@@ -79,7 +82,8 @@ def why_stuck(job: RunningJob, settings: JobSettings) -> Stuck | None:
 _SUSPECTS = f"""
 SELECT j.id, j.kind, j.attempt_token, j.attempt, j.max_attempts,
        clock_timestamp() - greatest(coalesce(j.beat_at, j.claimed_at), {ANSWERS_SINCE}) AS silence,
-       clock_timestamp() - j.deadline_at AS overdue, l.objid IS NOT NULL AS worker_alive, coalesce(j.worker, '')
+       clock_timestamp() - j.deadline_at AS overdue, l.objid IS NOT NULL AS worker_alive, coalesce(j.worker, ''),
+       coalesce(j.beat_at, j.claimed_at)
 FROM async_jobs j
 LEFT JOIN (SELECT DISTINCT objid::bigint AS objid FROM pg_locks WHERE locktype = 'advisory' AND classid = %(lock)s
            AND objsubid = 2 AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
@@ -90,11 +94,17 @@ LIMIT %(limit)s
 """  # noqa: S608
 
 
-def suspects(connection: Connection[Any], settings: JobSettings, *, limit: int = 500) -> list[RunningJob]:
-    """Running jobs that have been silent for a while or are past their deadline. Decides nothing."""
+def suspects(
+    connection: Connection[Any], settings: JobSettings, *, sightings: Sightings | None = None, limit: int = 500
+) -> list[RunningJob]:
+    """Running jobs that have been silent for a while or are past their deadline. Decides nothing.
+
+    `sightings` are of a watcher that looks again and again.
+    """
     rows = connection.execute(
         _SUSPECTS, {"lock": WORKER_LOCK_CLASS, "silence": settings.missed_beats, "limit": limit}
     ).fetchall()
+    watched = sightings.unchanged({row[2]: row[9] for row in rows}) if sightings is not None else {}
     return [
         RunningJob(
             id=row[0],
@@ -106,6 +116,7 @@ def suspects(connection: Connection[Any], settings: JobSettings, *, limit: int =
             overdue=row[6],
             worker_alive=row[7],
             worker=row[8],
+            same_beat=watched.get(row[2], BY_HAND),
         )
         for row in rows
     ]
@@ -128,14 +139,19 @@ _ACTIONS = {"pending": Action.REQUEUED, "failed": Action.FAILED, "cancelled": Ac
 
 
 def reclaim(
-    connection: Connection[Any], watcher: str, settings: JobSettings, *, jobs: Sequence[RunningJob] | None = None
+    connection: Connection[Any],
+    watcher: str,
+    settings: JobSettings,
+    *,
+    jobs: Sequence[RunningJob] | None = None,
+    sightings: Sightings | None = None,
 ) -> list[Incident]:
     """Give stuck jobs back to the queue, or fail those without attempts left, and record each.
 
     Safe to repeat and to do from several places at once: a job that has beaten meanwhile, or was taken by somebody
     else, is left alone.
     """
-    stuck = stuck_jobs(suspects(connection, settings) if jobs is None else jobs, settings)
+    stuck = stuck_jobs(suspects(connection, settings, sightings=sightings) if jobs is None else jobs, settings)
     if not stuck:
         return []
     with connection.transaction():

@@ -189,20 +189,33 @@ def test_an_import_whose_worker_is_gone_is_taken_over_after_two_missed_beats(dat
 
 
 @pytest.mark.usefixtures("silent_heart", "started_long_ago")
-def test_an_import_that_is_silent_for_a_lease_is_taken_over_though_its_connection_lives(database: Database) -> None:
+def test_an_import_that_is_silent_for_a_lease_is_taken_over_though_its_connection_lives(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     paused = ImportJob(database, source="feed", run_id="paused")
     paused.__enter__()
     _age(database, LEASE.total_seconds() - 5)
     with pytest.raises(ImportBusyError), ImportJob(database, source="feed", run_id="too early", wait=0):
         pass
     _age(database, 10)
-    with ImportJob(database, source="feed", run_id="next", wait=0) as job:
+    monkeypatch.setattr(import_jobs, "MISSED_BEATS", timedelta(seconds=0.5))
+    with ImportJob(database, source="feed", run_id="next", wait=10) as job:
         job.commit(job.succeed)
     assert "no heartbeat for 3" in _jobs(database)[0]["error_text"]
     with pytest.raises(AttemptSupersededError) as late:
         paused.commit(_touch)
     paused.__exit__(type(late.value), late.value, None)
     assert _jobs(database)[0]["nb_refused"] == 1
+
+
+@pytest.mark.usefixtures("started_long_ago")
+def test_nobody_is_called_dead_because_the_clock_was_set_or_the_machine_slept(database: Database) -> None:
+    with ImportJob(database, source="feed", run_id="alive") as job:
+        _age(database, 3600)
+        with pytest.raises(ImportBusyError), ImportJob(database, source="feed", run_id="rival", wait=2):
+            pass
+        job.commit(job.succeed)
+    assert [row["status"] for row in _jobs(database)] == ["SUCCESS"]
 
 
 @pytest.mark.usefixtures("silent_heart")

@@ -93,7 +93,7 @@ def test_the_watch_goes_on_when_a_database_is_away(pools: Pools, monkeypatch: py
     looks: list[int] = []
     enough = threading.Event()
 
-    def look(*_: object) -> list[str]:
+    def look(*_: object, **__: object) -> list[str]:
         looks.append(1)
         if len(looks) == 3:
             enough.set()

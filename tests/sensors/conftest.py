@@ -12,8 +12,10 @@ import pytest
 from psycopg import sql
 
 from ingestion_assets.ledger.dagster_runs import COMMAND_LINE, LAUNCHED_BY_TAG
+from ingestion_assets.ledger.sightings import Sightings
 from resources.definitions import PostgresResource
 from resources.postgres.database import Database
+from sensors import stuck_async_jobs, stuck_imports, unserved_runs
 
 
 @pytest.fixture
@@ -46,6 +48,23 @@ def add_run(instance: dg.DagsterInstance) -> Callable[..., dg.DagsterRun]:
         return instance.add_run(run)
 
     return add
+
+
+class WatchersClock:
+    """The clock by which a sensor says for how long it has seen a heartbeat; it moves when it is told to."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 0.0
+        for module in (stuck_async_jobs, stuck_imports, unserved_runs):
+            monkeypatch.setattr(module, "_sightings", Sightings(lambda: self.now))
+
+    def advance(self, *, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def watchers_clock(monkeypatch: pytest.MonkeyPatch) -> WatchersClock:
+    return WatchersClock(monkeypatch)
 
 
 class Ledger:

@@ -17,13 +17,13 @@ from ingestion_assets.ledger.job_context import JobContext
 from ingestion_assets.ledger.job_settings import JobSettings
 from ingestion_assets.ledger.job_worker import Worker
 from ingestion_assets.ledger.polling import AdaptivePolling
-from ingestion_assets.ledger.stuck_jobs import RunningJob, Stuck, why_stuck
+from ingestion_assets.ledger.stuck_jobs import WORKER_LOCK_CLASS, RunningJob, Stuck, why_stuck
 from resources.definitions import PostgresResource
 from sensors import job_queue
 from sensors.job_queue import QueueView, Watch, job_queue_sensor, should_drain, work_off_async_jobs
 from sensors.stuck_async_jobs import stuck_async_jobs_sensor
 from tests.jobs.conftest import eventually
-from tests.sensors.conftest import Ledger
+from tests.sensors.conftest import Ledger, WatchersClock
 
 
 def answer(context: JobContext) -> dict[str, Any]:
@@ -186,6 +186,22 @@ def test_jobs_of_a_dead_worker_are_tried_again_until_no_attempt_is_left(
     [row] = ledger.database.fetch_all("SELECT * FROM async_jobs WHERE id = %(id)s", {"id": job_id})
     assert (row["state"], row["error_code"], row["attempt"]) == (state, "worker_gone", attempt)
     assert ledger.incidents() == [("stuck_async_jobs", "worker_gone", action)]
+
+
+def test_jobs_of_a_living_worker_are_not_taken_because_the_clock_was_set_or_the_machine_slept(
+    tick: Callable[..., Any], ledger: Ledger, long_running_server: None, watchers_clock: WatchersClock
+) -> None:
+    ledger.connection.execute("SELECT pg_advisory_lock(%s, 7)", (WORKER_LOCK_CLASS,))
+    claim_silently(ledger, silent="1 h", beat="1 h")
+    assert tick(stuck_async_jobs_sensor).skip_message == "No job is stuck."
+    watchers_clock.advance(seconds=5)
+    ledger.connection.execute("UPDATE async_jobs SET beat_at = now() - interval '11 s'")
+    assert tick(stuck_async_jobs_sensor).skip_message == "No job is stuck."
+    watchers_clock.advance(seconds=5)
+    ledger.connection.execute("UPDATE async_jobs SET beat_at = now() - interval '31 s'")
+    assert tick(stuck_async_jobs_sensor).skip_message == "No job is stuck."
+    watchers_clock.advance(seconds=10)
+    assert "has been silent" in tick(stuck_async_jobs_sensor).skip_message
 
 
 def test_a_job_that_beats_is_left_alone_however_long_ago_it_was_claimed(

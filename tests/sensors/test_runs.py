@@ -30,7 +30,7 @@ from sensors.pool_slots import Claim, RunEnd, leaked, pool_slots_sensor
 from sensors.run_outcomes import cancelled_runs_sensor, failed_runs_sensor, outcome
 from sensors.settings import SensorSettings
 from sensors.unserved_runs import RunView, held_back, unserved, unserved_runs_sensor
-from tests.sensors.conftest import Ledger
+from tests.sensors.conftest import Ledger, WatchersClock
 
 ROOT = Path(__file__).parents[2]
 ORIGIN = RemoteJobOrigin(RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("ingestion"), "r"), "import_ics")
@@ -150,6 +150,24 @@ def test_a_run_whose_process_was_killed_is_failed_once(
     assert untouched is not None
     assert (found.status, untouched.status) == (Status.FAILURE, Status.STARTED)
     assert ledger.incidents() == [("unserved_runs", "process_gone", "failed")]
+
+
+def test_a_run_is_not_failed_because_the_clock_was_set_or_the_machine_slept(
+    tick: Callable[..., Any],
+    ledger: Ledger,
+    add_run: Callable[..., dg.DagsterRun],
+    database: Database,
+    long_running_server: None,
+    watchers_clock: WatchersClock,
+) -> None:
+    run = add_run()
+    with serving(database, run.run_id, run_is_over=lambda: False, beat_every=3600):
+        tick(unserved_runs_sensor)
+        watchers_clock.advance(seconds=15)
+        ledger.connection.execute("UPDATE run_heartbeats SET beat_at = beat_at - interval '1 h'")
+        assert "each served" in tick(unserved_runs_sensor).skip_message
+        watchers_clock.advance(seconds=15)
+        assert "has been silent" in tick(unserved_runs_sensor).skip_message
 
 
 def test_a_queued_run_is_reported_once_and_left_alone(

@@ -22,7 +22,7 @@ from ingestion_assets.ledger.stuck_imports import (
     why_stuck,
 )
 from sensors.stuck_imports import stuck_imports_sensor
-from tests.sensors.conftest import Ledger
+from tests.sensors.conftest import Ledger, WatchersClock
 
 SECONDS = {
     name: timedelta(seconds=seconds) for name, seconds in {"none": 0, "short": 8, "lease": 31, "long": 3700}.items()
@@ -113,13 +113,54 @@ def test_an_import_whose_run_is_over_or_was_deleted_is_closed(
 
 
 def test_an_import_that_beats_but_commits_nothing_is_closed(
-    tick: Callable[..., Any], ledger: Ledger, add_run: Callable[..., dg.DagsterRun], monkeypatch: pytest.MonkeyPatch
+    tick: Callable[..., Any],
+    ledger: Ledger,
+    add_run: Callable[..., dg.DagsterRun],
+    monkeypatch: pytest.MonkeyPatch,
+    watchers_clock: WatchersClock,
 ) -> None:
     stalled = ledger.add_import(add_run().run_id, stalled=timedelta(minutes=50), locked=True)
     assert "No import is stuck" in tick(stuck_imports_sensor).skip_reason.skip_message
     monkeypatch.setenv("INGESTION_STUCK_IMPORT_NO_PROGRESS_SECONDS", "2400")
+    watchers_clock.advance(seconds=601)
     tick(stuck_imports_sensor)
     assert ledger.import_job(stalled)["error_code"] == "no_progress"
+
+
+def test_nobody_is_called_dead_because_the_clock_was_set_or_the_machine_slept(
+    tick: Callable[..., Any],
+    ledger: Ledger,
+    add_run: Callable[..., dg.DagsterRun],
+    long_running_server: None,
+    watchers_clock: WatchersClock,
+) -> None:
+    job_id = ledger.add_import(add_run().run_id, locked=True)
+    tick(stuck_imports_sensor)
+    watchers_clock.advance(seconds=15)
+    ledger.connection.execute(
+        "UPDATE import_jobs SET heartbeat_at = heartbeat_at - interval '2 h', progress_at = progress_at - interval '2 h'"
+    )
+    tick(stuck_imports_sensor)
+    ledger.connection.execute("UPDATE import_jobs SET heartbeat_at = now()")
+    watchers_clock.advance(seconds=15)
+    tick(stuck_imports_sensor)
+    assert ledger.import_job(job_id)["status"] == "RUNNING"
+    assert ledger.incidents() == []
+
+
+def test_a_paused_worker_is_known_by_the_beat_that_the_sensor_saw_twice(
+    tick: Callable[..., Any],
+    ledger: Ledger,
+    add_run: Callable[..., dg.DagsterRun],
+    long_running_server: None,
+    watchers_clock: WatchersClock,
+) -> None:
+    job_id = ledger.add_import(add_run().run_id, silent=timedelta(seconds=45), locked=True)
+    for status in ("RUNNING", "ERROR"):
+        tick(stuck_imports_sensor)
+        assert ledger.import_job(job_id)["status"] == status
+        watchers_clock.advance(seconds=10)
+    assert ledger.import_job(job_id)["error_code"] == "no_heartbeat"
 
 
 def test_nobody_is_called_dead_because_the_server_was_down(ledger: Ledger, instance: dg.DagsterInstance) -> None:
