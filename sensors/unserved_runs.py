@@ -147,12 +147,35 @@ def held_back(run: RunView, active: Sequence[RunView], limits: Iterable[Mapping[
     return False
 
 
+class Queue:
+    """What the last look found in the queue. Kept in memory only: a new process looks twice again.
+
+    Between two runs the next one of a long queue seems to be kept waiting by nothing.
+    """
+
+    def __init__(self) -> None:
+        self._pools: Mapping[str, frozenset[str]] = {}
+        self._could_start: frozenset[str] = frozenset()
+
+    def stands(self, queued: Iterable[RunView], could_start: Iterable[RunView]) -> set[str]:
+        """The runs that could start at two looks in a row, between which none that waits for the same pools left."""
+        pools = {run.run_id: run.pools for run in queued}
+        moving = {waited_for for run_id, waited_for in self._pools.items() if run_id not in pools}
+        now = [run for run in could_start if run.pools not in moving]
+        standing = {run.run_id for run in now if run.run_id in self._could_start}
+        self._pools, self._could_start = pools, frozenset(run.run_id for run in now)
+        return standing
+
+
 def free_run_slots(instance: dg.DagsterInstance, runs: Iterable[RunView]) -> int:
     """How many queued runs could start now, by the limit on all runs."""
     queue = instance.get_concurrency_config().run_queue_config
     if queue is None or queue.max_concurrent_runs < 0:
         return 1
     return max(0, queue.max_concurrent_runs - sum(run.status in _ACTIVE for run in runs))
+
+
+_queue = Queue()
 
 
 def repair(instance: dg.DagsterInstance, item: Unserved) -> bool:
@@ -185,12 +208,19 @@ def unserved_runs_sensor(context: dg.SensorEvaluationContext, postgres: Postgres
     limits = (queue.tag_concurrency_limits if queue else None) or ()
     active = [run for run in runs if run.status in _ACTIVE]
     runs = [replace(run, pulse=pulses.get(run.run_id), held_back=held_back(run, active, limits)) for run in runs]
+    # A run takes its slots with its first step, on a busy machine a minute after it left the queue.
+    starting = {pool for run in active if run.status == dg.DagsterRunStatus.STARTING for pool in run.pools}
     found = unserved(
         runs,
         free_slots=free_run_slots(instance, runs),
-        full_pools={claim.pool for claim in read_claims(instance)},
+        full_pools=starting | {claim.pool for claim in read_claims(instance)},
         settings=SensorSettings(),
     )
+    standing = _queue.stands(
+        [run for run in runs if run.status == dg.DagsterRunStatus.QUEUED],
+        [item.run for item in found if item.action is Action.REPORTED],
+    )
+    found = [item for item in found if item.action is not Action.REPORTED or item.run.run_id in standing]
     done = [item for item in found if repair(instance, item)]
     incidents = [
         Incident(

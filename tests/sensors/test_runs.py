@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,9 @@ import dagster as dg
 import pytest
 import yaml
 
-# A queued run has an origin, and Dagster exports no way to make one.
+# A queued run has an origin, and Dagster exports no way to make one; nor one to say which pools it needs.
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
+from dagster._core.storage.dagster_run import RunOpConcurrency
 
 from ingestion_assets.ledger import run_heartbeats
 from ingestion_assets.ledger.incidents import Action
@@ -29,7 +31,7 @@ from sensors import unserved_runs
 from sensors.pool_slots import Claim, RunEnd, leaked, pool_slots_sensor
 from sensors.run_outcomes import cancelled_runs_sensor, failed_runs_sensor, outcome
 from sensors.settings import SensorSettings
-from sensors.unserved_runs import RunView, held_back, unserved, unserved_runs_sensor
+from sensors.unserved_runs import Queue, RunView, held_back, unserved, unserved_runs_sensor
 from tests.sensors.conftest import Ledger, WatchersClock
 
 ROOT = Path(__file__).parents[2]
@@ -179,12 +181,50 @@ def test_a_queued_run_is_reported_once_and_left_alone(
 ) -> None:
     run = add_run(Status.QUEUED, remote_job_origin=ORIGIN)
     monkeypatch.setenv("INGESTION_STUCK_QUEUED_SECONDS", "0.001")
+    assert "each served" in tick(unserved_runs_sensor).skip_message
     for _ in range(2):
         tick(unserved_runs_sensor)
     found = instance.get_run_by_id(run.run_id)
     assert found is not None
     assert found.status == Status.QUEUED
     assert ledger.incidents() == [("unserved_runs", "not_dequeued", "reported")]
+
+
+def test_a_queue_that_moves_is_not_reported_between_two_of_its_runs(
+    tick: Callable[..., Any],
+    ledger: Ledger,
+    instance: dg.DagsterInstance,
+    add_run: Callable[..., dg.DagsterRun],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("INGESTION_STUCK_QUEUED_SECONDS", "0.001")
+    waiting = [add_run(Status.QUEUED, remote_job_origin=ORIGIN) for _ in range(4)]
+    for first in waiting[:3]:
+        assert "each served" in tick(unserved_runs_sensor).skip_message
+        instance.report_run_canceled(first)
+    assert ledger.incidents() == []
+
+
+def test_a_run_that_starts_keeps_others_from_its_pool_before_it_has_the_slot(
+    tick: Callable[..., Any], ledger: Ledger, add_run: Callable[..., dg.DagsterRun], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INGESTION_STUCK_QUEUED_SECONDS", "0.001")
+    pools = RunOpConcurrency(
+        root_key_counts={"source_ics": 1}, has_unconstrained_root_nodes=False, all_pools={"source_ics"}
+    )
+    add_run(Status.STARTING, run_op_concurrency=pools)
+    add_run(Status.QUEUED, remote_job_origin=ORIGIN, run_op_concurrency=pools)
+    for _ in range(2):
+        assert "each served" in tick(unserved_runs_sensor).skip_message
+
+
+def test_a_run_that_does_not_leave_the_queue_is_reported_beside_one_of_another_pool_that_does() -> None:
+    stuck, moved = view(Status.QUEUED), replace(view(Status.QUEUED, pools=frozenset({"study"})), run_id="moved")
+    queue = Queue()
+    assert queue.stands([stuck, moved], [stuck, moved]) == set()
+    assert queue.stands([stuck], [stuck]) == {"r"}
+    assert queue.stands([stuck], []) == set()
+    assert queue.stands([stuck], [stuck]) == set()
 
 
 _SERVER = """
