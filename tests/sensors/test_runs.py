@@ -172,6 +172,23 @@ def test_a_run_is_not_failed_because_the_clock_was_set_or_the_machine_slept(
         assert "has been silent" in tick(unserved_runs_sensor).skip_message
 
 
+def test_a_run_that_dagster_made_and_never_launched_is_failed(
+    tick: Callable[..., Any],
+    ledger: Ledger,
+    instance: dg.DagsterInstance,
+    add_run: Callable[..., dg.DagsterRun],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A launch that failed half-way, such as the first one after an outage of the database."""
+    run = add_run(Status.NOT_STARTED, remote_job_origin=ORIGIN)
+    monkeypatch.setenv("INGESTION_STUCK_RUN_START_SECONDS", "0.001")
+    tick(unserved_runs_sensor)
+    found = instance.get_run_by_id(run.run_id)
+    assert found is not None
+    assert found.status == Status.FAILURE
+    assert ledger.incidents() == [("unserved_runs", "not_started", "failed")]
+
+
 def test_a_queued_run_is_reported_once_and_left_alone(
     tick: Callable[..., Any],
     ledger: Ledger,
