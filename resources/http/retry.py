@@ -26,6 +26,8 @@ T = TypeVar("T")
 BACKOFF_BASE = 0.5
 """Seconds; the wait before retry n is drawn evenly from 0 to `BACKOFF_BASE`·2ⁿ⁻¹ ("full jitter")."""
 BACKOFF_CAP = 30.0
+LONGEST_WAIT = 1e9
+"""Seconds, 31 years: longer than any call waits, and a number that every delay can be reckoned with."""
 # Spreads the clients that were all told the same second.
 _SPREAD = 0.25
 
@@ -34,10 +36,11 @@ def named_wait(headers: Headers, *, now: float) -> float | None:
     """Seconds that Retry-After asks for (RFC 9110 §10.2.3), or None. `now` is the wall clock as a Unix time.
 
     A date is measured against the answer's own Date where there is one, so a wrong clock on either side cancels out.
+    However far away the named time is, it is a time not to come before: what is longer than `LONGEST_WAIT` counts as that.
     """
     value = headers.get("retry-after", "").strip()
-    if re.fullmatch(r"\d{1,12}(\.\d+)?", value):
-        return float(value)
+    if re.fullmatch(r"[0-9]+(\.[0-9]+)?", value):
+        return min(float(value), LONGEST_WAIT)
     until = _unix_time(value)
     if until is None:
         return None

@@ -164,6 +164,17 @@ def test_a_named_wait_that_does_not_fit_ends_the_call_at_once(
     assert (len(server.seen), fake_time.sleeps) == (1, [])
 
 
+@pytest.mark.parametrize("digits", [12, 13, 40, 400])
+def test_a_time_that_is_very_far_away_is_not_come_before_either(
+    server: RawServer, build: Build, fake_time: FakeTime, digits: int
+) -> None:
+    """Numbers of more than twelve digits used to be taken for none, and the request came again within a second."""
+    server.routes["/"] = status(429, Retry_After="9" * digits)
+    with pytest.raises(OutboundFailure, match="asked to wait 1000000000 s"):
+        build().get(server.url("/"))
+    assert (len(server.seen), fake_time.sleeps) == (1, [])
+
+
 def test_later_calls_keep_the_silence_an_earlier_one_was_asked_for(
     server: RawServer, build: Build, fake_time: FakeTime
 ) -> None:
@@ -193,7 +204,10 @@ def test_later_calls_keep_the_silence_an_earlier_one_was_asked_for(
         ("-5", None, None),
         ("soon", None, None),
         ("nan", None, None),
-        ("9" * 40, None, None),
+        ("9" * 12, None, 1e9),
+        ("9" * 40, None, 1e9),
+        ("9" * 400, None, 1e9),
+        ("²", None, None),
         ("", None, None),
         ("Thu, 99 Jan 2026 99:00:00 GMT", None, None),
     ],
