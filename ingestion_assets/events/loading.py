@@ -329,9 +329,13 @@ class _Loader:
         return week if first <= week <= last else first
 
     def _repeats(self, batch: Batch) -> list[date]:
-        """The partitions of the records whose id comes again later in the same batch: only the last one is written."""
-        last: dict[str, int] = {key[1]: key[0] for key in batch.keys}
-        return [self._partition_of(week) for ordinal, source_id, _, week in batch.keys if last[source_id] != ordinal]
+        """The partitions of the records whose id came before in the same batch: only the first one is written."""
+        first: dict[str, int] = {}
+        return [
+            self._partition_of(week)
+            for ordinal, source_id, _, week in batch.keys
+            if first.setdefault(source_id, ordinal) != ordinal
+        ]
 
     # -- finish ------------------------------------------------------------------------------------------------------
 

@@ -12,31 +12,36 @@ CREATE TEMP TABLE IF NOT EXISTS stage_rows
 
 # The source is a column of what is joined, not a constant: of a source that is new, or has grown since the last ANALYZE,
 # PostgreSQL expects no rows, and would read all that it has once for every batch.
+# Of records with one id the first of the attempt holds, whichever batch the others come in: were each written in its
+# turn, every pass over the same feed would write them all again.
 TODO = """
-WITH last AS MATERIALIZED (
+WITH head AS MATERIALIZED (
     SELECT DISTINCT ON (source_id) ord, %(source)s::text AS source, source_id, content_hash
-    FROM stage_keys ORDER BY source_id, ord DESC)
-SELECT l.ord FROM last l LEFT JOIN raw_events r USING (source, source_id)
-WHERE r.first_job IS NULL OR r.content_hash <> l.content_hash OR r.record_version <> %(version)s
-   OR r.withdrawn_at IS NOT NULL
+    FROM stage_keys ORDER BY source_id, ord),
+differing AS MATERIALIZED (
+    SELECT h.ord, source, source_id FROM head h LEFT JOIN raw_events r USING (source, source_id)
+    WHERE r.first_job IS NULL OR r.content_hash <> h.content_hash OR r.record_version <> %(version)s
+       OR r.withdrawn_at IS NOT NULL)
+SELECT d.ord FROM differing d LEFT JOIN raw_events_seen s USING (source, source_id)
+WHERE (s.last_job = %(job)s AND s.last_attempt = %(attempt)s) IS NOT TRUE
 """
 
 # What a record counts as is decided from the state before the statement (every CTE sees the same snapshot):
-#   unknown                       created
-#   created or changed by this job, and seen by this attempt: a repeat inside the fetch, skipped;
-#                                  and not seen by it yet: counted by an earlier attempt, not counted again
-#   written                       updated, even if the fetch listed it before, unchanged
-#   otherwise                     skipped
+#   unknown                         created
+#   seen by this attempt            skipped: a repeat inside the fetch
+#   created or changed by this job  counted by an earlier attempt, not counted again
+#   written                         updated
+#   otherwise                       skipped
 # It counts for its week, or for the first week of the run where it has none there: every record has one partition.
 WRITE = """
-WITH last AS MATERIALIZED (
+WITH head AS MATERIALIZED (
     SELECT DISTINCT ON (source_id) %(source)s::text AS source, source_id, week
-    FROM stage_keys ORDER BY source_id, ord DESC),
+    FROM stage_keys ORDER BY source_id, ord),
 before AS (
-    SELECT l.source_id, l.week, r.first_job IS NOT NULL AS known,
+    SELECT h.source_id, h.week, r.first_job IS NOT NULL AS known,
            r.first_job = %(job)s OR r.last_change_job = %(job)s AS ours,
            s.last_job = %(job)s AND s.last_attempt = %(attempt)s AS repeated
-    FROM last l
+    FROM head h
     LEFT JOIN raw_events r USING (source, source_id)
     LEFT JOIN raw_events_seen s USING (source, source_id)),
 written AS (
@@ -53,13 +58,13 @@ written AS (
     RETURNING source_id),
 seen AS (
     INSERT INTO raw_events_seen AS t (source, source_id, last_job, last_attempt)
-    SELECT %(source)s, source_id, %(job)s, %(attempt)s FROM last
+    SELECT %(source)s, source_id, %(job)s, %(attempt)s FROM head
     ON CONFLICT (source, source_id) DO UPDATE SET last_job = EXCLUDED.last_job, last_attempt = EXCLUDED.last_attempt
     WHERE (t.last_job, t.last_attempt) IS DISTINCT FROM (EXCLUDED.last_job, EXCLUDED.last_attempt)),
 outcome AS (
     SELECT CASE WHEN b.week BETWEEN %(first)s AND %(last)s THEN b.week ELSE %(first)s END AS week,
            CASE WHEN NOT b.known THEN 'created'
-                WHEN b.ours AND b.repeated THEN 'skipped' WHEN b.ours THEN 'counted'
+                WHEN b.repeated THEN 'skipped' WHEN b.ours THEN 'counted'
                 WHEN w.source_id IS NOT NULL THEN 'updated' ELSE 'skipped' END AS outcome
     FROM before b LEFT JOIN written w USING (source_id))
 SELECT week, count(*) FILTER (WHERE outcome = 'created'), count(*) FILTER (WHERE outcome = 'updated'),
@@ -79,8 +84,10 @@ SELECT source_id FROM stored
 WHERE week BETWEEN %(first)s AND %(last)s AND last_job IS DISTINCT FROM %(job)s
 """
 
-# A record that is listed but cannot be read this time is not gone: it keeps what it said before.
+# A record that is listed but cannot be read this time is not gone: it keeps what it said before. No attempt is number 0:
+# a record of the same id that can be read is not a repeat.
 SEEN_REJECTED = """
-UPDATE raw_events_seen SET last_job = %(job)s, last_attempt = %(attempt)s
+UPDATE raw_events_seen SET last_job = %(job)s, last_attempt = 0
 WHERE source = %(source)s AND source_id = ANY(%(ids)s)
+  AND (last_job, last_attempt) IS DISTINCT FROM (%(job)s, %(attempt)s)
 """

@@ -99,24 +99,28 @@ class Model:
     def _store(self, run: str, batch: Sequence[Record], version: int) -> None:
         job = self.jobs[run]
         now = (run, job.attempt)
-        last = {record.source_id: record for record in batch if isinstance(record, Event)}
+        firsts: dict[str, Event] = {}
+        for record in batch:
+            if isinstance(record, Event):
+                firsts.setdefault(record.source_id, record)
         for record in batch:
             if isinstance(record, RejectedRecord):
                 job.count(self._partition(record.day), "errors")
                 continue
             week = self._partition(None if record.start is None else record.start.date)
-            if last[record.source_id] is not record:
+            if firsts[record.source_id] is not record or self.seen.get(record.source_id) == now:
                 job.count(week, "skipped")
                 continue
-            outcome = self._write(run, record, version, repeated=self.seen.get(record.source_id) == now)
+            outcome = self._write(run, record, version)
             if outcome is not None:
                 job.count(week, outcome)
             self.seen[record.source_id] = now
         for record in batch:
-            if isinstance(record, RejectedRecord) and record.source_id in self.rows:
-                self.seen[record.source_id] = now
+            # Listed, but not read: an event of this id is still no repeat.
+            if isinstance(record, RejectedRecord) and self.seen.get(record.source_id or "", now) != now:
+                self.seen[record.source_id or ""] = (run, 0)
 
-    def _write(self, run: str, event: Event, version: int, *, repeated: bool) -> str | None:
+    def _write(self, run: str, event: Event, version: int) -> str | None:
         day = None if event.start is None else event.start.date
         row = self.rows.get(event.source_id)
         if row is None:
@@ -127,7 +131,7 @@ class Model:
         if changed:
             self.rows[event.source_id] = Row(event.payload, version, day, row.first_job, run)
         if ours:
-            return "skipped" if repeated else None
+            return None
         return "updated" if changed else "skipped"
 
     def finish(self, run: str, *, today: date, listed: int, incomplete: bool, accept: bool) -> None:

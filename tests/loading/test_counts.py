@@ -44,13 +44,19 @@ TABLE: dict[str, tuple[list[Any], list[Any], tuple[int, int, int, int]]] = {
     "twice, unchanged": ([event("a")], [event("a"), event("a")], (0, 0, 2, 0)),
     "three times, changed": ([event("a")], [event("a", n=1), event("a", n=1), event("a", n=1)], (0, 1, 2, 0)),
     "twice and new, with two texts": ([], [event("a", n=1), event("a", n=2)], (1, 0, 1, 0)),
-    "twice, the second time changed": ([event("a")], [event("a"), event("b"), event("a", n=1)], (1, 1, 1, 0)),
+    "twice, the second time changed": ([event("a")], [event("a"), event("b"), event("a", n=1)], (1, 0, 2, 0)),
+    "twice, the first time changed": ([event("a")], [event("a", n=1), event("b"), event("a")], (1, 1, 1, 0)),
     "rejected": ([], [rejected("a"), rejected(None)], (0, 0, 0, 2)),
     "rejected beside good ones": ([event("a")], [rejected("x"), event("a"), event("b"), rejected("y")], (1, 0, 1, 2)),
     "rejected and good under one id": ([], [rejected("a"), event("a")], (1, 0, 0, 1)),
     "known, and rejected now": ([event("a")], [rejected("a")], (0, 0, 0, 1)),
     "known, and rejected before it comes": ([event("a")], [rejected("a"), event("a")], (0, 0, 1, 1)),
     "known, and rejected before it comes changed": ([event("a")], [rejected("a"), event("a", n=1)], (0, 1, 0, 1)),
+    "known, and rejected between two texts": (
+        [event("a")],
+        [event("a", n=1), rejected("a"), event("a", n=2)],
+        (0, 1, 1, 1),
+    ),
 }
 
 
@@ -67,23 +73,37 @@ def test_the_second_import_counts(case: str, batch: int, importer: Importer, mon
     assert result.withdrawal.withdrawn == 0
 
 
-def test_an_event_that_changes_and_changes_back_within_one_fetch(
-    importer: Importer, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("batch", BATCH_SIZES)
+def test_of_records_with_one_id_the_first_holds_and_a_repeated_pass_changes_nothing(
+    batch: int, importer: Importer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In one batch only its last text is seen; in several it was written twice, and that is an update."""
-    importer([event("a")])
-    records = [event("a", n=1), event("b"), event("a")]
-    assert counts(importer(records)) == (1, 0, 2, 0)
-    monkeypatch.setattr(loading, "BATCH_RECORDS", 1)
-    assert counts(importer(records)) == (0, 1, 2, 0)
-    assert importer.rows()["a"]["payload"] == event("a").payload
+    """In batches apart each of them was written in turn, by every pass, and every pass counted updates."""
+    monkeypatch.setattr(loading, "BATCH_RECORDS", batch)
+    records = [event("a", n=1), event("b"), event("a", W2, n=2), event("c"), event("a", n=3), rejected("a")]
+    assert counts(importer(records)) == (3, 0, 2, 1)
+    first = importer.rows()
+    assert first["a"]["payload"]["n"] == 1
+    assert counts(importer(records)) == (0, 0, 5, 1)
+    assert importer.rows() == first
 
 
-def test_the_last_text_of_a_repeated_record_is_kept(importer: Importer, monkeypatch: pytest.MonkeyPatch) -> None:
-    for batch in BATCH_SIZES:
-        monkeypatch.setattr(loading, "BATCH_RECORDS", batch)
-        importer([event("a", n=1), event("b"), event("a", n=batch), event("c")])
-        assert importer.rows()["a"]["payload"]["n"] == batch
+@pytest.mark.parametrize("batch", BATCH_SIZES)
+def test_a_retry_of_a_fetch_that_repeats_itself_counts_each_record_once(
+    batch: int, importer: Importer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading, "BATCH_RECORDS", batch)
+    importer([event("b")])
+    records = [rejected("a"), event("a", n=1), event("b", n=1), event("a", n=2), event("b", n=2), event("c")]
+
+    def broken() -> Any:
+        yield page(*records[:-1])
+        raise TransientError("the service is away")
+
+    for _ in range(2):
+        with pytest.raises(TransientError):
+            _stream(importer, broken(), run_id="r")
+    assert counts(importer(records, run_id="r")) == (2, 1, 2, 1)
+    assert [importer.rows()[key]["payload"]["n"] for key in "ab"] == [1, 1]
 
 
 def test_records_are_counted_by_the_week_of_their_local_start(importer: Importer) -> None:
