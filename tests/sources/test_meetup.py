@@ -98,15 +98,20 @@ def test_a_group_that_is_null_by_mistake_is_asked_for_again():
     assert not found.incomplete
 
 
-def refusing(*urlnames: str) -> FakeMeetup:
+PRIVATE = json_answer(
+    {
+        "errors": [{"message": "private group", "path": ["groupByUrlname"], "extensions": {"code": "FORBIDDEN"}}],
+        "data": {"groupByUrlname": None},
+    }
+)
+
+
+def refusing(*urlnames: str, answer: Answer = PRIVATE) -> FakeMeetup:
     """A service with three groups that does not let one see these."""
 
     class Refusing(FakeMeetup):
         def answer(self, request: Request) -> Answer:
-            if request.json()["variables"]["urlname"] not in urlnames:
-                return super().answer(request)
-            private = {"message": "private group", "path": ["groupByUrlname"], "extensions": {"code": "FORBIDDEN"}}
-            return json_answer({"errors": [private], "data": {"groupByUrlname": None}})
+            return answer if request.json()["variables"]["urlname"] in urlnames else super().answer(request)
 
     return Refusing(count=60, groups=3)
 
@@ -117,6 +122,43 @@ def test_a_group_that_is_refused_is_a_warning_and_the_others_are_fetched():
     assert len(found.events) == 40
     assert found.warnings == ["group_refused"]
     assert "'groupe-0': private group" in found.incomplete[0]
+
+
+REFUSALS = [
+    json_answer({"errors": [{"message": "private group"}]}, status=403),
+    json_answer({"code": "forbidden", "details": "?"}, status=403),
+    json_answer({"message": "private group"}, status=404),
+    Answer(status=403, body=b"<html>no", content_type="text/html"),
+]
+
+
+@pytest.mark.parametrize("answer", REFUSALS)
+def test_a_group_that_is_refused_by_its_status_alone_costs_itself_only(answer: Answer):
+    """It used to end the fetch: a 403 or 404 that named no path was taken for one about the query."""
+    with refusing("groupe-0", answer=answer) as service:
+        found = fetch_from(service, window=MONTH)
+    assert len(found.events) == 40
+    assert found.warnings == ["group_refused"]
+    assert "'groupe-0'" in found.incomplete[0]
+    assert f"HTTP {answer.status}" in found.incomplete[0]
+
+
+@pytest.mark.parametrize("answer", REFUSALS)
+def test_everything_refused_by_its_status_is_permanent(answer: Answer):
+    groups = ("groupe-0", "groupe-1", "groupe-2")
+    with (
+        refusing(*groups, answer=answer) as service,
+        pytest.raises(PermanentError, match=f"MEETUP_GROUPS.*HTTP {answer.status}"),
+    ):
+        fetch_from(service, window=MONTH)
+
+
+def test_a_group_that_is_not_found_by_its_status_is_one_that_does_not_exist():
+    missing = json_answer({"errors": [{"message": "?", "extensions": {"code": "NOT_FOUND"}}]}, status=404)
+    with refusing("groupe-0", answer=missing) as service:
+        found = fetch_from(service, window=MONTH)
+    assert len(found.events) == 40
+    assert found.warnings == ["group_not_found"]
 
 
 def test_every_group_refused_is_permanent_and_names_the_variable():

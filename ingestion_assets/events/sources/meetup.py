@@ -26,7 +26,7 @@ from ingestion_assets.events.sources.fields import (
     warnings_of,
     zone_name,
 )
-from ingestion_assets.events.sources.meetup_api import JwtToken, MeetupApi, StaticToken, error_codes
+from ingestion_assets.events.sources.meetup_api import JwtToken, MeetupApi, NotSeenError, StaticToken, error_codes
 from ingestion_assets.events.sources.meetup_records import PUBLISHED, read_event
 from resources.errors import PermanentError, TransientError
 from resources.http import OutboundClient, OutboundPolicy
@@ -230,7 +230,7 @@ class _Fetch:
             "to": end.isoformat(),
         }
         while True:
-            body = self._api.query(self._document(), variables)
+            body = self._answer(urlname, self._document(), variables)
             errors = objects(body.get("errors"))
             data = mapping(body.get("data"))
             group = data.get("groupByUrlname")
@@ -252,10 +252,16 @@ class _Fetch:
 
     def _exists(self, urlname: str) -> bool:
         """Whether the service knows the group when nothing is asked of its events."""
-        body = self._api.query(
-            "query($urlname: String!) { groupByUrlname(urlname: $urlname) { id } }", {"urlname": urlname}
-        )
+        document = "query($urlname: String!) { groupByUrlname(urlname: $urlname) { id } }"
+        body = self._answer(urlname, document, {"urlname": urlname})
         return isinstance(mapping(body.get("data")).get("groupByUrlname"), dict)
+
+    def _answer(self, urlname: str, document: str, variables: dict[str, Any]) -> dict[str, Json]:
+        try:
+            return self._api.query(document, variables)
+        except NotSeenError as error:
+            # Whether all is refused shows when every group is.
+            raise GroupRefusedError(f"{urlname!r}: {error}") from error
 
     def _without_unknown_fields(self, errors: list[dict[str, Json]]) -> bool:
         """Drop the optional fields that validation complains of. False when it complains of something else."""

@@ -18,6 +18,7 @@ from ingestion_assets.events.sources.fields import identifier, mapping, objects
 from ingestion_assets.events.sources.timing import seconds_until, server_time
 from resources.errors import PermanentError, TransientError
 from resources.http import BodyError, HttpStatusError, OutboundClient, Reply, register_secret
+from resources.redaction import excerpt
 
 AUDIENCE = "api.meetup.com"
 _ASSERTION_SECONDS = 240
@@ -106,6 +107,10 @@ class JwtToken:
             )
 
 
+class NotSeenError(PermanentError):
+    """HTTP 403 or 404: of what the query asks for, perhaps, and perhaps of everything."""
+
+
 class MeetupApi:
     """The API for one fetch."""
 
@@ -117,7 +122,8 @@ class MeetupApi:
     def query(self, document: str, variables: Mapping[str, Any]) -> dict[str, Json]:
         """The answer's body, which may hold `errors` about the query itself beside or instead of `data`.
 
-        A refused token is renewed once, a 400 repeated once. Raises PermanentError for what stays refused.
+        A refused token is renewed once, a 400 repeated once. Raises PermanentError for what stays refused, `NotSeenError`
+        where the status says so of what the query asks for.
         """
         renewed = repeated = False
         while True:
@@ -134,11 +140,14 @@ class MeetupApi:
         body = _json(reply)
         if reply.status == 200 and not body:
             raise TransientError("Meetup answered with something that is not a JSON object")
-        if reply.status != 200 and not objects(body.get("errors")):
-            said = body.get("error") or body.get("code") or body.get("message")
-            raise PermanentError(
-                f"Meetup refused the query (HTTP {reply.status}): {identifier(said) or 'no reason given'}"
-            )
+        errors = objects(body.get("errors"))
+        not_seen = reply.status in (403, 404) and "NOT_FOUND" not in error_codes(errors)
+        if not_seen or (reply.status != 200 and not errors):
+            said = identifier(body.get("error") or body.get("code") or body.get("message"))
+            if errors:
+                said = excerpt(str(errors[0].get("message")), 200)
+            kind = NotSeenError if not_seen else PermanentError
+            raise kind(f"Meetup refused the query (HTTP {reply.status}): {said or 'no reason given'}")
         return body
 
     def _sent(self, document: str, variables: Mapping[str, Any]) -> Reply:
