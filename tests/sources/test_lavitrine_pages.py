@@ -352,3 +352,72 @@ def test_a_file_that_a_listing_links_to_is_no_page_that_failed(kind):
         pytest.raises(PermanentError, match="no page and no sitemap"),
     ):
         fetch_from(service)
+
+
+class Plain(FakeSite):
+    """A site that also serves `/plain`: whatever `body` makes of it."""
+
+    content_type = "text/plain; charset=utf-8"
+
+    def body(self) -> str:
+        raise NotImplementedError
+
+    def answer(self, request):
+        if request.path != "/plain":
+            return super().answer(request)
+        return Answer(body=self.body().encode(), content_type=self.content_type)
+
+
+@pytest.mark.parametrize("begin", ["", "\ufeff", "\r\n"])
+def test_a_sitemap_may_be_a_text_with_one_address_a_line(begin):
+    class Listing(Plain):
+        def body(self):
+            lines = [
+                f"{self.origin}/contact?a=1&b=2",
+                *map(self.url, range(20)),
+                "https://elsewhere.example/evenements/x",
+            ]
+            return begin + "\r\n".join(lines) + "\n"
+
+    with Listing(events=20, bad=0, start="/plain") as service:
+        found = fetch_from(service)
+        assert len(found.by_id) == 20
+        assert len(service.requests) == 21
+    assert not found.incomplete
+
+
+@pytest.mark.parametrize("content_type", ["application/ld+json", "application/json; charset=utf-8", "text/plain"])
+def test_a_json_ld_document_needs_no_page_around_it(content_type):
+    class Document(Plain):
+        def body(self):
+            nodes = [self.node(number) | {"url": None} for number in range(3)]
+            nodes[0]["description"] = "</script><!-- <script> \\ 5 < 6"
+            return json.dumps({"@context": "https://schema.org", "@graph": nodes})
+
+    Document.content_type = content_type
+    with Document(events=20, bad=0, start="/plain") as service:
+        found = fetch_from(service)
+        assert set(found.by_id) == {f"{service.url(number)}#event" for number in range(3)}
+        assert len(service.requests) == 1
+        assert found.by_id[f"{service.url(0)}#event"].payload["description"].endswith("\\ 5 < 6")
+    assert not found.rejected
+    assert not found.incomplete
+
+
+def test_a_list_in_a_json_ld_document_leads_to_its_pages():
+    class Document(Plain):
+        def body(self):
+            items = [{"@type": "ListItem", "url": self.url(number)} for number in range(20)]
+            return json.dumps({"@context": "https://schema.org", "@type": "ItemList", "itemListElement": items})
+
+    with Document(events=20, bad=0, start="/plain") as service:
+        assert len(fetch_from(service).by_id) == 20
+
+
+@pytest.mark.parametrize("body", ['{"@type": "Event", "name": "x", ', '{"error": "try later"}', "please wait"])
+def test_a_document_that_breaks_off_or_says_nothing_is_asked_for_again(body):
+    with Plain(start="/plain") as service:
+        service.body = lambda: body
+        with pytest.raises(TransientError):
+            fetch_from(service)
+        assert len(service.requests) > 1

@@ -38,6 +38,8 @@ _FILES = ("image/", "video/", "audio/", "font/", "text/calendar", "text/csv", "a
 _SITEMAP_END = re.compile(rb"</(?:urlset|sitemapindex)\s*>|<(?:urlset|sitemapindex)[^<>]*/>")
 _TAIL = 4096
 """Bytes in which the end of a sitemap is looked for; plug-ins write comments after it."""
+_SCHEMES = (b"https://", b"http://")
+_BOM = b"\xef\xbb\xbf"
 _LOC = re.compile(r"<loc>\s*(?:<!\[CDATA\[)?\s*([^<\]]+?)\s*(?:\]\]>)?\s*</loc>", re.IGNORECASE)
 
 
@@ -59,8 +61,9 @@ class Site:
 def fetch_site(site: Site, window: FetchWindow, client: OutboundClient) -> Iterator[Page]:
     """The events inside `window` of all pages reachable from the start addresses.
 
-    Followed are sitemaps (also an index of them, and compressed ones), the next page of a listing, and links on the
-    same host that look like event pages. Raises when no start address can be read or page after page fails.
+    Followed are sitemaps (also an index of them, compressed ones, and texts of one address a line), the next page of a
+    listing, and links on the same host that look like event pages. Raises when no start address can be read or page after
+    page fails.
     """
     yield from _Crawl(site, window, client).pages()
 
@@ -150,6 +153,8 @@ class _Crawl:
             self.sitemap(url, text)
             return [], []
         text = reply.text()
+        if _is_json_ld(reply.body):
+            text = _as_page(text)
         base = base_of(text, url)
         rules = replace(self.site.rules, page_url=url, base_url=base)
         reading = read_html(text, window=self.window, rules=rules)
@@ -266,6 +271,10 @@ def _notice(reply: Reply) -> None:
         raise TransientError("a page came where a sitemap was asked for")
     if _is_sitemap(body) and _SITEMAP_END.search(body[-_TAIL:]) is None:
         raise TransientError("a sitemap came that breaks off")
+    if _is_json_ld(body) and not body.rstrip().endswith((b"}", b"]")):
+        raise TransientError("a JSON-LD document came that breaks off")
+    if _is_json_ld(body) or _is_url_list(body):
+        return
     if len(body) < _SMALLEST_PAGE and not any(
         sign in body for sign in (b"ld+json", b"<a ", b"<urlset", b"<sitemapindex")
     ):
@@ -273,14 +282,34 @@ def _notice(reply: Reply) -> None:
 
 
 def _sitemap_text(reply: Reply) -> str | None:
-    """The text of a sitemap, None when the answer is another kind of page."""
+    """The text of a sitemap, None when the answer is another kind of page. A list of addresses is put as XML."""
     body = _inflated(reply.body)
+    if _is_url_list(body):
+        lines = body.decode("utf-8-sig", "replace").split()
+        return "".join(f"<loc>{html_entities.escape(line)}</loc>" for line in lines)
     return body.decode("utf-8", "replace") if _is_sitemap(body) else None
 
 
 def _is_sitemap(body: bytes) -> bool:
     head = body[:2000]
     return b"<urlset" in head or b"<sitemapindex" in head
+
+
+def _is_url_list(body: bytes) -> bool:
+    """Whether it is a sitemap in the form of text: addresses, one a line (https://www.sitemaps.org/protocol.html)."""
+    # Asked of every page: only what begins like a list is looked through.
+    begun = body.removeprefix(_BOM).lstrip().startswith(_SCHEMES)
+    return begun and all(line.startswith(_SCHEMES) for line in body.removeprefix(_BOM).split())
+
+
+def _is_json_ld(body: bytes) -> bool:
+    """Whether it is JSON-LD by itself, without a page around it: JSON with a keyword such as `@type`."""
+    return body.removeprefix(_BOM).lstrip()[:1] in (b"{", b"[") and b'"@' in body
+
+
+def _as_page(text: str) -> str:
+    # "<" by its number: no text in the document may end the script, or begin a comment in it.
+    return f'<script type="application/ld+json">{text.replace("<", chr(92) + "u003c")}</script>'
 
 
 def _inflated(body: bytes) -> bytes:
