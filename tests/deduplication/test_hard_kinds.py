@@ -389,6 +389,27 @@ APART: dict[str, tuple[list[Listing], str]] = {
 }  # fmt: skip
 
 TOGETHER: dict[str, tuple[list[Listing], str]] = {
+    "a show with hashtags behind it": (
+        [
+            ("a", "Ghost Ferry #family #free", "20:00", "MTELUS"),
+            ("b", "Ghost Ferry", "20:00", "MTELUS"),
+        ],
+        "xx",
+    ),
+    "a festival by a package of its days": (
+        [
+            ("a", "Mondial des Marionnettes", "12:00", "Quai Benny"),
+            ("b", "Mondial des Marionnettes – Forfait 4 jours", "12:00", "Quai Benny"),
+        ],
+        "xx",
+    ),
+    "a presenter who has children in its name": (
+        [
+            ("a", "Jeunesses du Quartier presents: Exploring Improv – Session 3", "13:30", "Centre Humber"),
+            ("b", "Exploring Improv, session 3 of 3", "13:30", "Centre Humber"),
+        ],
+        "xx",
+    ),
     "a level that one source leaves out, where nothing else is on": (
         [
             ("a", "Discover Japanese ceramics (Level 2)", "11:30", "Café Talgalmo"),

@@ -242,8 +242,8 @@ _DAY_PASS = re.compile(
     rf"|\b(?:billet|passe?|laissez-passer)\s+(?:(?:d'un|1|un)\s+jour\s*[,–—-]?\s*|du\s+)?(?P<jour>{_JOURS})\b"
 )
 _WHOLE_PASS = re.compile(
-    r"\b(?:(?P<number>[2-9])[\s-]days?|weekend|festival|full(?:[\s-]festival)?)[\s-]pass(?:port|es)?\b"
-    r"|\bpass(?:eport|es|e)?\s+(?:(?P<nombre>[2-9])\s+jours|week-?end|(?:de\s+)?fin\s+de\s+semaine|festival|complet)\b"
+    r"\b(?:(?P<number>[2-9])[\s-]days?|weekend|festival|full(?:[\s-]festival)?)[\s-](?:pass(?:port|es)?|package)\b"
+    r"|\b(?:pass(?:eport|es|e)?|forfait)\s+(?:(?P<nombre>[2-9])\s+jours|week-?end|(?:de\s+)?fin\s+de\s+semaine|festival|complet)\b"
 )
 
 _LONGEST = 120

@@ -110,6 +110,7 @@ class _Parser:
         unmoved = title[: elsewhere.start()].rstrip(" |([–—-") if elsewhere else ""
         if elsewhere and unmoved:
             title = unmoved + title[elsewhere.end() :]
+        title = _HASHTAGS.sub("", title)
         title = _AUTHOR_FIRST.sub(r"\2 by \1", title)
         priced = fold(title)
         unpriced = _PRICE.sub(" ", priced)
@@ -189,6 +190,7 @@ class _Parser:
                     if position and unit.code == "presents" and head:
                         presenters += head
                         head.clear()
+                        flags["public"].clear()  # `Jeunesses du Quartier presents X`
                         before, pieces = 0, []
                     continue
                 elif role == "umbrella":
@@ -349,6 +351,8 @@ _GENRES = frozenset(
 _NIGHTS = frozenset({"night", "music", "concert", "show", "comedy", "world_tour"})
 _COINED = re.compile(r"^\w{4,}(?:conf|fest|expo)$")
 """`DataConf`, `Igloofest`"""
+_HASHTAGS = re.compile(r"(?<=\S)(?:\s+#[^\W\d]\w*)+\s*$")
+"""`#family #free`, behind the title"""
 _BY = frozenset({"by", "par"})
 _AUTHOR_FIRST = re.compile(r"^((?:[^\W\d_][\w.-]*\s){1,2}[^\W\d_][\w.-]*)['’]s\s+((?:The|A|An)\s.+)$")
 """`Ingrid Thornbury's The Horse and the Doll`"""
