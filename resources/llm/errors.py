@@ -3,7 +3,7 @@
     LlmError
     ├── LlmRateLimitError       transient  paced out: a provider's limit by the minute; wait, it is nobody's fault
     ├── LlmQuotaError           transient  a day's quota, a bill or a budget is used up; defer until `not_before`
-    ├── LlmUnavailableError     transient  timeouts, resets, 5xx, or the breaker is open
+    ├── LlmUnavailableError     transient  timeouts, resets, 5xx, no completion in the body, or the breaker is open
     ├── LlmDeadlineError        transient  the task's time was over before an answer came
     ├── LlmResponseError        transient  empty, malformed, truncated or outside the schema; ask again, differently
     ├── LlmRefusalError         permanent  the model or a filter declines this text
@@ -135,7 +135,7 @@ class LlmQuotaError(_TransientLlmError):
 
 
 class LlmUnavailableError(_TransientLlmError):
-    """The provider cannot be reached or answers with 5xx; raised after the attempts are used up."""
+    """The provider cannot be reached, or answers with 5xx or no completion; raised after the attempts are used up."""
 
     code = ErrorCode.UNAVAILABLE
 

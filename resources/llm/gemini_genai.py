@@ -88,6 +88,8 @@ class GenaiAdapter:
             )
         feedback = response.prompt_feedback
         candidate = response.candidates[0] if response.candidates else None
+        if candidate is None and feedback is None and counted is None:
+            raise gemini.not_an_answer(self.model)
         error = gemini.blocked(
             _name(feedback.block_reason) if feedback is not None else None,
             _name(candidate.finish_reason) if candidate is not None else None,

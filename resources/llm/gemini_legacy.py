@@ -106,6 +106,8 @@ class LegacyAdapter:
         )
         if error is not None:
             raise costing(error, usage)
+        if candidate is None and usage.total_tokens == 0:
+            raise gemini.not_an_answer(self.model)
         text = "".join(part.text for part in candidate.content.parts) if candidate is not None else ""
         value = read_answer(text, answer, provider=gemini.PROVIDER, model=self.model, usage=usage)
         return Answer(value=value, usage=usage)

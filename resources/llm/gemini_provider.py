@@ -133,12 +133,11 @@ def too_slow(model: str, within: float) -> LlmUnavailableError:
     )
 
 
-def not_an_answer(model: str) -> LlmResponseError:
-    """Status 200, and nothing of Gemini's in the body."""
-    return LlmResponseError(
+def not_an_answer(model: str) -> LlmUnavailableError:
+    """Status 200, and nothing of Gemini's in the body: a proxy's page, or its error. No model has seen the question."""
+    return LlmUnavailableError(
         "gemini answered 200 without a completion; is GEMINI_BASE_URL the address of an API?",
         provider=PROVIDER,
-        flaw=Flaw.MALFORMED,
         model=model,
     )
 

@@ -124,12 +124,14 @@ class OpenAiAdapter:
             ) from None
         except ValidationError as error:
             raise costing(invalid(error, **names), _usage_in(raw)) from None
-        except (AttributeError, IndexError, TypeError, ValueError):
-            # A page of some proxy with status 200, or a body without choices.
-            raise LlmResponseError(
+        except IndexError:
+            raise costing(LlmResponseError("openai gave an empty answer", flaw=Flaw.EMPTY, **names), usage) from None
+        except (AttributeError, TypeError, ValueError):
+            # A page of some proxy with status 200, or its error as JSON: no model has seen the question.
+            raise LlmUnavailableError(
                 "openai answered 200 without a completion; is OPENAI_BASE_URL the address of an API?",
-                flaw=Flaw.MALFORMED,
-                **names,
+                provider=PROVIDER,
+                model=self.model,
             ) from None
         if message.refusal:
             raise costing(LlmRefusalError("the model of openai declined to answer this text", **names), usage)

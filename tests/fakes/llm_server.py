@@ -69,6 +69,8 @@ class Config:
     filtered: float = 0.0
     empty: float = 0.0
     html_ok: float = 0.0
+    error_ok: float = 0.0
+    nothing_ok: float = 0.0
     drop: float = 0.0
     repeat: float = 0.0
     alter: float = 0.0
@@ -116,6 +118,8 @@ _FAULTS = (
     "filtered",
     "empty",
     "html_ok",
+    "error_ok",
+    "nothing_ok",
     "drop",
     "repeat",
     "alter",
@@ -341,7 +345,7 @@ class Provider:
         return ""
 
     def _broken(self, entry: Entry, fault: str, headers: dict[str, str]) -> Reply | None:
-        if fault in ("server_error", "html_error", "reset", "stall", "html_ok"):
+        if fault in ("server_error", "html_error", "reset", "stall", "html_ok", "error_ok", "nothing_ok"):
             entry.verdict = f"fault:{fault}"
         if fault == "server_error":
             return Reply.of(500, wire.openai_error("The server had an error.", "server_error", None), headers)
@@ -349,6 +353,11 @@ class Provider:
             return Reply(502, _HTML, headers, "text/html")
         if fault == "html_ok":
             return Reply(200, _HTML, headers, "text/html")
+        if fault == "error_ok":
+            # As gateways say it that have begun their answer before the model behind them failed.
+            return Reply.of(200, {"error": {"code": 502, "message": "Upstream error"}}, headers)
+        if fault == "nothing_ok":
+            return Reply.of(200, {}, headers)
         if fault == "reset":
             raise Abort
         if fault == "stall":

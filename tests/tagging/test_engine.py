@@ -158,6 +158,20 @@ def test_a_wrong_key_is_one_request_and_every_row_stays_pending(tag: Tag, provid
         run.outcome.raise_if_fatal()
 
 
+@pytest.mark.parametrize("fault", ["html_ok", "error_ok", "nothing_ok"])
+def test_a_body_without_a_completion_is_an_outage_and_no_event_s_fault(
+    tag: Tag, provider: FakeProvider, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    """A gateway's page with status 200 ended eight events as errors, after 38 calls."""
+    monkeypatch.setattr("ingestion_assets.events.tagging.engine.OUTAGE_PAUSE", 0.0)
+    provider.configure(**{fault: 1.0})
+
+    run = tag(events(8), settings_={"llm_attempts": 1})
+
+    assert (run.outcome.pending, run.outcome.reasons) == (8, {"unavailable": 8})
+    assert provider.books()["requests"] == 3, "as with any other outage"
+
+
 def test_a_wrong_model_stops_the_task_before_it_marks_rows(tag: Tag, provider: FakeProvider) -> None:
     provider.configure(models=["another"])
 
