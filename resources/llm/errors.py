@@ -167,6 +167,11 @@ class LlmRequestError(_PermanentLlmError):
 
     code = ErrorCode.INVALID_REQUEST
 
+    def __init__(self, message: str, *, provider: str, model: str = "", too_large: bool = False) -> None:
+        super().__init__(message, provider=provider, model=model)
+        self.too_large = too_large
+        """Less of the same would be taken: ask in parts."""
+
 
 class LlmAuthenticationError(_PermanentLlmError):
     """The key is missing, wrong, or not allowed to use the model. Never retried, by anyone."""

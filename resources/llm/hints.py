@@ -22,6 +22,7 @@ _IN_TEXT = re.compile(
     r"(?:please\s+)?(?:try\s+again|retry)\s+(?:in|after)\s+((?:\d+(?:\.\d+)?\s*(?:ms|h|m|s))+|\d+(?:\.\d+)?\s*seconds?)",
     re.IGNORECASE,
 )
+_SIZES = re.compile(r"\blimit:?\s+([\d,]+).{0,200}?\brequested:?\s+([\d,]+)", re.IGNORECASE | re.DOTALL)
 TRUNCATED = 1.0
 """Seconds added to Gemini's `retryDelay`, which drops the fraction: 58 s where the message says 58.934 s."""
 LONGEST = 31 * 86_400.0
@@ -72,6 +73,16 @@ def delay_in_text(message: str | None) -> float | None:
     if "second" in text:
         return _bounded(float(text.split("second", maxsplit=1)[0]))
     return _bounded(go_duration(re.sub(r"\s+", "", text)))
+
+
+def never_fits(message: str | None) -> bool:
+    """Whether a refusal for tokens says that one request is beyond the whole limit: "Limit 30000, Requested 40381".
+
+    Nothing but the message tells it from a refusal for the pace: status, code and type are the same.
+    """
+    sizes = _SIZES.search(message or "")
+    beyond = sizes is not None and int(sizes[1].replace(",", "") or 0) < int(sizes[2].replace(",", "") or 0)
+    return beyond or "request too large" in (message or "").lower()
 
 
 def limits(headers: Mapping[str, str]) -> Limits:

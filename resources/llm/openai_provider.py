@@ -151,7 +151,7 @@ def room_to_think(max_output_tokens: int, reasoning_effort: str | None) -> dict[
 
 
 def classify(error: openai.APIError, *, model: str, within: float | None = None) -> LlmError:
-    """The typed error for what the SDK raised. Decides by status and code, never by the wording of a message."""
+    """The typed error for what the SDK raised. Decides by status and code; by a message only where they say nothing."""
     import openai
 
     if isinstance(error, openai.APITimeoutError):
@@ -192,6 +192,7 @@ def _by_status(error: openai.APIStatusError, model: str) -> LlmError:
                 f"does {model} (OPENAI_MODEL) support structured outputs and a prompt of this length?",
                 provider=PROVIDER,
                 model=model,
+                too_large=status == 413 or code == "context_length_exceeded",
             )
     return LlmUnavailableError(
         f"openai is not available ({status})", provider=PROVIDER, model=model, retry_after=hints.retry_after(headers)
@@ -220,6 +221,14 @@ def _refused(error: openai.APIStatusError, headers: dict[str, str], model: str) 
             not_before=now + timedelta(seconds=wait),
             model=model,
             retry_after=wait,
+        )
+    if hints.never_fits(error.message):
+        return LlmRequestError(
+            f"the prompt is larger than all that openai admits for {model} in tokens per minute: raise the account's "
+            "limit, or take another OPENAI_MODEL",
+            provider=PROVIDER,
+            model=model,
+            too_large=True,
         )
     return LlmRateLimitError(
         f"openai limits the {'tokens' if kind == 'tokens' else 'requests'} per minute of {model}",

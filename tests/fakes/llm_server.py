@@ -31,6 +31,8 @@ class Config:
 
     rpm: float | None = None
     tpm: float | None = None
+    too_large_above: int | None = None
+    """OpenAI: a request of more tokens than this is refused with 429, and would be at any time."""
     capacity_seconds: float = 1.0
     per_day: int | None = None
     drain_on_reject: bool = False
@@ -190,6 +192,12 @@ class Provider:
         refused = self._openai_mode(entry, model)
         if refused is not None:
             return refused
+        if config.too_large_above is not None and entry.tokens > config.too_large_above:
+            entry.verdict = "rejected:too_large"
+            message = f"Request too large for {model} in organization org-fake on tokens per min (TPM): "
+            message += f"Limit {config.too_large_above}, Requested {entry.tokens}. The input or output tokens must be "
+            message += "reduced in order to run successfully."
+            return Reply.of(429, wire.openai_error(message, "tokens", "rate_limit_exceeded"))
         verdict = admission.admit(entry.tokens, time.monotonic())
         headers = wire.openai_limit_headers(admission, config.headers, time.monotonic())
         if not verdict.admitted:

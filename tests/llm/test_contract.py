@@ -360,6 +360,24 @@ def test_gemini_a_budget_of_thinking_leaves_room_for_the_answer(provider: FakePr
     assert answer.value.event_id == "é-1"
 
 
+def test_openai_a_request_beyond_the_limit_of_a_minute_is_too_large_and_no_pace(provider: FakeProvider) -> None:
+    provider.configure(too_large_above=100)
+    with pytest.raises(LlmRequestError, match="tokens per minute") as caught:
+        asyncio.run(build("openai", provider).call(REQUEST, within=10, heard=lambda _: None))
+
+    assert caught.value.too_large
+    assert not caught.value.final
+
+
+@pytest.mark.parametrize("status", [400, 413])
+def test_openai_only_a_refusal_for_the_size_is_one(provider: FakeProvider, status: int) -> None:
+    provider.configure(always=f"status:{status}")
+    with pytest.raises(LlmRequestError) as caught:
+        asyncio.run(build("openai", provider).call(REQUEST, within=10, heard=lambda _: None))
+
+    assert caught.value.too_large is (status == 413)
+
+
 def test_openai_slow_down_is_told_from_a_limit(provider: FakeProvider) -> None:
     provider.configure(always="slow_down")
     with pytest.raises(LlmRateLimitError) as caught:

@@ -147,7 +147,7 @@ EVERY_ERROR = [
     LlmDeadlineError("m", provider="p"),
     LlmResponseError("m", provider="p", flaw=Flaw.TRUNCATED),
     LlmRefusalError("m", provider="p", model="x"),
-    LlmRequestError("m", provider="p"),
+    LlmRequestError("m", provider="p", too_large=True),
     LlmAuthenticationError("m", provider="p"),
 ]
 

@@ -35,6 +35,20 @@ def test_go_durations_are_read_whole_or_not_at_all(text: str | None, seconds: fl
 
 
 @pytest.mark.parametrize(
+    ("message", "never"),
+    [
+        ("Request too large for gpt-4o on tokens per min (TPM): Limit 30000, Requested 40381. Reduce it.", True),
+        ("Rate limit reached for gpt-4o on tokens per min (TPM): Limit 30,000, Used 0, Requested 30,001.", True),
+        ("Rate limit reached: Limit 30000, Used 29900, Requested 200. Please try again in 2s.", False),
+        ("Rate limit reached for gpt-4o in organization org-x on requests per min (RPM): Limit 3, Used 3.", False),
+        (None, False),
+    ],
+)
+def test_a_request_that_no_minute_has_room_for_is_told_from_one_that_may_wait(message: str | None, never: bool) -> None:
+    assert hints.never_fits(message) is never
+
+
+@pytest.mark.parametrize(
     ("headers", "seconds"),
     [
         ({"retry-after-ms": "250", "retry-after": "9"}, 0.25),

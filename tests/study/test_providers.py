@@ -107,6 +107,19 @@ def test_each_fault_is_counted_under_its_own_reason(provider: FakeProvider, faul
     assert sum(partly.outcome.errors.values()) > 0
 
 
+def test_a_chunk_that_no_minute_has_room_for_is_asked_in_halves(provider: FakeProvider) -> None:
+    options = StudyOptions(title="b", cards=40, questions=0)
+    build([book(10)], options, openai(provider))
+    books = provider.books()
+    provider.reset(latency=0.0)
+    provider.configure(too_large_above=int(0.9 * books["tokens"] / books["answered"]))
+    built = build([book(10)], options, openai(provider))
+    check_accounts(built)
+    assert provider.books()["rejected"] > 0
+    assert built.collection.cards, "no quota, and no wrong model: the halves are small enough"
+    assert built.outcome.stop is None
+
+
 def test_every_defect_is_caught_and_every_clean_item_kept() -> None:
     with study_provider(defects=DEFECTIVE) as provider:
         built = build([book(30)], StudyOptions(title="b", cards=400, questions=0), openai(provider))

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingestion_assets.events.tagging import EventTags, RowStatus, TagInput, TagResult, tag_events, tag_input
+from ingestion_assets.events.tagging.engine import tag_request
 from ingestion_assets.events.tagging.model import TagAnswer, TagBatch
 from ingestion_assets.events.tagging.outcome import RowError
 from resources.llm import Deadline, LlmSettings, build_client
@@ -105,6 +106,29 @@ def test_answers_that_are_cut_off_are_asked_in_halves(tag: Tag, provider: FakePr
     assert run.outcome.done == 20
     # 10 -> 5, 5 -> 2, 3, 2, 3: each prompt of ten takes seven requests.
     assert provider.books()["requests"] == 14
+
+
+def test_a_prompt_that_no_minute_has_room_for_is_asked_in_halves(tag: Tag, provider: FakeProvider) -> None:
+    """It was sent again and again until the deadline, and all events stayed pending."""
+    one, ten = (tag_request(events(count)).admission_tokens for count in (1, 10))
+    provider.configure(too_large_above=(one + ten) // 2)
+
+    run = tag(events(40), events_per_prompt=10, concurrency=1)
+
+    assert run.outcome.done == 40
+    assert provider.books()["rejected"] == 1, "the others are halved before they are sent"
+
+
+def test_an_event_that_no_minute_has_room_for_is_an_error_that_says_so(tag: Tag, provider: FakeProvider) -> None:
+    long = tag_input(event_id="long", title="Concert", description="Une grande fête. " * 400)
+    short = tag_request(events(3)).admission_tokens
+    provider.configure(too_large_above=(short + tag_request([long]).admission_tokens) // 2)
+
+    run = tag([long, *events(3)], events_per_prompt=4)
+
+    assert (run.outcome.done, run.outcome.error) == (3, 1)
+    assert run.by_id()["long"].error_code == ErrorCode.INVALID_REQUEST
+    assert "tokens per minute" in (run.by_id()["long"].error_text or "")
 
 
 def test_a_text_that_the_model_refuses_does_not_take_its_neighbours_along(tag: Tag, provider: FakeProvider) -> None:

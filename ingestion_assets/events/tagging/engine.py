@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -119,6 +120,8 @@ class _Task:
         self._unstored: list[TagResult] = []
         self._stop: LlmError | None = None
         self._answered = False
+        self._fits = sys.maxsize
+        """Events in a prompt, beyond which one was too large for the provider."""
         self.outcome = TaggingOutcome()
 
     def load(self, inputs: Iterable[TagInput], events_per_prompt: int) -> None:
@@ -172,6 +175,8 @@ class _Task:
             self._stop = LlmDeadlineError("the time for this task was over (LLM_DEADLINE_SECONDS)", provider="")
             await self._defer(question, self._stop)
             return []
+        if len(question.items) > self._fits:
+            return _halves(question)
         request = tag_request(question.items, user_id=self._user_id, room=question.room)
         self.outcome.prompts += 1
         try:
@@ -212,7 +217,7 @@ class _Task:
                 self._stop = self._stop or error
             case LlmAuthenticationError():
                 self._stop = self.outcome.fatal = error
-            case LlmRequestError() if error.final or not self._answered:
+            case LlmRequestError() if error.final or not (self._answered or error.too_large):
                 # Before any answer it is the call that is wrong (model, schema), not an event. A model that is not
                 # there is no event's fault at any time.
                 self._stop = self.outcome.fatal = error
@@ -236,9 +241,10 @@ class _Task:
         same_again = isinstance(error, LlmResponseError) and not truncated and question.asked == 0
         if len(question.items) > 1 and not same_again:
             # One text of ten can spoil an answer: halves find it, and the others get theirs.
-            middle = len(question.items) // 2
             self.outcome.reasked += len(question.items)
-            return [_Question(items=question.items[:middle]), _Question(items=question.items[middle:])]
+            if isinstance(error, LlmRequestError) and error.too_large:
+                self._fits = min(self._fits, len(question.items) - 1)
+            return _halves(question)
         if question.asked >= REASKS or isinstance(error, LlmRequestError):
             await self._fail(question.items, error.code, str(error))
             return []
@@ -320,6 +326,11 @@ def deferral(error: LlmError) -> tuple[str, datetime | None]:
             return error.code, None
         case _:
             return error.code, now
+
+
+def _halves(question: _Question) -> list[_Question]:
+    middle = len(question.items) // 2
+    return [_Question(items=question.items[:middle]), _Question(items=question.items[middle:])]
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

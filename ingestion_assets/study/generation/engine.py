@@ -338,7 +338,7 @@ class Engine:
             case LlmAuthenticationError():
                 self.outcome.stop = self.outcome.fatal = error
                 self._skip(order, error)
-            case LlmRequestError() if not self._answered:
+            case LlmRequestError() if not (self._answered or error.too_large):
                 # Before any answer it is the call that is wrong (model, schema), not a chunk.
                 self.outcome.stop = self.outcome.fatal = error
                 self._skip(order, error)
@@ -349,16 +349,23 @@ class Engine:
                     return [replace(order, outages=order.outages + 1)]
                 self._end(order, DocumentCode.PROVIDER_ERROR, str(error))
             case LlmResponseError() if error.flaw is Flaw.TRUNCATED:
-                if not order.half and len(order.text) > 200:
-                    self._state(order).open += 1
-                    return _halves(order)
-                self._end(order, DocumentCode.CHUNK_TRUNCATED, str(error))
+                return self._in_halves(order, DocumentCode.CHUNK_TRUNCATED, error)
+            case LlmRequestError() if error.too_large:
+                return self._in_halves(order, DocumentCode.PROVIDER_ERROR, error)
             case LlmResponseError() if order.asked == 0:
                 return [replace(order, asked=1)]
             case LlmRefusalError():
                 self._end(order, REFUSED, str(error))
             case _:
                 self._end(order, DocumentCode.INVALID_OUTPUT, str(error))
+        return []
+
+    def _in_halves(self, order: Order, code: str, error: LlmError) -> list[Order]:
+        """Ask half as much at a time, once; what is too much even so has failed, by `code`."""
+        if not order.half and len(order.text) > 200:
+            self._state(order).open += 1
+            return _halves(order)
+        self._end(order, code, str(error))
         return []
 
 
