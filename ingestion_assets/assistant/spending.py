@@ -18,7 +18,7 @@ from resources.llm.fallback import warning_of
 from resources.llm.ledger import record_usage
 from resources.llm.offline import OfflineProvider
 from resources.llm.prices import load_prices
-from resources.llm.protocol import Closing, Completion, CompletionRequest, Deadline, LlmClient, T, Usage
+from resources.llm.protocol import Closing, Completion, CompletionRequest, Deadline, LlmClient, Spent, T
 from resources.llm.settings import LlmSettings
 
 if TYPE_CHECKING:
@@ -81,13 +81,13 @@ class Metered(Closing):
         except LlmQuotaError as error:
             if self._free is None:
                 raise
-            return (await self._free.complete(request, deadline=deadline)).costing(Usage(), (warning_of(error),))
+            return (await self._free.complete(request, deadline=deadline)).costing({}, (warning_of(error),))
         try:
             completion = await self._client.complete(request, deadline=deadline)
         except LlmError as error:
-            await self._transact(partial(self._settle, held, error.provider, error.model, error.usage))
+            await self._transact(partial(self._settle, held, error.spent))
             raise
-        await self._transact(partial(self._settle, held, completion.provider, completion.model, completion.usage))
+        await self._transact(partial(self._settle, held, completion.spent))
         return completion
 
     def _reserve(self, tokens: int, connection: Connection[Any]) -> Reservation:
@@ -99,11 +99,11 @@ class Metered(Closing):
             default_limit=self._settings.llm_daily_token_budget,
         )
 
-    def _settle(self, held: Reservation, provider: str, model: str, usage: Usage, connection: Connection[Any]) -> None:
-        settle(connection, held, used_tokens=usage.total_tokens)
+    def _settle(self, held: Reservation, spent: Spent, connection: Connection[Any]) -> None:
+        settle(connection, held, used_tokens=sum(usage.total_tokens for usage in spent.values()))
         record_usage(
             connection,
-            {(provider, model): usage},
+            spent,
             prices=load_prices(self._settings.llm_prices),
             purpose=self._purpose,
             user_id=self._user_id,

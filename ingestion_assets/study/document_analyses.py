@@ -31,7 +31,7 @@ from ingestion_assets.study.steps import (
 )
 from resources.definitions import PostgresResource
 from resources.llm.prices import load_prices
-from resources.llm.protocol import LlmClient, Usage
+from resources.llm.protocol import LlmClient, Usage, together
 from resources.llm.resource import LlmResource
 from resources.postgres.database import Database
 
@@ -197,8 +197,7 @@ class _Recorder:
 
         spent: dict[tuple[str, str], Usage] = {}
         for kept in waiting:
-            name = kept.answered.provider, kept.answered.model
-            spent[name] = spent.get(name, Usage()) + kept.usage
+            spent = together(spent, kept.spent)
 
         def work(connection: Any) -> None:
             for kept in waiting:

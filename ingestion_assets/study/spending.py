@@ -64,7 +64,7 @@ class Budgeted(Closing):
         except LlmQuotaError as error:
             if self._free is None:
                 raise
-            return (await self._free.complete(request, deadline=deadline)).costing(Usage(), (warning_of(error),))
+            return (await self._free.complete(request, deadline=deadline)).costing({}, (warning_of(error),))
         try:
             completion = await self._client.complete(request, deadline=deadline)
         except LlmError as error:

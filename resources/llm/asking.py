@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from resources.llm.errors import Flaw, LlmError, LlmRefusalError, LlmResponseError
-from resources.llm.protocol import Completion, CompletionRequest, Deadline, LlmClient, T, Usage
+from resources.llm.protocol import Completion, CompletionRequest, Deadline, LlmClient, Spent, T, together
 
 
 async def ask(
@@ -19,19 +19,19 @@ async def ask(
 
     Raises the last `LlmError` with the usage of all attempts.
     """
-    spent = Usage()
+    spent: Spent = {}
     for left in range(reasks, -1, -1):
         try:
             completion = await client.complete(request, deadline=deadline)
         except (LlmResponseError, LlmRefusalError) as error:
-            spent += error.usage
+            spent = together(spent, error.spent)
             if left == 0 or deadline.remaining <= 0:
-                error.usage = spent
+                error.charge(spent)
                 raise
             if isinstance(error, LlmResponseError) and error.flaw is Flaw.TRUNCATED:
                 request = replace(request, max_output_tokens=request.max_output_tokens * 2)
         except LlmError as error:
-            error.usage += spent
+            error.charge(together(spent, error.spent))
             raise
         else:
             return completion.costing(spent)

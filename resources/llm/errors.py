@@ -20,7 +20,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from resources.errors import PermanentError, TransientError
-from resources.llm.protocol import Usage
+from resources.llm.protocol import Spent, Usage
 
 
 class ErrorCode(StrEnum):
@@ -64,6 +64,8 @@ class LlmError(Exception):
     provider: str
     model: str
     usage: Usage
+    shares: Spent
+    """Who took which part of `usage`, where more than one was tried; see `spent`."""
     warnings: tuple[str, ...]
     final: bool
     """Calling again at once, with whatever question, would meet it again: our own pace or breaker, an unknown model."""
@@ -72,8 +74,19 @@ class LlmError(Exception):
         self.provider = provider
         self.model = model
         self.usage = Usage()
+        self.shares = {}
         self.warnings = ()
         self.final = False
+
+    @property
+    def spent(self) -> Spent:
+        """`usage` by who took it, for the books."""
+        return self.shares or {(self.provider, self.model): self.usage}
+
+    def charge(self, spent: Spent) -> None:
+        """What it cost in all, this error's own part included."""
+        self.shares = spent
+        self.usage = sum(spent.values(), Usage())
 
 
 class _TransientLlmError(LlmError, TransientError):

@@ -18,7 +18,7 @@ from resources.llm.errors import (
     LlmRateLimitError,
     LlmUnavailableError,
 )
-from resources.llm.protocol import Closing, Completion, CompletionRequest, Deadline, LlmClient, T, Usage
+from resources.llm.protocol import Closing, Completion, CompletionRequest, Deadline, LlmClient, Spent, T, together
 
 _log = logging.getLogger(__name__)
 
@@ -45,22 +45,22 @@ class FallbackClient(Closing):
     async def complete(self, request: CompletionRequest[T], *, deadline: Deadline) -> Completion[T]:
         """The first answer. Raises the most telling error when nobody answers, with all warnings and usage on it."""
         failures: list[LlmError] = []
-        spent = Usage()
+        spent: Spent = {}
         for client in self._clients:
             try:
                 completion = await client.complete(request, deadline=deadline)
             except TAKE_OVER as error:
                 failures.append(error)
-                spent += error.usage
+                spent = together(spent, _own(error))
                 self._say(error)
             except LlmError as error:
-                error.usage += spent
+                error.charge(together(spent, _own(error)))
                 error.warnings = (*(warning_of(failure) for failure in failures), *error.warnings)
                 raise
             else:
                 return completion.costing(spent, tuple(warning_of(failure) for failure in failures))
         telling = min(failures, key=_rank)
-        telling.usage = spent
+        telling.charge(spent)
         telling.warnings = tuple(warning_of(failure) for failure in failures)
         raise telling
 
@@ -74,6 +74,11 @@ class FallbackClient(Closing):
     async def aclose(self) -> None:
         for client in self._clients:
             await client.aclose()
+
+
+def _own(error: LlmError) -> Spent:
+    """What one provider took. Not `error.spent`: a wall may be an error that was charged with others' calls before."""
+    return {(error.provider, error.model): error.usage}
 
 
 def _rank(error: LlmError) -> int:

@@ -13,7 +13,7 @@ plain values and the protocol. Knows no provider, no domain and no database.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Generic, Protocol, Self, TypeVar
@@ -84,6 +84,19 @@ class Usage:
         return self.input_tokens + self.output_tokens
 
 
+Spent = Mapping[tuple[str, str], Usage]
+"""Usage by provider and model."""
+
+
+def together(*parts: Spent) -> dict[tuple[str, str], Usage]:
+    """The sum of several."""
+    total: dict[tuple[str, str], Usage] = {}
+    for part in parts:
+        for name, usage in part.items():
+            total[name] = total.get(name, Usage()) + usage
+    return total
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completion(Generic[T]):
     """A validated answer, who gave it and what it cost."""
@@ -93,12 +106,20 @@ class Completion(Generic[T]):
     model: str
     usage: Usage = field(default_factory=Usage)
     """Of every call it took, by all providers that were tried."""
+    shares: Spent = field(default_factory=dict)
+    """Who took which part of `usage`, where more than one was tried; see `spent`."""
     warnings: tuple[str, ...] = ()
     """Stable codes such as `gemini-quota-exceeded`: who could not answer before this one did."""
 
-    def costing(self, more: Usage, warnings: tuple[str, ...] = ()) -> Completion[T]:
+    @property
+    def spent(self) -> Spent:
+        """`usage` by who took it, for the books."""
+        return self.shares or {(self.provider, self.model): self.usage}
+
+    def costing(self, more: Spent, warnings: tuple[str, ...] = ()) -> Completion[T]:
         """The same answer with what was spent before it."""
-        return replace(self, usage=self.usage + more, warnings=(*warnings, *self.warnings))
+        shares = together(more, self.spent)
+        return replace(self, usage=sum(shares.values(), Usage()), shares=shares, warnings=(*warnings, *self.warnings))
 
 
 @dataclass(frozen=True, slots=True)

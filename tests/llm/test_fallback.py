@@ -86,6 +86,8 @@ def test_the_next_provider_takes_over_and_the_answer_says_why(error: LlmError, w
     assert completion.provider == "offline"
     assert completion.warnings == (warning,)
     assert completion.usage == Usage(requests=1, input_tokens=100), "what the first one cost is not forgotten"
+    assert completion.spent[error.provider, error.model] == completion.usage, "and stands on its own line"
+    assert completion.spent["offline", "rules"] == Usage()
 
 
 @pytest.mark.parametrize(
@@ -108,6 +110,37 @@ def test_when_nobody_answers_the_error_tells_when_somebody_will() -> None:
     assert caught.value.not_before == SOON
     assert caught.value.warnings == ("openai-authentication", "gemini-quota-exceeded")
     assert caught.value.usage.requests == 2
+    assert {name: usage.requests for name, usage in caught.value.spent.items()} == {
+        ("openai", ""): 1,
+        ("gemini", "m"): 1,
+    }
+
+
+def test_an_error_that_is_raised_again_is_charged_with_its_own_calls_only() -> None:
+    wall = quota()
+
+    class Wall(Closing):
+        def __init__(self, usage: Usage) -> None:
+            self.usage = usage
+
+        async def complete(self, request: CompletionRequest[T], *, deadline: Deadline) -> Completion[T]:
+            wall.usage, self.usage = self.usage, Usage()
+            raise wall
+
+    async def scene() -> list[dict[tuple[str, str], int]]:
+        asked = FallbackClient([Says(LlmUnavailableError("down", provider="openai")), Wall(Usage(requests=1))])
+        said = []
+        for _ in range(2):
+            asked._clients[0].errors = [LlmUnavailableError("down", provider="openai")]  # type: ignore[attr-defined]
+            with pytest.raises(LlmQuotaError) as caught:
+                await asked.complete(REQUEST, deadline=Deadline.after(60))
+            said.append({name: usage.requests for name, usage in caught.value.spent.items()})
+        return said
+
+    assert asyncio.run(scene()) == [
+        {("openai", ""): 1, ("gemini", "m"): 1},
+        {("openai", ""): 1, ("gemini", "m"): 0},
+    ]
 
 
 def test_a_quota_alone_carries_its_warning() -> None:

@@ -246,6 +246,8 @@ def test_gemini_asking_for_34_s_with_20_s_left_lets_the_next_provider_take_over_
     assert run.outcome.by_provider == {"offline": 50}
     assert run.outcome.warnings["gemini-quota-exceeded"] == 5
     assert provider.books()["requests"] == 1
+    calls = {name: usage.requests for (name, _), usage in run.outcome.usage_by_model.items()}
+    assert calls == {"gemini": 1, "offline": 0}, "each provider's calls stand on its own line in the books"
 
 
 def test_the_rules_explain_themselves_and_sign_with_their_version(tag: Tag) -> None:

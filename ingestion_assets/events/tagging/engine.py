@@ -182,14 +182,14 @@ class _Task:
         try:
             completion = await self._client.complete(request, deadline=self._deadline)
         except LlmError as error:
-            self._note(error.provider, error.model, error)
+            self._note(error)
             return await self._failed(question, error)
-        self._note(completion.provider, completion.model, completion)
+        self._note(completion)
         self._answered = True
         return await self._read(question, completion)
 
-    def _note(self, provider: str, model: str, ended: LlmError | Completion[TagBatch]) -> None:
-        self.outcome.spend(provider, model, ended.usage)
+    def _note(self, ended: LlmError | Completion[TagBatch]) -> None:
+        self.outcome.spend(ended)
         self.outcome.warnings.update(ended.warnings)
 
     async def _read(self, question: _Question, completion: Completion[TagBatch]) -> list[_Question]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ingestion_assets.events.tagging.model import EventTags, TagBatch
 from resources.llm.errors import LlmError
-from resources.llm.protocol import Usage
+from resources.llm.protocol import Completion, Usage, together
 
 
 class RowStatus(StrEnum):
@@ -83,7 +83,7 @@ class TaggingOutcome:
     """Events that were part of a question more than once."""
     usage: Usage = field(default_factory=Usage)
     usage_by_model: dict[tuple[str, str], Usage] = field(default_factory=dict)
-    """(provider, model) that ended a question, with an answer or an error -> usage, for the ledger."""
+    """(provider, model) that was asked -> usage, for the ledger."""
     by_provider: Counter[str] = field(default_factory=Counter)
     """Events done, by who answered."""
     reasons: Counter[str] = field(default_factory=Counter)
@@ -118,8 +118,7 @@ class TaggingOutcome:
             self.error += 1
         self.reasons[result.error_code or "unknown"] += 1
 
-    def spend(self, provider: str, model: str, usage: Usage) -> None:
+    def spend(self, ended: LlmError | Completion[TagBatch]) -> None:
         """Add what one question cost."""
-        self.usage += usage
-        key = (provider, model)
-        self.usage_by_model[key] = self.usage_by_model.get(key, Usage()) + usage
+        self.usage += ended.usage
+        self.usage_by_model = together(self.usage_by_model, ended.spent)

@@ -31,7 +31,7 @@ from resources.llm.errors import (
     LlmUnavailableError,
     QuotaScope,
 )
-from resources.llm.protocol import Completion, CompletionRequest, Deadline, LlmClient, Usage
+from resources.llm.protocol import Completion, CompletionRequest, Deadline, LlmClient, Spent, Usage
 
 PURPOSE = "study"
 OUTAGES = 1
@@ -80,6 +80,8 @@ class Kept:
     chunk: Chunk
     answered: Answered
     usage: Usage
+    spent: Spent
+    """`usage` by who took it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,10 +131,11 @@ class Outcome:
     asked: int = 0
     reused: int = 0
 
-    def spend(self, provider: str, model: str, usage: Usage) -> None:
+    def spend(self, spent: Spent) -> None:
         """Add what a call cost."""
-        if usage != Usage():
-            self.usage[provider, model] += usage
+        for name, usage in spent.items():
+            if usage != Usage():
+                self.usage[name] += usage
 
     @property
     def quota(self) -> QuotaStop | None:
@@ -274,12 +277,12 @@ class Engine:
         try:
             completion = await self._client.complete(request, deadline=self._deadline)
         except LlmError as error:
-            self.outcome.spend(error.provider, error.model, error.usage)
+            self.outcome.spend(error.spent)
             self.outcome.warnings.update(error.warnings)
             self.outcome.errors[str(error.code)] += 1
             return await self._failed(order, error)
         self._answered = True
-        self.outcome.spend(completion.provider, completion.model, completion.usage)
+        self.outcome.spend(completion.spent)
         self.outcome.warnings.update(completion.warnings)
         await self._keep(order, key, completion)
         return []
@@ -293,7 +296,13 @@ class Engine:
             input_hash=key,
         )
         if self._on_answer is not None:
-            kept = Kept(input_hash=key, chunk=order.chunk, answered=answered, usage=completion.usage)
+            kept = Kept(
+                input_hash=key,
+                chunk=order.chunk,
+                answered=answered,
+                usage=completion.usage,
+                spent=completion.spent,
+            )
             async with self._storing:
                 await asyncio.to_thread(self._on_answer, kept)
         self._known[key] = answered

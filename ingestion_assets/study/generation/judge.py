@@ -18,7 +18,7 @@ from ingestion_assets.study.model import Card, CardKind, Question
 from ingestion_assets.study.text import squeeze
 from resources.llm.asking import ask
 from resources.llm.errors import LlmError, LlmRefusalError, LlmResponseError
-from resources.llm.protocol import CompletionRequest, Deadline, LlmClient, T, Usage
+from resources.llm.protocol import CompletionRequest, Deadline, LlmClient, Spent, T
 
 AT_ONCE: Final = 5
 """Items in one prompt."""
@@ -87,7 +87,7 @@ class Bench:
         *,
         deadline: Deadline,
         user_id: str = "",
-        spend: Callable[[str, str, Usage], None],
+        spend: Callable[[Spent], None],
     ) -> None:
         """`window` gives an item's quote with the sentences around it."""
         self._client = client
@@ -124,13 +124,13 @@ class Bench:
             completion = await ask(self._client, request, deadline=self._deadline, reasks=1)
         except (LlmResponseError, LlmRefusalError) as error:
             # One answer that cannot be used leaves its items unjudged, and no others.
-            self._spend(error.provider, error.model, error.usage)
+            self._spend(error.spent)
             return None
         except LlmError as error:
-            self._spend(error.provider, error.model, error.usage)
+            self._spend(error.spent)
             self._over = True
             return None
-        self._spend(completion.provider, completion.model, completion.usage)
+        self._spend(completion.spent)
         return completion.value
 
     def _about_questions(self, batch: Sequence[Question]) -> CompletionRequest[Judgements]:
