@@ -35,6 +35,8 @@ SUBMITTED = "batch_submitted"
 PROVIDER = "openai"
 _PATIENCE = timedelta(hours=25)
 """A batch ends within 24 hours; rows that nobody collected by then are asked about online."""
+_QUEUE_PAUSE = timedelta(hours=1)
+"""Most batches end within it, and make room among the enqueued tokens."""
 
 
 def collect(job: ImportJob, settings: LlmSettings, weeks: Sequence[date], *, warn: Callable[[str], None]) -> int:
@@ -55,7 +57,7 @@ def collect(job: ImportJob, settings: LlmSettings, weeks: Sequence[date], *, war
     with closing(OpenAiBatches(settings)) as batches:
         for kept in stored:
             try:
-                collected += _collect(job, batches, kept, weeks, settings)
+                collected += _collect(job, batches, kept, weeks, settings, warn=warn)
             except LlmError as error:
                 warn(f"batch {kept.batch_id} could not be collected: {error}")
                 if isinstance(error, LlmRequestError) and kept.submitted_at < datetime.now(UTC) - _PATIENCE:
@@ -65,11 +67,18 @@ def collect(job: ImportJob, settings: LlmSettings, weeks: Sequence[date], *, war
 
 
 def _collect(
-    job: ImportJob, batches: OpenAiBatches, kept: StoredBatch, weeks: Sequence[date], settings: LlmSettings
+    job: ImportJob,
+    batches: OpenAiBatches,
+    kept: StoredBatch,
+    weeks: Sequence[date],
+    settings: LlmSettings,
+    *,
+    warn: Callable[[str], None],
 ) -> bool:
     from ingestion_assets.events.tagging.batch import read_batch
     from ingestion_assets.events.tagging.model import TagBatch
     from resources.llm.batch_ledger import record_polled
+    from resources.llm.errors import ErrorCode
 
     batch = kept if kept.submission is None else _adopted(job, batches, kept, kept.submission)
     if batch is None:
@@ -79,6 +88,17 @@ def _collect(
     if not status.state.ended:
         return False
     rows = read_batch(batch.items, batches.collect(status, TagBatch), provider=PROVIDER, model=batch.model)
+    if status.over_limit:
+        text = (
+            "openai refused the batch for the account's limit of enqueued tokens: it is submitted again when others have "
+            "ended; OPENAI_BATCH_TOKENS makes it smaller"
+        )
+        warn(f"{len(rows.left)} events stay pending: {text}")
+        later = datetime.now(UTC) + _QUEUE_PAUSE
+        # As of a quota: they wait for the cheaper way, and are not asked online.
+        rows.left = [
+            replace(row, error_code=ErrorCode.QUOTA_EXCEEDED, error_text=text, not_before=later) for row in rows.left
+        ]
     return bool(job.commit(partial(_ingest, job=job, batch=batch, rows=rows, weeks=weeks, settings=settings)))
 
 
@@ -172,7 +192,12 @@ def submit(
     waiting = {candidate.item.event_id for candidate in candidates}
     started = 0
     try:
-        for status in batches.submit(questions.requests, metadata={"run": job.run_id}, announce=announce):
+        for status in batches.submit(
+            questions.requests,
+            max_tokens=settings.openai_batch_tokens,
+            metadata={"run": job.run_id},
+            announce=announce,
+        ):
             job.commit(partial(record_found, submission=status.submission, status=status))
             waiting.difference_update(announced[-1][1])
             started += 1

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, Generic
@@ -75,6 +75,11 @@ class BatchStatus:
     output_file: str | None = None
     error_file: str | None = None
     error_text: str | None = None
+
+    @property
+    def over_limit(self) -> bool:
+        """Refused, after it was accepted, for more tokens than the account may have waiting in batches."""
+        return self.state is BatchState.FAILED and "token_limit_exceeded" in (self.error_text or "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,6 +245,7 @@ class OpenAiBatches:
             code = str((body.get("error") or {}).get("code") or response.get("status_code"))
             return BatchResult(
                 custom_id=custom_id,
+                usage=Usage(requests=1),
                 error_code=ErrorCode.REFUSED if code in FILTERED else ErrorCode.INVALID_REQUEST,
                 error_text=f"openai rejected the request in the batch ({code})",
             )
@@ -250,7 +256,7 @@ class OpenAiBatches:
 
         # As the SDK reads it online: values that it does not know yet are no errors.
         completion = ChatCompletion.construct(**body)
-        usage = usage_of(completion.usage)
+        usage = replace(usage_of(completion.usage), requests=1)
         choice = completion.choices[0]
         code: str = ErrorCode.INVALID_RESPONSE
         if choice.message.refusal:

@@ -56,6 +56,8 @@ class LlmSettings(BaseSettings):
 
     openai_reasoning_effort: str | None = None
     """`minimal`, `low` … for models that think before they answer; unset for the others."""
+    openai_batch_tokens: int = Field(1_000_000, gt=0)
+    """Estimated tokens of one batch. Must be below the account's limit of enqueued tokens, or no batch is accepted."""
 
     gemini_api_key: SecretStr | None = None
     """Key of the Gemini API (AI Studio)."""

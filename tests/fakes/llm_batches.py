@@ -110,7 +110,7 @@ class Batches:
         if outcome == "failed":
             batch["errors"] = {
                 "object": "list",
-                "data": [{"code": "invalid_json_line", "message": "line 1", "line": 1}],
+                "data": [{"code": self._provider.config.batch_error, "message": "as configured", "line": None}],
             }
             return
         lines = [json.loads(line) for line in self._files[batch["input_file_id"]].splitlines()]

@@ -85,6 +85,8 @@ class Config:
     """A canary: a model that obeys every instruction that it finds puts this wherever it can write."""
     batch_polls: int = 2
     batch_outcome: str = "completed"
+    batch_error: str = "invalid_json_line"
+    """Why a batch failed."""
     batch_service_tier: str = "default"
     batch_torn: bool = False
     """The file of answers ends in the middle of a line."""

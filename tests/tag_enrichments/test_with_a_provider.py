@@ -340,6 +340,44 @@ def test_a_batch_that_a_quota_refuses_is_put_off_and_submitted_when_it_is_back(
     assert rows_by_status(database) == {"done": n}
 
 
+def test_a_batch_beyond_the_limit_of_enqueued_tokens_is_submitted_again_and_not_asked_online(
+    run: Run, provider: FakeProvider, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The batch was accepted and failed a moment later, and its events were asked online at twice the price."""
+    provider.configure(batch_outcome="failed", batch_error="token_limit_exceeded", batch_polls=0)
+    monkeypatch.setenv("TAG_ENRICHMENT_MODE", "batch")
+    assert run().success
+    assert run().success
+    n = events(database)
+    rows = database.fetch_all(
+        "SELECT error_code, not_before > now() AS later, error_text LIKE '%%OPENAI_BATCH_TOKENS%%' AS named, count(*) AS n"
+        " FROM tag_enrichments GROUP BY 1, 2, 3"
+    )
+    assert rows == [{"error_code": "quota_exceeded", "later": True, "named": True, "n": n}]
+    assert provider.books()["requests"] == 0
+
+    provider.configure(batch_outcome="completed")
+    with database.transaction() as connection:
+        connection.execute("UPDATE tag_enrichments SET not_before = now()")
+    assert run().success
+    assert run().success
+    assert rows_by_status(database) == {"done": n}
+    [books] = database.fetch_all("SELECT sum(requests)::int AS requests FROM llm_usage")
+    [batches] = database.fetch_all("SELECT requests FROM llm_batches WHERE state = 'completed'")
+    assert provider.books()["requests"] == books["requests"] == batches["requests"], "all of them by batch, and booked"
+
+
+def test_a_batch_holds_no_more_tokens_than_it_may(
+    run: Run, database: Database, provider: FakeProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TAG_ENRICHMENT_MODE", "batch")
+    monkeypatch.setenv("OPENAI_BATCH_TOKENS", "1")
+    assert run().success
+    batches = database.fetch_all("SELECT requests FROM llm_batches")
+    assert len(batches) > 1
+    assert {batch["requests"] for batch in batches} == {1}
+
+
 def test_a_batch_that_the_provider_does_not_know_holds_up_no_other_event(
     run: Run, provider: FakeProvider, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
