@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic
 from pydantic import SecretStr
 
 from resources.llm.adapter import read_answer
-from resources.llm.errors import ErrorCode, LlmError, LlmRequestError, LlmResponseError
+from resources.llm.errors import ErrorCode, LlmError, LlmRequestError, LlmResponseError, LlmUnavailableError
 from resources.llm.openai_provider import API, FILTERED, PROVIDER, classify, room_to_think, usage_of
 from resources.llm.protocol import CompletionRequest, T, Usage
 from resources.llm.settings import LlmSettings
@@ -292,10 +292,21 @@ class OpenAiBatches:
     def _try(self, call: Any) -> Any:
         import openai
 
+        said = None
         try:
-            return call()
+            said = call()
         except openai.APIError as error:
             raise self._typed(error) from None
+        except (AttributeError, ValueError):
+            pass  # what the SDK makes of a page that is no JSON
+        # Nor does it check an object: one without its id, or a list without its items, is a proxy's.
+        if said is None or isinstance(said, str) or None in (getattr(said, "id", ""), getattr(said, "data", ())):
+            raise LlmUnavailableError(
+                "openai answered 200 with something else than a batch or a file; is OPENAI_BASE_URL the address of an API?",
+                provider=PROVIDER,
+                model=self.model,
+            )
+        return said
 
     def _typed(self, error: openai.APIError) -> LlmError:
         import openai

@@ -33,6 +33,9 @@ class Batches:
         key = request.headers.get("authorization", "").removeprefix("Bearer ")
         if self._provider.config.keys and key not in self._provider.config.keys:
             return Reply.of(401, openai_error("Incorrect API key", "invalid_request_error", "invalid_api_key"))
+        config = self._provider.config
+        if config.batch_page:
+            return Reply(200, config.batch_page.encode(), content_type=config.batch_page_type)
         if tail[0] == "files":
             return self._file(request, tail[1:])
         return self._batch(request, tail[1:])

@@ -92,6 +92,9 @@ class Config:
     """The file of answers ends in the middle of a line."""
     batch_answer_lost: bool = False
     """The batch is made, and its submitter is told of an error."""
+    batch_page: str = ""
+    """What every call about files and batches gets instead of an answer, with status 200."""
+    batch_page_type: str = "text/html"
     upload_fails: bool = False
     upload_unpaid: bool = False
     """The account has no credit left for a batch."""

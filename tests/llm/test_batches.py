@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -19,7 +20,7 @@ from resources.llm.batch_ledger import (
     record_ingested,
     record_polled,
 )
-from resources.llm.errors import LlmAuthenticationError
+from resources.llm.errors import LlmAuthenticationError, LlmUnavailableError
 from resources.llm.openai_batch import BatchResult, BatchState, BatchStatus, OpenAiBatches
 from resources.postgres.database import Database
 from tests.fakes.llm_provider import FakeProvider
@@ -169,6 +170,29 @@ def test_a_wrong_key_is_the_same_error_as_online(provider: FakeProvider) -> None
     settings = LlmSettings(openai_api_key="sk-test", openai_base_url=provider.openai_url)  # type: ignore[arg-type]
     with pytest.raises(LlmAuthenticationError, match="OPENAI_API_KEY"):
         list(OpenAiBatches(settings).submit(batch_questions(inputs(1)).requests))
+
+
+@pytest.mark.parametrize(
+    ("page", "kind"),
+    [
+        ("<html>cloud edge</html>", "text/html"),
+        ("<html>cloud edge</html>", "application/json"),
+        ("{}", "application/json"),
+        ('{"error": {"code": 502}}', "application/json"),
+    ],
+)
+def test_a_page_with_status_200_is_an_outage_and_no_batch(
+    batches: OpenAiBatches, provider: FakeProvider, page: str, kind: str
+) -> None:
+    """It ended the run that collects others as well; an empty list would have a batch paid twice."""
+    (submitted,) = batches.submit(batch_questions(inputs(1)).requests)
+    provider.configure(batch_page=page, batch_page_type=kind)
+    with pytest.raises(LlmUnavailableError, match="OPENAI_BASE_URL"):
+        batches.poll(submitted.batch_id)
+    with pytest.raises(LlmUnavailableError):
+        batches.find(submitted.submission, since=datetime.now(UTC) - timedelta(hours=1))
+    with pytest.raises(LlmUnavailableError):
+        list(batches.submit(batch_questions(inputs(1)).requests))
 
 
 def test_without_a_key_there_is_no_batch_mode() -> None:
