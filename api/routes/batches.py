@@ -216,7 +216,7 @@ async def get_batch(request: Request, user: User, batch_id: UUID) -> Response:
     "/batches/{batch_id}/events",
     response_class=EventStream,
     responses={
-        200: {"content": event_stream(), "description": "Server-sent events."},
+        200: {"content": event_stream(*batches.EVENTS), "description": "Server-sent events."},
         204: {"description": "The client has the last event: do not come back."},
         **problems(401, 404),
     },

@@ -44,6 +44,19 @@ class BatchState(StrEnum):
         return self not in {BatchState.PENDING, BatchState.PROCESSING}
 
 
+_PROGRESS_EVENTS = (
+    "ingestion:received",
+    "ingestion:rejected",
+    "ingestion:validated",
+    "extraction:started",
+    "extraction:document_done",
+    "extraction:document_failed",
+    "analysis:started",
+    "analysis:progress",
+    "analysis:retrying",
+    "quality:checked",
+    "collection:ready",
+)
 _LAST_EVENT = {
     BatchState.READY: "pipeline:completed",
     BatchState.READY_PARTIAL: "pipeline:partial",
@@ -51,6 +64,8 @@ _LAST_EVENT = {
     BatchState.CANCELLED: "pipeline:cancelled",
     BatchState.QUOTA_EXCEEDED: "pipeline:quota_exceeded",
 }
+EVENTS = (*_PROGRESS_EVENTS, *_LAST_EVENT.values())
+"""Everything that may happen to a batch, about in the order in which it does."""
 
 
 class BatchConflictError(PermanentError):
@@ -299,15 +314,30 @@ def begin(connection: Connection[Any], batch_id: uuid.UUID, run_id: str, *, seco
 
 
 def report(
-    connection: Connection[Any], batch_id: uuid.UUID, type_: str, *, stage: str, progress: Mapping[str, Any]
+    connection: Connection[Any],
+    batch_id: uuid.UUID,
+    type_: str,
+    *,
+    stage: str,
+    progress: Mapping[str, Any],
+    once: bool = False,
 ) -> None:
-    """How far it is, on the row and as an event."""
+    """How far it is, on the row and as an event. `once`: not when an earlier attempt of the run has told it."""
+    if once and _was_told(connection, batch_id, type_):
+        return
     changed = connection.execute(
         "UPDATE study_batches SET stage = %s, progress = progress || %s::jsonb WHERE id = %s AND finished_at IS NULL",
         (stage, json.dumps(dict(progress)), batch_id),
     )
     if changed.rowcount:
         add_event(connection, batch_id, type_, progress)
+
+
+def _was_told(connection: Connection[Any], batch_id: uuid.UUID, type_: str) -> bool:
+    told = connection.execute(
+        "SELECT FROM study_batch_events WHERE batch_id = %s AND type = %s LIMIT 1", (batch_id, type_)
+    )
+    return told.fetchone() is not None
 
 
 def finish(

@@ -95,6 +95,16 @@ def _analyse(
     chosen = [document.id for document in documents if {document.id, document.name} & set(regenerate)]
     if chosen and job.attempt == 1:
         job.commit(partial(store.forget_answers, collection_id=collection_id, document_ids=chosen))
+    job.commit(
+        lambda connection: tell(
+            connection,
+            collection_id,
+            "analysis:started",
+            stage="analysis",
+            progress={"chunks": {"done": 0}},
+            once=True,
+        )
+    )
     known = job.session.transact(lambda connection: store.read_answers(connection, collection_id))
     settings = llm.settings()
     recorder = _Recorder(job, collection_id, Books(load_prices(settings.llm_prices), user_id, job.run_id))
@@ -109,6 +119,7 @@ def _analyse(
                 translates=settings.order != ("offline",),
                 known=known,
                 on_answer=recorder,
+                on_wait=recorder.wait,
                 on_round=lambda text: progress.report("document_analyses", text),
                 concurrency=settings.llm_concurrency,
                 user_id=user_id,
@@ -216,6 +227,18 @@ class _Recorder:
         self._books.note(spent)
         self._stored += len(waiting)
         progress.report("document_analyses", f"{self._stored} answers")
+
+    def wait(self, seconds: float) -> None:
+        """A provider is asked again after so long."""
+        self._job.commit(
+            lambda connection: tell(
+                connection,
+                self._collection_id,
+                "analysis:retrying",
+                stage="analysis",
+                progress={"chunks": {"done": self._stored}, "retry_in_s": round(seconds, 1)},
+            )
+        )
 
     def record_rest(self, connection: Any, total: Mapping[tuple[str, str], Usage]) -> None:
         """Into the books: what was spent on questions without an answer, and on judging."""

@@ -89,7 +89,7 @@ def _extract(context: dg.AssetExecutionContext, job: ImportJob, *, again: bool) 
         for batch in batches.open_batches(connection, collection_id=collection_id):
             batches.begin(connection, batch.id, context.run.run_id, seconds=float(limit) if limit else None)
         collection_store.set_state(connection, collection_id, "processing")
-        return store.read_files(connection, collection_id, job_id=job.job_id)
+        return _validated(connection, job, collection_id, settings, again=again)
 
     files = job.commit(begin)
     done_before = {file.sha256 for file in files if file.by_this_job}
@@ -100,9 +100,10 @@ def _extract(context: dg.AssetExecutionContext, job: ImportJob, *, again: bool) 
         if document.ready and (not again or document.sha256 in done_before)
     }
     seen: dict[str, str] = {}
-    for done, file in enumerate(files, 1):
+    done = sum(_is_left(file, again=again) for file in files)
+    for file in files:
         code, repeated = file.code, seen.get(file.sha256)
-        if file.by_this_job or (file.status != "pending" and not again):
+        if _is_left(file, again=again):
             counts = _left(file)
             job.commit(partial(collection_store.add_study_counts, job=job, counts=counts))
         else:
@@ -122,10 +123,43 @@ def _extract(context: dg.AssetExecutionContext, job: ImportJob, *, again: bool) 
                     known[document.text_sha256] = document.name
             code = document.code
             counts = _counted(document, file)
+            done += 1
             _store(job, collection_id, file.position, document, counts, done=done, of=len(files))
         if code not in FAULTS_OF_NAME:
             seen.setdefault(file.sha256, file.name)
         progress.report("documents", f"{done} of {len(files)} files")
+
+
+def _is_left(file: store.StoredFile, *, again: bool) -> bool:
+    """It is not extracted this time: it has been, by this job or before."""
+    return file.by_this_job or (file.status != "pending" and not again)
+
+
+def _validated(
+    connection: Any, job: ImportJob, collection_id: str, settings: StudySettings, *, again: bool
+) -> list[store.StoredFile]:
+    """The files, after refusing what no child has to look at. What is refused here is counted as left by an attempt."""
+    from ingestion_assets.study.extraction.documents import refused
+    from ingestion_assets.study.extraction.sniff import HEAD
+
+    def say(type_: str, *, once: bool = False, **more: Any) -> None:
+        counted = {"documents": {"done": done, "total": len(files)}, **more}
+        tell(connection, collection_id, type_, stage="extraction", progress=counted, once=once)
+
+    files = store.read_files(connection, collection_id, job_id=job.job_id)
+    new = [file for file in files if not _is_left(file, again=again)]
+    left = done = len(files) - len(new)
+    heads = store.read_heads(connection, collection_id, HEAD)
+    for file in new:
+        size, head = heads[file.position]
+        document = refused(file.name, head, size=size, digest=file.sha256, settings=settings)
+        if document is not None:
+            store.write_document(connection, collection_id, file.position, document)
+            done += 1
+            say("ingestion:rejected", code=document.code)
+    say("ingestion:validated", once=True, rejected=done - left)
+    say("extraction:started", once=True)
+    return store.read_files(connection, collection_id, job_id=job.job_id)
 
 
 def _content(connection: Any, *, collection_id: str, position: int) -> bytes:

@@ -71,10 +71,12 @@ def study_job(context: dg.AssetExecutionContext, database: Database, asset: dg.A
             raise
 
 
-def tell(connection: Any, collection_id: str, type_: str, *, stage: str, progress: Mapping[str, Any]) -> None:
-    """Report progress to the open batches of a collection."""
+def tell(
+    connection: Any, collection_id: str, type_: str, *, stage: str, progress: Mapping[str, Any], once: bool = False
+) -> None:
+    """Report progress to the open batches of a collection; `once` to each, however often the step is tried."""
     for batch in batches.open_batches(connection, collection_id=collection_id):
-        batches.report(connection, batch.id, type_, stage=stage, progress=progress)
+        batches.report(connection, batch.id, type_, stage=stage, progress=progress, once=once)
 
 
 def step_metadata(counts: Counts, job: ImportJob, seconds: float) -> dict[str, Any]:

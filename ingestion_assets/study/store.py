@@ -63,6 +63,17 @@ def read_files(connection: Connection[Any], collection_id: str, *, job_id: int) 
     ]
 
 
+def read_heads(connection: Connection[Any], collection_id: str, length: int) -> dict[int, tuple[int, bytes]]:
+    """Size and first bytes of each upload, by position."""
+    rows = connection.execute(
+        "SELECT position, size, substring(CASE WHEN file_id IS NULL THEN content ELSE (SELECT bytes FROM study_file_parts p"
+        " WHERE p.file_id = d.file_id ORDER BY number LIMIT 1) END FROM 1 FOR %s)"
+        " FROM study_documents d WHERE collection_id = %s",
+        (length, collection_id),
+    ).fetchall()
+    return {row[0]: (row[1], bytes(row[2] or b"")) for row in rows}
+
+
 def read_content(connection: Connection[Any], collection_id: str, position: int) -> bytes:
     """One file as it came."""
     row = connection.execute(

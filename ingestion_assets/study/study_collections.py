@@ -126,7 +126,9 @@ def _assemble(collection_id: str, job: ImportJob) -> tuple[Counts, dict[str, Any
         )
         collection_store.add_study_counts(connection, job, counts)
         told = {"cards": len(collection.cards), "questions": len(collection.questions), **_scope(quota)}
+        quality = {"kept": collection.items, "dropped": sum(sum(t.dropped.values()) for _, t in _tallies(collection))}
         for batch in batches.open_batches(connection, collection_id=collection_id):
+            batches.report(connection, batch.id, "quality:checked", stage="collection", progress=quality)
             batches.report(connection, batch.id, "collection:ready", stage="collection", progress=told)
             batches.finish(
                 connection, batch.id, _batch_state(state, partial=partial), payload=told, **_why(state, errors)

@@ -110,7 +110,7 @@ class ManagedProvider(Closing):
         tries = _Tries()
         policy = AsyncRetrying(
             retry=lambda state: self._again(state, tries, deadline),
-            wait=lambda state: self._pause(state, tries),
+            wait=lambda state: self._pause(state, tries, request),
             stop=lambda _: False,
             sleep=self._sleep,
             reraise=True,
@@ -142,13 +142,17 @@ class ManagedProvider(Closing):
             case _:
                 return False
 
-    def _pause(self, state: RetryCallState, tries: _Tries) -> float:
+    def _pause(self, state: RetryCallState, tries: _Tries, request: CompletionRequest[T]) -> float:
         error = state.outcome.exception() if state.outcome is not None else None
         if isinstance(error, LlmUnavailableError):
             backoff = min(LONGEST_BACKOFF, FIRST_BACKOFF * 2**tries.attempts)
             pause = (error.retry_after or 0.0) + random.uniform(0, backoff)  # noqa: S311 - jitter, not a secret
             tries.usage += Usage(waited_seconds=pause)
+            if request.on_wait is not None:
+                request.on_wait(pause)
             return pause
+        if request.on_wait is not None and isinstance(error, LlmRateLimitError):
+            request.on_wait(error.retry_after or 0.0)
         # Refused for pace: the wait is in the queue for the next slot, where it can be changed by what is learnt.
         return 0.0
 

@@ -42,6 +42,8 @@ class CompletionRequest(Generic[T]):
     """Whose budget it counts against; empty for the platform's own work."""
     offline: Callable[[], T] | None = None
     """The answer without a network, from the domain's own rules. Called by the `offline` provider only."""
+    on_wait: Callable[[float], None] | None = None
+    """Called with the seconds after which a provider that could not answer is asked again. Must not block."""
 
     @property
     def prompt_tokens(self) -> int:

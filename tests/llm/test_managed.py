@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -96,6 +97,18 @@ def test_an_outage_is_retried_up_to_the_attempts_with_growing_pauses() -> None:
             await managed(loop, script, attempts=3).complete(REQUEST, deadline=later(loop, 600))
         assert len(script.calls) == 3
         assert caught.value.usage.requests == 3
+
+    play(scene)
+
+
+@pytest.mark.parametrize("error", [outage(retry_after=7.0), paced(7.0)])
+def test_who_asks_is_told_how_long_a_question_waits_to_be_asked_again(error: LlmError) -> None:
+    async def scene(loop: Loop) -> None:
+        waits: list[float] = []
+        request = replace(REQUEST, on_wait=waits.append)
+        await managed(loop, Script(loop, [error])).complete(request, deadline=later(loop, 600))
+        [wait] = waits
+        assert 7.0 <= wait <= 9.0
 
     play(scene)
 

@@ -59,6 +59,76 @@ def test_a_batch_becomes_a_collection_with_counts_checks_and_a_preview(studio: S
     assert [job["status"] for job in jobs] == ["SUCCESS"] * 3
 
 
+def test_a_stream_tells_each_phase_and_each_file_once_also_when_steps_are_tried_again(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = [
+        NewFile("photo.pdf", b"\x89PNG\r\n\x1a\n" + b"x" * 500),
+        chapter(1),
+        NewFile("nothing.txt", b""),
+        NewFile("broken.pdf", b"%PDF-1.4"),
+        NewFile("notes.docx", b"plain text"),
+        chapter(2),
+    ]
+    collection, batch = studio.create(*given)
+    failed: list[str] = []
+
+    def failing_once(module: Any, name: str) -> None:
+        real = getattr(module, name)
+
+        def fails(*arguments: Any, **options: Any) -> Any:
+            if failed.count(name) < (1 if name != "_store" else 3):
+                failed.append(name)
+                if name != "_store" or failed.count(name) == 3:
+                    raise TransientError("the database is away", retry_after=0)
+            return real(*arguments, **options)
+
+        monkeypatch.setattr(module, name, fails)
+
+    failing_once(documents_module, "_store")
+    failing_once(analyses_module, "_client")
+    result = studio.run(collection)
+    assert failed == ["_store", "_store", "_store", "_client"]
+    documented = studio.metadata(result, "documents")
+    assert tuple(documented[name] for name in ("created", "updated", "skipped", "errors")) == (2, 0, 0, 4)
+    events = studio.events(batch)
+    kinds = [event.type for event in events if event.type != "analysis:progress"]
+    assert kinds == [
+        "ingestion:received",
+        *["ingestion:rejected"] * 3,
+        "ingestion:validated",
+        "extraction:started",
+        "extraction:document_done",
+        "extraction:document_failed",
+        "extraction:document_done",
+        "analysis:started",
+        "quality:checked",
+        "collection:ready",
+        "pipeline:partial",
+    ]
+    assert set(kinds) <= set(batches.EVENTS)
+    codes = [event.payload["code"] for event in events if event.type == "ingestion:rejected"]
+    assert codes == ["unsupported_media_type", "document_empty", "media_type_mismatch"]
+    counted = [
+        event.payload["documents"] for event in events if event.type.split(":")[0] in {"ingestion", "extraction"}
+    ]
+    assert [one["done"] for one in counted[1:]] == [1, 2, 3, 3, 3, 4, 5, 6]
+    [quality] = [event.payload for event in events if event.type == "quality:checked"]
+    made = studio.metadata(result, "study_collections")
+    assert (quality["kept"], quality["dropped"]) == (made["stored"], made["generated"] - made["stored"])
+
+
+def test_a_stream_tells_that_a_provider_is_asked_again_and_not_for_every_question(
+    studio: Studio, provider: FakeProvider
+) -> None:
+    provider.configure(server_error=0.3)
+    collection, batch = studio.create(chapter(1, 12), cards=60)
+    studio.run(collection)
+    told = [event for event in studio.events(batch) if event.type == "analysis:retrying"]
+    assert 1 <= len(told) <= 3
+    assert all(event.payload["retry_in_s"] >= 0 for event in told)
+
+
 def test_a_text_that_comes_twice_is_used_once_also_where_the_files_have_one_name(studio: Studio) -> None:
     first = chapter(1)
     collection, _ = studio.create(first, NewFile(first.name, first.content + b"\n"))

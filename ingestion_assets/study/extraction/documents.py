@@ -10,7 +10,7 @@ from typing import Final
 
 from ingestion_assets.study.extraction.child import run_child
 from ingestion_assets.study.extraction.errors import DocumentError
-from ingestion_assets.study.extraction.sniff import PDF
+from ingestion_assets.study.extraction.sniff import PDF, check_head
 from ingestion_assets.study.language import SUPPORTED, document_language
 from ingestion_assets.study.model import Document, DocumentCode, DocumentStatus
 from ingestion_assets.study.settings import StudySettings
@@ -41,7 +41,7 @@ def extract(upload: Upload, settings: StudySettings | None = None) -> Document:
     digest = sha256(upload.content).hexdigest()
     blank = Document(name=name, sha256=digest, status=DocumentStatus.FAILED, size=len(upload.content))
     try:
-        _check_size(upload.content, settings)
+        _check_size(len(upload.content), settings)
         answer = run_child(name, upload.content, settings)
     except DocumentError as error:
         return replace(blank, code=error.code, detail=str(error))
@@ -58,6 +58,19 @@ def extract(upload: Upload, settings: StudySettings | None = None) -> Document:
     if problem is not None:
         return replace(document, code=problem[0], detail=problem[1])
     return replace(document, status=DocumentStatus.READY, language=document_language(text))
+
+
+def refused(name: str, head: bytes, *, size: int, digest: str, settings: StudySettings) -> Document | None:
+    """The document of a file that its size or its first bytes rule out; None: it has to be extracted."""
+    name = _shown(name)
+    try:
+        _check_size(size, settings)
+        check_head(name, head)
+    except DocumentError as error:
+        return Document(
+            name=name, sha256=digest, status=DocumentStatus.FAILED, size=size, code=error.code, detail=str(error)
+        )
+    return None
 
 
 def extract_all(uploads: Iterable[Upload], settings: StudySettings | None = None) -> Iterator[Document]:
@@ -91,10 +104,10 @@ def wanted_language(document: Document, asked: str | None) -> str | None:
     return language if language in SUPPORTED else None
 
 
-def _check_size(content: bytes, settings: StudySettings) -> None:
-    if not content:
+def _check_size(size: int, settings: StudySettings) -> None:
+    if not size:
         raise DocumentError(DocumentCode.EMPTY, "the file has 0 bytes: upload it again")
-    if len(content) > settings.max_document_bytes:
+    if size > settings.max_document_bytes:
         most = settings.max_document_bytes // (1024 * 1024)
         raise DocumentError(DocumentCode.TOO_LARGE, f"the file has more than {most} MiB: split it")
 

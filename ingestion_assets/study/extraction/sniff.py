@@ -57,10 +57,23 @@ _OTHER: Final = (
     (b"Rar!", "a RAR archive"),
     (b"%!PS", "a PostScript file"),
 )
+_REFUSED: Final = tuple(magic for magic, _ in _OTHER)
 _CFB: Final = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _ENCRYPTED_PACKAGE: Final = "EncryptedPackage".encode("utf-16-le")
 _PDF_WINDOW: Final = 1024
 """Readers accept a PDF whose header begins within the first kilobyte."""
+HEAD: Final = 4096
+"""Bytes by which most of what is not supported can be told."""
+
+
+def check_head(name: str, head: bytes) -> None:
+    """Raises `DocumentError` where the first `HEAD` bytes show that `media_type` refuses the whole.
+
+    Containers, and what is called a PDF and does not begin like one, are left to it: it looks further.
+    """
+    named = _BY_SUFFIX.get(PurePath(name).suffix.lower())
+    if head and not head.startswith((_CFB, b"PK")) and (named != PDF or head.startswith(_REFUSED)):
+        media_type(name, head)
 
 
 def media_type(name: str, content: bytes) -> str:
@@ -123,7 +136,7 @@ def _text_type(named: str | None, content: bytes) -> str:
             DocumentCode.CORRUPT if named == PDF and b"%%EOF" in content else DocumentCode.MISMATCH,
             "the content is not what the name says, or its beginning is missing: upload the original file",
         )
-    if not content.startswith((b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")) and b"\x00" in content[:4096]:
+    if not content.startswith((b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")) and b"\x00" in content[:HEAD]:
         raise DocumentError(
             DocumentCode.MISMATCH if named else DocumentCode.UNSUPPORTED,
             f"binary content of an unknown kind: supported are {', '.join(SUFFIXES)}",

@@ -8,6 +8,7 @@ reported the moment it is there, so that a killed process has paid for nothing t
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -37,6 +38,8 @@ PURPOSE = "study"
 OUTAGES = 1
 """How often a question comes back after the client gave up on the transport, which it has retried itself."""
 OUTAGE_PAUSE = 2.0
+WAITS_APART = 10.0
+"""Seconds between two reports of a wait: many questions meet the same outage, and one report says it."""
 MINUTE = 60.0
 """Seconds after which a limit by the minute is tried again, where none are named."""
 REFUSED = "provider_refused"
@@ -193,15 +196,22 @@ class Engine:
         deadline: Deadline,
         known: Mapping[str, Answered] | None = None,
         on_answer: Callable[[Kept], None] | None = None,
+        on_wait: Callable[[float], None] | None = None,
         concurrency: int = 16,
         user_id: str = "",
         alive: Callable[[], bool] = lambda: True,
     ) -> None:
-        """`known` are answers paid for earlier, by `input_hash`; `on_answer` is called in a worker thread, one at a time."""
+        """`known` are answers paid for earlier, by `input_hash`; `on_answer` is called in a worker thread, one at a time.
+
+        So is `on_wait`, with the seconds after which a provider that could not answer is asked again.
+        """
         self._client = client
         self._deadline = deadline
         self._known = dict(known or {})
         self._on_answer = on_answer
+        self._on_wait = on_wait
+        self._wait_told = -WAITS_APART
+        self._group: asyncio.TaskGroup | None = None
         self._concurrency = concurrency
         self._user_id = user_id
         self._alive = alive
@@ -225,6 +235,7 @@ class Engine:
 
         try:
             async with asyncio.TaskGroup() as group:
+                self._group = group
                 for _ in range(max(1, min(self._concurrency, len(orders)))):
                     group.create_task(work())
         except ExceptionGroup as several:  # unwrapped, so that callers meet the error itself
@@ -272,6 +283,7 @@ class Engine:
             purpose=PURPOSE,
             user_id=self._user_id,
             offline=order.offline,
+            on_wait=self._waits,
         )
         self.outcome.asked += 1
         try:
@@ -307,6 +319,16 @@ class Engine:
                 await asyncio.to_thread(self._on_answer, kept)
         self._known[key] = answered
         self._take(order, answered)
+
+    def _waits(self, seconds: float) -> None:
+        now = time.monotonic()
+        if self._on_wait is not None and self._group is not None and now - self._wait_told >= WAITS_APART:
+            self._wait_told = now
+            self._group.create_task(self._tell_wait(self._on_wait, seconds))
+
+    async def _tell_wait(self, on_wait: Callable[[float], None], seconds: float) -> None:
+        async with self._storing:
+            await asyncio.to_thread(on_wait, seconds)
 
     def _take(self, order: Order, answered: Answered) -> None:
         state = self._state(order)
@@ -354,6 +376,7 @@ class Engine:
             case LlmUnavailableError():
                 pause = max(OUTAGE_PAUSE, error.retry_after or 0.0)
                 if order.outages < OUTAGES and pause < self._deadline.remaining:
+                    self._waits(pause)
                     await asyncio.sleep(pause)
                     return [replace(order, outages=order.outages + 1)]
                 self._end(order, DocumentCode.PROVIDER_ERROR, str(error))
