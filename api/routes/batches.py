@@ -25,7 +25,7 @@ from api.state import Service, service
 from api.streams import last_event_id
 from api.uploads import received
 from ingestion_assets.ledger import batches, tokens
-from ingestion_assets.ledger.batches import Batch, BatchConflictError, NewFile, ReceivedFile
+from ingestion_assets.ledger.batches import Batch, BatchConflictError, NewFile, NothingToRetryError, ReceivedFile
 from ingestion_assets.ledger.quotas import Quota
 from ingestion_assets.ledger.tokens import Principal
 from ingestion_assets.study.settings import StudySettings
@@ -285,12 +285,15 @@ async def cancel_batch(request: Request, user: User, batch_id: UUID) -> dict[str
 
 @router.post("/batches/{batch_id}/retry", status_code=202, responses=problems(401, 404, 409))
 async def retry_batch(request: Request, user: User, batch_id: UUID) -> Response:
-    """A new batch for the documents that failed. What was done is kept."""
+    """A new batch for the documents that failed and for what is missing. What was done is kept; 409 when all is done."""
 
     def again(connection: Connection[Any]) -> Batch:
         if batches.read_batch(connection, batch_id, user_id=user.user_id) is None:
             raise not_found()
-        batch = batches.retry(connection, batch_id, user_id=user.user_id)
+        try:
+            batch = batches.retry(connection, batch_id, user_id=user.user_id)
+        except NothingToRetryError:
+            raise Problem(409, "Every document is done: there is nothing to try again.") from None
         if batch is None:
             raise Problem(409, "The batch, or another one of its collection, is still under way.")
         return batch

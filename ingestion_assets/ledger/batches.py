@@ -72,6 +72,10 @@ class BatchConflictError(PermanentError):
     """The same key was used for something else."""
 
 
+class NothingToRetryError(PermanentError):
+    """All that was asked of the collection is done."""
+
+
 @dataclass(frozen=True, slots=True)
 class NewFile:
     """A file of a new batch, whole."""
@@ -369,7 +373,10 @@ def cancel(connection: Connection[Any], batch_id: uuid.UUID, *, user_id: str | N
 
 
 def retry(connection: Connection[Any], batch_id: uuid.UUID, *, user_id: str | None = None) -> Batch | None:
-    """A new batch for the same collection; what was done is not paid for again. None when there is nothing to retry."""
+    """A new batch for the same collection; what was done is not paid for again. None while one of its is under way.
+
+    Raises `NothingToRetryError` when the collection is whole: its run would only cost, and a retry takes no quota.
+    """
     batch = read_batch(connection, batch_id, user_id=user_id)
     if batch is None or not batch.state.is_final:
         return None
@@ -378,6 +385,8 @@ def retry(connection: Connection[Any], batch_id: uuid.UUID, *, user_id: str | No
     connection.execute("UPDATE study_collections SET not_before = NULL WHERE id = %s", (batch.collection_id,))
     if open_batches(connection, collection_id=batch.collection_id):
         return None
+    if _is_whole(connection, batch.collection_id):
+        raise NothingToRetryError("every document is done, and nothing is missing from the collection")
     # Failed files get another try; what can only fail again does so at once.
     connection.execute(
         "UPDATE study_documents SET status = 'pending', code = NULL WHERE collection_id = %s AND status = 'failed'",
@@ -392,3 +401,13 @@ def retry(connection: Connection[Any], batch_id: uuid.UUID, *, user_id: str | No
     again = _batch(row)
     add_event(connection, again.id, "ingestion:received", {"retry_of": str(batch_id)})
     return again
+
+
+def _is_whole(connection: Connection[Any], collection_id: str) -> bool:
+    """Made without a gap, of documents none of which failed or waits. One that is partial may get more from another try."""
+    row = connection.execute(
+        "SELECT state = 'ready' AND NOT partial AND NOT EXISTS (SELECT FROM study_documents WHERE collection_id = c.id"
+        " AND status IN ('pending', 'failed')) FROM study_collections c WHERE id = %s",
+        (collection_id,),
+    ).fetchone()
+    return row is not None and row[0]

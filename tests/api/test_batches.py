@@ -134,6 +134,26 @@ def test_a_batch_is_cancelled_and_tried_again(api: Calls, ada: dict[str, str]) -
     assert again.json()["collection_id"] == api.get(f"/batches/{batch}", headers=ada).json()["collection_id"]
 
 
+@pytest.mark.parametrize(
+    ("partial", "document", "status"),
+    [(False, "ready", 409), (False, "skipped", 409), (True, "ready", 202), (True, "failed", 202)],
+)
+def test_a_batch_with_nothing_left_to_try_costs_no_run(
+    api: Calls, database: Database, ada: dict[str, str], partial: bool, document: str, status: int
+) -> None:
+    batch = hand_in(api, ada).json()["id"]
+    with database.transaction() as connection:
+        connection.execute("UPDATE study_collections SET state = 'ready', partial = %s", (partial,))
+        code = {"ready": None, "skipped": "duplicate_document", "failed": "document_corrupt"}[document]
+        connection.execute("UPDATE study_documents SET status = %s, code = %s", (document, code))
+        batches.finish(connection, uuid.UUID(batch), BatchState.READY_PARTIAL if partial else BatchState.READY)
+    reply = api.post(f"/batches/{batch}/retry", headers=ada)
+    assert reply.status_code == status
+    if status == 409:
+        assert reply.json()["detail"] == "Every document is done: there is nothing to try again."
+        assert len(api.get("/batches", headers=ada).json()["batches"]) == 1
+
+
 def test_of_two_who_try_a_batch_again_at_once_one_makes_a_new_one(api: Calls, ada: dict[str, str]) -> None:
     batch = hand_in(api, ada).json()["id"]
     api.post(f"/batches/{batch}/cancel", headers=ada)
