@@ -23,6 +23,13 @@ from api.problems import Problem
 _FOLDED = "àâäáãåçéèêëíìîïñóòôöõúùûüÿ"
 _PLAIN = "aaaaaaceeeeiiiinooooouuuuy"
 _BEGINS = "coalesce(e.start_local, e.local_date::timestamp)"
+_STILL_ON = """
+e.event_id IN (SELECT o.event_id FROM deduplicated_events o WHERE o.replaced_by IS NULL AND o.local_date < %(first)s
+ AND ((o.event -> 'end') ->> 'date') >= %(day)s
+ AND (((o.event -> 'end') ->> 'date') > %(day)s OR coalesce((o.event -> 'end') ->> 'time', '24') > '00:00:00'))
+"""
+"""By the expression of `ix_deduplicated_events_ends`, or each query reads every event there ever was. An end at midnight is
+over; an end without a time is the end of its day."""
 _FIELDS = f"""
 e.event_id, e.title, e.status, e.precision, e.local_date, e.start_local, e.start_at, e.timezone, e.venue_name, e.city,
 e.event, e.nb_sources, e.created_at, e.changed_at, e.withdrawn_at, e.replaced_by, {_BEGINS} AS begins,
@@ -45,7 +52,7 @@ class EventFilter:
     """What to list. Several values of one filter are alternatives; filters add up."""
 
     first: date | None = None
-    """First local day."""
+    """First local day: what begins on it or later, and what began earlier and is still on."""
     last: date | None = None
     """Last local day, included."""
     city: Sequence[str] = ()
@@ -126,8 +133,9 @@ def _conditions(chosen: EventFilter) -> tuple[list[str], dict[str, Any]]:
     conditions: list[str] = []
     parameters: dict[str, Any] = {}
     if chosen.first is not None:
-        conditions.append(f"{_BEGINS} >= %(first)s::date")
+        conditions.append(f"({_BEGINS} >= %(first)s::date OR {_STILL_ON})")
         parameters["first"] = chosen.first
+        parameters["day"] = chosen.first.isoformat()
     if chosen.last is not None:
         conditions.append(f"{_BEGINS} < %(last)s::date + interval '1 day'")
         parameters["last"] = chosen.last

@@ -40,7 +40,10 @@ Words = Annotated[list[Annotated[Text, Query(max_length=200)]], Query(max_length
 
 def _filter(
     *,
-    first: Annotated[date | None, Query(alias="from", description="First local day.", examples=["2026-11-21"])] = None,
+    first: Annotated[
+        date | None,
+        Query(alias="from", description="First local day: also what is still on then.", examples=["2026-11-21"]),
+    ] = None,
     last: Annotated[date | None, Query(alias="to", description="Last local day, included.")] = None,
     city: Annotated[Words, Query(description="City, without regard to case and accents.")] = [],  # noqa: B006
     tag: Annotated[Words, Query(description="A tag of any kind.")] = [],  # noqa: B006

@@ -88,6 +88,27 @@ def test_filters_choose(api: Calls, database: Database, query: str, expected: li
     assert ids(api.get(f"/events?{query}")) == expected
 
 
+def test_what_began_earlier_and_is_still_on_is_listed_until_it_ends(api: Calls, database: Database) -> None:
+    begun = DAY - timedelta(days=13)
+    add_event(database, "show", day=begun, at=None, end={"date": "2027-01-10"})
+    add_event(database, "last-day", day=begun, end={"date": "2026-12-04", "time": "17:00:00"})
+    add_event(database, "over", day=begun, at=None, end={"date": "2026-12-03"})
+    add_event(database, "until-midnight", day=DAY - timedelta(days=1), end={"date": "2026-12-04", "time": "00:00:00"})
+    add_event(
+        database, "night", day=DAY - timedelta(days=1), at=time(23), end={"date": "2026-12-04", "time": "03:00:00"}
+    )
+    add_event(database, "no-end", day=begun)
+    add_event(database, "new", day=DAY, end={"date": "2026-12-04", "time": "23:00:00"})
+    expected = ["show", "last-day", "night", "new"]
+    assert ids(api.get("/events?from=2026-12-04")) == expected
+    assert ids(api.get("/events?from=2026-12-05&to=2026-12-05")) == ["show"]
+    first = api.get("/events?from=2026-12-04&limit=2")
+    rest = api.get("/events", params={"from": "2026-12-04", "cursor": first.json()["next_cursor"]})
+    assert ids(first) + ids(rest) == expected
+    feed = api.get("/events.json?from=2027-01-10").json()
+    assert [item["id"] for item in feed["items"]] == ["show"]
+
+
 @pytest.mark.parametrize(
     "word", ["(x)*", "a.c", "[a", "b]", "^$|", "{2}", "\\d", "***:", "हिन्दी", "ŒUVRE", "É́té", "naîve"]
 )

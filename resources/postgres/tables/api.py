@@ -135,3 +135,11 @@ Index(
     postgresql_where=text("replaced_by IS NULL"),
 )
 # In the order in which the service lists events: a page is one range of this index, however far down it lies.
+
+Index(
+    "ix_deduplicated_events_ends",
+    text("((event -> 'end') ->> 'date')"),
+    deduplicated_events.c.event_id,
+    postgresql_where=text("replaced_by IS NULL"),
+)
+# What began earlier and is still on is found by this: the end is in a wide column, which no list may read of every event.
