@@ -200,8 +200,15 @@ def invalid(errors: Sequence[Any], *, below: str = "") -> Problem:
     fields = [
         {
             "field": ".".join(str(part) for part in ((below, *error["loc"]) if below else error["loc"]))[:200],
-            "message": str(error["msg"])[:300],
+            "message": _message(error)[:300],
         }
         for error in errors[:20]
     ]
     return Problem(422, "; ".join(f"{one['field'] or 'body'}: {one['message']}" for one in fields[:5]), errors=fields)
+
+
+def _message(error: Any) -> str:
+    """Of text that a validator of ours has seen pydantic does not know that it is text, and counts items."""
+    if error["type"] == "too_long" and error["ctx"]["field_type"] == "Value":
+        return f"should have at most {error['ctx']['max_length']} characters"
+    return str(error["msg"])

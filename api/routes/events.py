@@ -115,7 +115,7 @@ async def get_ics(request: Request, _reader: Reader, chosen: Filter, cursor: Aft
 
     It holds the first 5,000 events. Where there are more, the header `Link` says where the rest begins.
     """
-    home = str(request.base_url)
+    home = str(request.url_for("get_events"))
     kind = "text/calendar; charset=utf-8"
     return await _made(request, chosen, cursor, FEED_EVENTS, kind, lambda events, _: feeds.as_ics(events, home=home))
 
@@ -128,7 +128,7 @@ async def get_json_feed(request: Request, _reader: Reader, chosen: Filter, curso
     """
 
     def make(events: list[dict[str, Any]], next_url: str | None) -> bytes:
-        home, here = str(request.base_url), str(request.url)
+        home, here = str(request.url_for("get_events")), str(request.url)
         return orjson.dumps(feeds.as_json_feed(events, home=home, self_url=here, next_url=next_url))
 
     return await _made(request, chosen, cursor, FEED_EVENTS, "application/feed+json", make)
@@ -142,7 +142,7 @@ async def get_rss(request: Request, _reader: Reader, chosen: Filter, cursor: Aft
     """
 
     def make(events: list[dict[str, Any]], _: str | None) -> bytes:
-        return feeds.as_rss(events, home=str(request.base_url), self_url=str(request.url))
+        return feeds.as_rss(events, home=str(request.url_for("get_events")), self_url=str(request.url))
 
     return await _made(request, chosen, cursor, RSS_EVENTS, "application/rss+xml; charset=utf-8", make)
 

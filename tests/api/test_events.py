@@ -242,3 +242,11 @@ def test_a_feed_that_does_not_hold_everything_says_where_the_rest_is(
         assert "next_url" not in last.json()
         ids = [item["id"] for reply in (first, last) for item in reply.json()["items"]]
         assert ids == [f"many-{n}" for n in range(1, most + 4)]
+
+
+def test_a_feed_leads_home_and_a_long_question_is_refused_by_its_characters(api: Calls) -> None:
+    home = api.get("/events.json").json()["home_page_url"]
+    assert home == ET.fromstring(api.get("/events.rss").content).findtext("channel/link")
+    assert api.get(home).status_code == 200
+    reply = api.get("/events", params={"q": "x" * 201})
+    assert (reply.status_code, reply.json()["detail"]) == (422, "q: should have at most 200 characters")
