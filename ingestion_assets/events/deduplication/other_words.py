@@ -283,7 +283,8 @@ def nothing_in_common(batch: Batch, pairs: PairFeatures) -> NDArray[np.bool_]:
     )
     own_words = (levels["names"] > 0) | (levels["languages"] == code("languages", "same"))
     result = np.asarray(strangers & own_words)
-    for row in np.flatnonzero(result).tolist():
+    cast = batch.parsed["support"]
+    for row in np.flatnonzero(result & (cast[pairs.a] + cast[pairs.b] > 0)).tolist():
         one, two = int(pairs.a[row]), int(pairs.b[row])
         first, second = batch.titles[one], batch.titles[two]
         result[row] = not _plays_there(batch, first, second, one, two) and not _plays_there(
