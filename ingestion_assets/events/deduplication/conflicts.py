@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ingestion_assets.events.deduplication.blocks import plausible_times
 from ingestion_assets.events.deduplication.columns import PLAYS, Batch
 from ingestion_assets.events.deduplication.levels import code
-from ingestion_assets.events.deduplication.lexicon import FORMS
+from ingestion_assets.events.deduplication.lexicon import FORMS, default_lexicon
 from ingestion_assets.events.deduplication.other_words import (
     cut_short,
     misspelt,
@@ -232,9 +232,12 @@ def _two_tours(batch: Batch, pairs: PairFeatures) -> NDArray[np.bool_]:
     """
     import numpy as np
 
-    tours = np.asarray([any(said == "tour" or str(said).endswith("_tour") for said in group) for group in batch.sets])
-    tongues = np.asarray([not said.isdisjoint(_TONGUES) for said in batch.sets], dtype=bool)
+    codes = [code for code in default_lexicon().frames if code == "tour" or code.endswith("_tour")]
+    tours = np.asarray([not said.isdisjoint(codes) for said in batch.sets], dtype=bool)
     of_a_tour, told = tours[batch.parsed["secondary"]], batch.parsed["clock"]
+    if not of_a_tour.any():
+        return np.zeros(len(pairs), dtype=bool)
+    tongues = np.asarray([not said.isdisjoint(_TONGUES) for said in batch.sets], dtype=bool)
     clock = np.where(told >= 0, told, batch.minute)
     often = of_a_tour & ((told >= 0) | tongues[batch.parsed["publics"]])
     for column in (batch.spot, batch.title):

@@ -110,8 +110,8 @@ class _Parser:
         unmoved = title[: elsewhere.start()].rstrip(" |([–—-") if elsewhere else ""
         if elsewhere and unmoved:
             title = unmoved + title[elsewhere.end() :]
-        title = _HASHTAGS.sub("", title)
-        title = _AUTHOR_FIRST.sub(r"\2 by \1", title)
+        title = _HASHTAGS.sub("", title) if "#" in title else title
+        title = _AUTHOR_FIRST.sub(r"\2 by \1", title) if "s " in title else title
         priced = fold(title)
         unpriced = _PRICE.sub(" ", priced)
         worded = unpriced if any(map(str.isalnum, unpriced)) else priced
