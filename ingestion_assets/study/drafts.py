@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidatorFun
 from pydantic.json_schema import SkipJsonSchema
 
 from ingestion_assets.study.model import CardKind, Difficulty
+from resources.schema_faults import field_of
 
 MOST_ITEMS = 40
 """Of one kind in one answer: more is a model that lists everything."""
@@ -59,10 +60,7 @@ def _keep_misfit(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
         return handler(value)
     except ValidationError as error:
         [first, *_] = error.errors(include_input=False, include_url=False, include_context=False)
-        # The name of a field that is not ours is the model's own text.
-        ours = first["loc"][:-1] if first["type"] == "extra_forbidden" else first["loc"]
-        place = ".".join(str(part) for part in ours) or "item"
-        return Misfit(f"{place}: {first['msg']}"[:200])
+        return Misfit(f"{field_of(first, root='item')}: {first['msg']}"[:200])
 
 
 _Card = Annotated[

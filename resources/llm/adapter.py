@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from resources.llm.errors import Flaw, LlmError, LlmResponseError
 from resources.llm.pacing.bucket import Limits
 from resources.llm.protocol import CompletionRequest, T, Usage
+from resources.schema_faults import field_of
 
 Heard = Callable[[Limits], None]
 
@@ -74,9 +75,7 @@ def invalid(error: ValidationError, *, provider: str, model: str) -> LlmResponse
         return LlmResponseError(
             f"{provider} gave an answer that is not JSON", provider=provider, flaw=Flaw.MALFORMED, model=model
         )
-    # The name of a field that is not ours is the model's own text, like any value.
-    ours = first["loc"][:-1] if first["type"] == "extra_forbidden" else first["loc"]
-    place = ".".join(str(part) for part in ours) or "the answer"
+    place = field_of(first, root="the answer")
     return LlmResponseError(
         f"{provider} gave an answer outside the schema ({error.error_count()} faults, the first at {place})",
         provider=provider,

@@ -292,13 +292,12 @@ class OpenAiBatches:
     def _try(self, call: Any) -> Any:
         import openai
 
-        said = None
         try:
             said = call()
         except openai.APIError as error:
             raise self._typed(error) from None
-        except (AttributeError, ValueError):
-            pass  # what the SDK makes of a page that is no JSON
+        except (AttributeError, ValueError):  # what the SDK makes of a page that is no JSON
+            said = None
         # Nor does it check an object: one without its id, or a list without its items, is a proxy's.
         if said is None or isinstance(said, str) or None in (getattr(said, "id", ""), getattr(said, "data", ())):
             raise LlmUnavailableError(

@@ -21,6 +21,7 @@ from pydantic import (
 from pydantic.json_schema import SkipJsonSchema
 
 from ingestion_assets.events.tagging.taxonomy import Ambiance, Audience, EventType, Genre
+from resources.schema_faults import field_of
 
 _Value = TypeVar("_Value", Genre, Ambiance, Audience)
 
@@ -85,15 +86,11 @@ def _keep_refused(value: Any, handler: ValidatorFunctionWrapHandler) -> TagAnswe
 
 
 def _first_reasons(error: ValidationError, limit: int = 3) -> str:
-    """Where and why, without the offending value or a field's name that is not ours.
-
-    Both are outside text and may be long or hostile.
-    """
+    """Where and why, without the offending value: it is outside text and may be long or hostile."""
     found = []
     for item in error.errors(include_input=False, include_url=False, include_context=False)[:limit]:
-        ours = item["loc"][:-1] if item["type"] == "extra_forbidden" else item["loc"]
-        place = ".".join(str(part) for part in ours) or "answer"
-        found.append(f"{place}: {'not in the taxonomy' if item['type'] == 'enum' else item['msg']}")
+        what = "not in the taxonomy" if item["type"] == "enum" else item["msg"]
+        found.append(f"{field_of(item, root='answer')}: {what}")
     return "; ".join(found)
 
 
